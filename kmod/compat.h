@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels supported. The rest of the module is
+ * written for the newest; the older ways are mapped to it here, and nowhere
+ * else is a kernel version looked at.
+ */
+#ifndef _KMOD_COMPAT_H
+#define _KMOD_COMPAT_H
+
+#include <linux/version.h>
+
+/* ---- the DMA API, for dma.c ---- */
+
+#include <linux/dma-map-ops.h>
+
+/*
+ * set_dma_ops() is an empty stub in kernels built without a user of it (on
+ * x86: without GART_IOMMU and XEN). CONFIG_DMA_OPS: up to 6.11.
+ */
+static inline bool vfu_have_dma_ops(void)
+{
+	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS) || IS_ENABLED(CONFIG_DMA_OPS);
+}
+
+/* 6.12: the IOMMU's DMA operations are no dma_map_ops and go first. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/iommu-dma.h>
+#else
+static inline bool use_dma_iommu(struct device *dev)
+{
+	return false;
+}
+#endif
+
+/* 6.10: renamed, alloc_pages() had become a macro */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define alloc_pages_op	alloc_pages
+#endif
+
+/* 6.19: mappings are made of physical addresses, and may be MMIO */
+#ifndef DMA_ATTR_MMIO
+#define DMA_ATTR_MMIO	0
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define VFU_DEFINE_MAP_PAGE(map)
+#define VFU_MAP_PHYS_OPS(map, unmap)	\
+	.map_phys = map,		\
+	.unmap_phys = unmap
+#else
+#define VFU_DEFINE_MAP_PAGE(map)					\
+static dma_addr_t map##_page(struct device *dev, struct page *page,	\
+			     unsigned long offset, size_t size,		\
+			     enum dma_data_direction dir,		\
+			     unsigned long attrs)			\
+{									\
+	return map(dev, page_to_phys(page) + offset, size, dir, attrs);	\
+}
+
+#define VFU_MAP_PHYS_OPS(map, unmap)	\
+	.map_page = map##_page,		\
+	.unmap_page = unmap
+#endif
+
+/* ---- PCI/MSI domains, for irq.c ---- */
+
+#include <linux/irqdomain.h>
+#include <linux/msi.h>
+
+#include "vfiouser.h"
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#include <linux/irqchip/irq-msi-lib.h>
+
+/* Each PCI device gets a domain of its own, whose parent this is. */
+static const struct msi_parent_ops vfu_compat_msi_parent_ops = {
+	.supported_flags	= MSI_GENERIC_FLAGS_MASK | MSI_FLAG_PCI_MSIX |
+				  MSI_FLAG_PCI_MSIX_ALLOC_DYN | MSI_FLAG_MULTI_PCI_MSI,
+	.required_flags		= MSI_FLAG_USE_DEF_DOM_OPS | MSI_FLAG_USE_DEF_CHIP_OPS,
+	.chip_flags		= MSI_CHIP_FLAG_SET_ACK,
+	.bus_select_token	= DOMAIN_BUS_NEXUS,
+	.bus_select_mask	= BIT(DOMAIN_BUS_PCI_DEVICE_MSI) |
+				  BIT(DOMAIN_BUS_PCI_DEVICE_MSIX),
+	.prefix			= "vfiouser-",
+	.init_dev_msi_info	= msi_lib_init_dev_msi_info,
+};
+
+static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_domain_ops *ops)
+{
+	struct irq_domain_info info = {
+		.fwnode		= vdev->irq_fwnode,
+		.size		= VFU_MAX_VECTORS,
+		.ops		= ops,
+		.host_data	= vdev,
+	};
+
+	vdev->irq_domain = msi_create_parent_irq_domain(&info, &vfu_compat_msi_parent_ops);
+	return vdev->irq_domain ? 0 : -ENOMEM;
+}
+
+static inline void vfu_compat_msi_domain_remove(struct vfu_dev *vdev)
+{
+	if (vdev->irq_domain)
+		irq_domain_remove(vdev->irq_domain);
+	vdev->irq_domain = NULL;
+}
+#else
+/* One PCI/MSI domain for the bus, above one that knows the vectors. */
+static struct irq_chip vfu_compat_msi_chip = {
+	.name		= "vfiouser-msi",
+	.irq_ack	= irq_chip_ack_parent,
+	.irq_mask	= pci_msi_mask_irq,
+	.irq_unmask	= pci_msi_unmask_irq,
+};
+
+static struct msi_domain_info vfu_compat_msi_info = {
+	.flags	= MSI_FLAG_USE_DEF_DOM_OPS | MSI_FLAG_USE_DEF_CHIP_OPS |
+		  MSI_FLAG_PCI_MSIX | MSI_FLAG_MULTI_PCI_MSI,
+	.chip	= &vfu_compat_msi_chip,
+};
+
+static inline void vfu_compat_msi_domain_remove(struct vfu_dev *vdev)
+{
+	if (vdev->irq_domain)
+		irq_domain_remove(vdev->irq_domain);
+	vdev->irq_domain = NULL;
+	if (vdev->irq_parent)
+		irq_domain_remove(vdev->irq_parent);
+	vdev->irq_parent = NULL;
+}
+
+static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_domain_ops *ops)
+{
+	vdev->irq_parent = irq_domain_create_linear(vdev->irq_fwnode, VFU_MAX_VECTORS, ops, vdev);
+	if (!vdev->irq_parent)
+		return -ENOMEM;
+	vdev->irq_domain = pci_msi_create_irq_domain(vdev->irq_fwnode, &vfu_compat_msi_info,
+						     vdev->irq_parent);
+	return vdev->irq_domain ? 0 : -ENOMEM;
+}
+#endif
+
+/* ---- PCI, for bridge.c ---- */
+
+#ifndef pci_dev_for_each_resource	/* 6.4 */
+#define pci_dev_for_each_resource(pdev, res)				\
+	for ((res) = &(pdev)->resource[0];				\
+	     (res) < &(pdev)->resource[PCI_NUM_RESOURCES]; (res)++)
+#endif
+
+#endif /* _KMOD_COMPAT_H */

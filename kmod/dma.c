@@ -1,0 +1,688 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The DMA pool, and the DMA API on it.
+ *
+ * A pool is memory of the helper's, pinned and mapped once, which the server
+ * has mapped too. It is all that the device can reach: coherent allocations
+ * live in it, and streaming mappings are copies in it of the driver's memory.
+ * Its bytes have consecutive bus addresses; those are handed out in pages by
+ * the kernel's own IOVA allocator.
+ *
+ * The server may write anything into the pool at any time. So what is mapped
+ * where is remembered outside of it, in struct vfu_slot, and a byte of the
+ * pool is only ever copied, never looked at.
+ *
+ * Locking: none. Whoever got pages from the IOVA allocator owns their slots
+ * until it gives them back, and the allocator's locks order that against the
+ * next owner. Unmapping and freeing claim the mapping with an xchg() of
+ * vfu_slot.nr first, so that doing it twice is noticed instead of obeyed.
+ * Mapping, unmapping and syncing may be done in any context.
+ *
+ * Lifetime: the pool lives as long as its struct vfu_dev, thus longer than any
+ * driver of the device.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/err.h>
+#include <linux/io.h>
+#include <linux/iova.h>
+#include <linux/log2.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "vfiouser.h"
+
+#define VFU_POOL_MIN		SZ_1M
+#define VFU_POOL_MAX		(64ULL * SZ_1G)
+
+/* The largest size that the IOVA allocator's per-CPU caches serve. */
+#define VFU_OPT_MAPPING		(PAGE_SIZE << 5)
+
+/**
+ * struct vfu_slot - what a page of the pool is used for
+ * @pfn: the driver's page that this one stands for
+ * @nr: in the first page of a mapping or allocation its number of pages, else 0
+ * @start: first byte of the page that is mapped
+ * @end: last such byte + 1; 0 in pages that are free or of an allocation
+ *
+ * The offset within the page is the same in both pages, hence one page of the
+ * pool never stands for parts of two.
+ */
+struct vfu_slot {
+	unsigned long pfn;
+	u32 nr;
+	u16 start;
+	u16 end;
+};
+
+/**
+ * struct vfu_pool - the memory which the device can reach
+ * @pinned: its pages
+ * @vaddr: where they are mapped, all of them, in order
+ * @iova: bus address of its first byte
+ * @size: bytes
+ * @iovad: hands out its pages
+ * @slots: one for each page
+ * @coherent: pages used by allocations
+ */
+struct vfu_pool {
+	struct vfu_pinned pinned;
+	void *vaddr;
+	u64 iova;
+	u64 size;
+	struct iova_domain iovad;
+	struct vfu_slot *slots;
+	atomic_long_t coherent;
+};
+
+static u64 vfu_pool_last(const struct vfu_pool *pool)
+{
+	return pool->iova + pool->size - 1;
+}
+
+/**
+ * vfu_pool_create - make a range of the caller's memory a DMA pool
+ * @uaddr: first byte, in the address space of the current process; page aligned
+ * @size: bytes, whole pages, 1 MiB to 64 GiB
+ * @iova: bus address of the first byte, page aligned
+ *
+ * Nobody but the server may have use for the memory any more: the pool is not
+ * cleared, but everything handed out of it is overwritten first.
+ *
+ * Context: the process whose memory it is. Sleeps.
+ * Return: the pool, or an ERR_PTR():
+ * -EOPNOTSUPP: this kernel has no per-device DMA operations;
+ * -EINVAL: not whole pages, or the bus addresses wrap around;
+ * -ERANGE: too small or too large;
+ * or an error of vfu_pin() or of the IOVA allocator.
+ */
+struct vfu_pool *vfu_pool_create(u64 uaddr, u64 size, u64 iova)
+{
+	struct vfu_pool *pool;
+	u64 end;
+	int ret;
+
+	if (!vfu_have_dma_ops())
+		return ERR_PTR(-EOPNOTSUPP);
+	if (!PAGE_ALIGNED(size) || !PAGE_ALIGNED(iova) ||
+	    check_add_overflow(iova, size, &end))
+		return ERR_PTR(-EINVAL);
+	if (size < VFU_POOL_MIN || size > VFU_POOL_MAX)
+		return ERR_PTR(-ERANGE);
+
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL_ACCOUNT);
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	pool->iova = iova;
+	pool->size = size;
+
+	ret = vfu_pin(&pool->pinned, uaddr, size);
+	if (ret)
+		goto err_free;
+
+	ret = -ENOMEM;
+	pool->vaddr = vmap(pool->pinned.pages, pool->pinned.nr, VM_MAP, PAGE_KERNEL);
+	if (!pool->vaddr)
+		goto err_unpin;
+	pool->slots = kvcalloc(pool->pinned.nr, sizeof(*pool->slots),
+			       GFP_KERNEL_ACCOUNT);
+	if (!pool->slots)
+		goto err_vunmap;
+
+	ret = iova_cache_get();
+	if (ret)
+		goto err_slots;
+	/* 0 is the allocator's failure, and no address that a driver expects */
+	init_iova_domain(&pool->iovad, PAGE_SIZE, max(iova >> PAGE_SHIFT, 1ULL));
+	ret = iova_domain_init_rcaches(&pool->iovad);
+	if (ret)
+		goto err_iova_cache;
+
+	return pool;
+
+err_iova_cache:
+	iova_cache_put();
+err_slots:
+	kvfree(pool->slots);
+err_vunmap:
+	vunmap(pool->vaddr);
+err_unpin:
+	vfu_unpin(&pool->pinned);
+err_free:
+	kfree(pool);
+	return ERR_PTR(ret);
+}
+
+/**
+ * vfu_pool_destroy - give a pool's memory back
+ * @pool: the pool, or NULL; no device uses it any more
+ *
+ * Context: any process or worker. Sleeps.
+ */
+void vfu_pool_destroy(struct vfu_pool *pool)
+{
+	unsigned long i, leaked = 0;
+
+	if (!pool)
+		return;
+
+	for (i = 0; i < pool->pinned.nr; i++)
+		leaked += !!pool->slots[i].nr;
+	if (leaked)
+		pr_warn("vfiouser: a driver left %lu DMA mappings behind\n", leaked);
+
+	put_iova_domain(&pool->iovad);
+	iova_cache_put();
+	kvfree(pool->slots);
+	vunmap(pool->vaddr);
+	vfu_unpin(&pool->pinned);
+	kfree(pool);
+}
+
+/* The device's pool; NULL where it was created without one. */
+static struct vfu_pool *vfu_dma_pool(struct device *dev, struct vfu_dev **vdev)
+{
+	*vdev = vfu_dev_of_pci(to_pci_dev(dev));
+
+	return *vdev ? (*vdev)->pool : NULL;
+}
+
+/* Page of the pool that @size bytes at @addr begin in, or -1 if not in it. */
+static long vfu_pool_index(const struct vfu_pool *pool, dma_addr_t addr, u64 size)
+{
+	u64 offset = addr - pool->iova;
+
+	if (addr < pool->iova || offset >= pool->size || size > pool->size - offset)
+		return -1;
+
+	return offset >> PAGE_SHIFT;
+}
+
+/*
+ * Take @nr pages of bus addresses from 0 to @mask; the allocator aligns them to
+ * their size. Returns the index of the first or -ENOMEM.
+ */
+static long vfu_pool_alloc(struct vfu_dev *vdev, struct vfu_pool *pool,
+			   struct device *dev, unsigned long nr, u64 mask, bool warn)
+{
+	u64 last = min3(vfu_pool_last(pool), mask,
+			dev->bus_dma_limit ?: U64_MAX);
+	unsigned long end = (last + 1) >> PAGE_SHIFT, pfn = 0;
+
+	if (end > pool->iovad.start_pfn)
+		pfn = alloc_iova_fast(&pool->iovad, nr, end - 1, true);
+	if (pfn)
+		return pfn - (pool->iova >> PAGE_SHIFT);
+
+	vfu_count(vdev, VFU_STAT_DMA_FULL, 1);
+	if (warn)
+		dev_warn_ratelimited(dev,
+				     "no room for %lu pages below %#llx in the DMA pool of %llu MiB: make the pool larger\n",
+				     nr, last, pool->size / SZ_1M);
+	return -ENOMEM;
+}
+
+static void vfu_pool_free(struct vfu_pool *pool, long index, u32 nr)
+{
+	free_iova_fast(&pool->iovad, (pool->iova >> PAGE_SHIFT) + index, nr);
+}
+
+/* Streaming mappings */
+
+/*
+ * Copy between the pool and the memory it stands for, as far as @addr to
+ * @addr + @size is mapped. The range is within the pool.
+ */
+static void vfu_bounce(struct vfu_dev *vdev, struct vfu_pool *pool,
+		       dma_addr_t addr, size_t size, bool to_pool)
+{
+	u64 offset = addr - pool->iova;
+	u64 last = offset + size;
+	size_t copied = 0;
+
+	while (offset < last) {
+		const struct vfu_slot *slot = &pool->slots[offset >> PAGE_SHIFT];
+		u64 page = offset & PAGE_MASK;
+		u64 from = max(offset, page + slot->start);
+		u64 to = min(last, page + slot->end);
+
+		if (from < to) {
+			void *orig = phys_to_virt(PFN_PHYS(slot->pfn) + from - page);
+
+			if (to_pool)
+				memcpy(pool->vaddr + from, orig, to - from);
+			else
+				memcpy(orig, pool->vaddr + from, to - from);
+			copied += to - from;
+		}
+		offset = page + PAGE_SIZE;
+	}
+	vfu_count(vdev, VFU_STAT_DMA_BYTES, copied);
+}
+
+/* 0 if all of it is memory with a kernel mapping. */
+static int vfu_check_phys(phys_addr_t phys, size_t size, unsigned long attrs)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+	unsigned long last = PHYS_PFN(phys + size - 1);
+
+	if (attrs & DMA_ATTR_MMIO)
+		return -EREMOTEIO;
+	if (!pfn_valid(pfn) || !pfn_valid(last))
+		return -EREMOTEIO;
+	if (is_pci_p2pdma_page(pfn_to_page(pfn)))
+		return -EREMOTEIO;
+
+	return 0;
+}
+
+/*
+ * Map @size bytes at @phys. -EINVAL: not to be mapped at all; -EREMOTEIO: not
+ * memory; -ENOMEM: no room now.
+ */
+static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
+		   unsigned long attrs, dma_addr_t *addr)
+{
+	unsigned long i, nr, offset = offset_in_page(phys);
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	struct vfu_slot *slot;
+	size_t left = size;
+	long index;
+	int ret;
+
+	if (!pool || !size || size > pool->size)
+		return -EINVAL;
+	if (phys & dma_get_min_align_mask(dev) & PAGE_MASK) {
+		dev_err_ratelimited(dev, "DMA alignment beyond a page is not supported\n");
+		return -EINVAL;
+	}
+	ret = vfu_check_phys(phys, size, attrs);
+	if (ret)
+		return ret;
+
+	nr = PFN_UP(offset + size);
+	index = vfu_pool_alloc(vdev, pool, dev, nr, dma_get_mask(dev),
+			       !(attrs & DMA_ATTR_NO_WARN));
+	if (index < 0)
+		return index;
+
+	slot = &pool->slots[index];
+	for (i = 0; i < nr; i++) {
+		slot[i].pfn = PHYS_PFN(phys) + i;
+		slot[i].start = i ? 0 : offset;
+		slot[i].end = min_t(size_t, PAGE_SIZE, slot[i].start + left);
+		left -= slot[i].end - slot[i].start;
+	}
+	WRITE_ONCE(slot->nr, nr);
+
+	/*
+	 * Fill it whatever the direction and DMA_ATTR_SKIP_CPU_SYNC: what the
+	 * device then does not write must come back as it was, not as what
+	 * an earlier mapping left in the pool.
+	 */
+	*addr = pool->iova + ((u64)index << PAGE_SHIFT) + offset;
+	vfu_bounce(vdev, pool, *addr, size, true);
+	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
+	return 0;
+}
+
+static dma_addr_t vfu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
+			       enum dma_data_direction dir, unsigned long attrs)
+{
+	dma_addr_t addr;
+
+	return vfu_map(dev, phys, size, attrs, &addr) ? DMA_MAPPING_ERROR : addr;
+}
+
+VFU_DEFINE_MAP_PAGE(vfu_map_phys)
+
+static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir, unsigned long attrs)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	struct vfu_slot *slot;
+	long index = -1;
+	u32 nr = 0;
+
+	if (pool)
+		index = vfu_pool_index(pool, addr, size);
+	if (index >= 0) {
+		slot = &pool->slots[index];
+		if (slot->end && slot->start == offset_in_page(addr))
+			nr = xchg(&slot->nr, 0);
+	}
+	if (!nr) {
+		dev_err_ratelimited(dev, "driver unmaps %pad + %#zx, which is not mapped\n",
+				    &addr, size);
+		return;
+	}
+
+	size = min_t(size_t, size, ((size_t)nr << PAGE_SHIFT) - slot->start);
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && dir != DMA_TO_DEVICE)
+		vfu_bounce(vdev, pool, addr, size, false);
+
+	memset(slot, 0, nr * sizeof(*slot));
+	vfu_pool_free(pool, index, nr);
+}
+
+static void vfu_sync(struct device *dev, dma_addr_t addr, size_t size, bool to_pool)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+
+	if (!pool || vfu_pool_index(pool, addr, size) < 0) {
+		dev_err_ratelimited(dev, "driver syncs %pad + %#zx, which is not mapped\n",
+				    &addr, size);
+		return;
+	}
+	vfu_bounce(vdev, pool, addr, size, to_pool);
+}
+
+static void vfu_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
+				    size_t size, enum dma_data_direction dir)
+{
+	if (dir != DMA_TO_DEVICE)
+		vfu_sync(dev, addr, size, false);
+}
+
+static void vfu_sync_single_for_device(struct device *dev, dma_addr_t addr,
+				       size_t size, enum dma_data_direction dir)
+{
+	if (dir != DMA_FROM_DEVICE)
+		vfu_sync(dev, addr, size, true);
+}
+
+static void vfu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir, unsigned long attrs)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		vfu_unmap_phys(dev, sg_dma_address(sg), sg_dma_len(sg), dir, attrs);
+}
+
+static int vfu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+		      enum dma_data_direction dir, unsigned long attrs)
+{
+	struct scatterlist *sg;
+	int i, ret;
+
+	for_each_sg(sgl, sg, nents, i) {
+		ret = vfu_map(dev, sg_phys(sg), sg->length, attrs,
+			      &sg_dma_address(sg));
+		if (ret) {
+			vfu_unmap_sg(dev, sgl, i, dir,
+				     attrs | DMA_ATTR_SKIP_CPU_SYNC);
+			return ret;
+		}
+		sg_dma_len(sg) = sg->length;
+	}
+
+	return nents;
+}
+
+static void vfu_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,
+				int nents, enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		vfu_sync_single_for_cpu(dev, sg_dma_address(sg), sg_dma_len(sg), dir);
+}
+
+static void vfu_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,
+				   int nents, enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		vfu_sync_single_for_device(dev, sg_dma_address(sg), sg_dma_len(sg),
+					   dir);
+}
+
+/* Coherent allocations */
+
+static void *vfu_alloc(struct device *dev, size_t size, dma_addr_t *handle,
+		       gfp_t gfp, unsigned long attrs)
+{
+	unsigned long nr = PFN_UP(size);
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	bool warn = !(gfp & __GFP_NOWARN) && !(attrs & DMA_ATTR_NO_WARN);
+	void *vaddr;
+	long index;
+
+	if (!pool || !size || size > pool->size)
+		return NULL;
+
+	/*
+	 * No more than half the pool, or a driver that takes what it can get
+	 * (NVMe's host memory buffer) leaves nothing to map its requests with.
+	 */
+	if (atomic_long_add_return(nr, &pool->coherent) > pool->pinned.nr / 2) {
+		vfu_count(vdev, VFU_STAT_DMA_FULL, 1);
+		if (warn)
+			dev_warn_ratelimited(dev,
+					     "no %lu more pages for coherent memory, half of the DMA pool of %llu MiB: make the pool larger\n",
+					     nr, pool->size / SZ_1M);
+		goto err;
+	}
+	index = vfu_pool_alloc(vdev, pool, dev, nr, dev->coherent_dma_mask, warn);
+	if (index < 0)
+		goto err;
+
+	vaddr = pool->vaddr + ((size_t)index << PAGE_SHIFT);
+	memset(vaddr, 0, (size_t)nr << PAGE_SHIFT);
+	WRITE_ONCE(pool->slots[index].nr, nr);
+	*handle = pool->iova + ((u64)index << PAGE_SHIFT);
+	return vaddr;
+
+err:
+	atomic_long_sub(nr, &pool->coherent);
+	return NULL;
+}
+
+/* First page of the allocation at @handle if it has @size bytes, or -1. */
+static long vfu_alloc_index(const struct vfu_pool *pool, dma_addr_t handle, size_t size)
+{
+	const struct vfu_slot *slot;
+	long index = vfu_pool_index(pool, handle, size);
+
+	if (index < 0 || offset_in_page(handle))
+		return -1;
+
+	slot = &pool->slots[index];
+	return !slot->end && slot->nr && PFN_UP(size) == slot->nr ? index : -1;
+}
+
+static void vfu_free(struct device *dev, size_t size, void *vaddr,
+		     dma_addr_t handle, unsigned long attrs)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	long index = pool ? vfu_alloc_index(pool, handle, size) : -1;
+	u32 nr = 0;
+
+	if (index >= 0)
+		nr = xchg(&pool->slots[index].nr, 0);
+	if (!nr) {
+		dev_err_ratelimited(dev, "driver frees %pad + %#zx, which is not allocated\n",
+				    &handle, size);
+		return;
+	}
+
+	vfu_pool_free(pool, index, nr);
+	atomic_long_sub(nr, &pool->coherent);
+}
+
+/*
+ * The pages need not be contiguous for the CPU, but a user mapping of them
+ * is only allowed as one of raw page frames: they have an owner already.
+ */
+static int vfu_mmap(struct device *dev, struct vm_area_struct *vma, void *vaddr,
+		    dma_addr_t handle, size_t size, unsigned long attrs)
+{
+	unsigned long i, nr = vma_pages(vma), first = vma->vm_pgoff;
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	long index = pool ? vfu_alloc_index(pool, handle, size) : -1;
+	int ret;
+
+	if (index < 0 || first >= PFN_UP(size) || nr > PFN_UP(size) - first)
+		return -ENXIO;
+
+	for (i = 0; i < nr; i++) {
+		ret = remap_pfn_range(vma, vma->vm_start + (i << PAGE_SHIFT),
+				      page_to_pfn(pool->pinned.pages[index + first + i]),
+				      PAGE_SIZE, vma->vm_page_prot);
+		if (ret)
+			return ret;
+	}
+
+	return 0;
+}
+
+static int vfu_get_sgtable(struct device *dev, struct sg_table *sgt, void *vaddr,
+			   dma_addr_t handle, size_t size, unsigned long attrs)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	long index = pool ? vfu_alloc_index(pool, handle, size) : -1;
+
+	if (index < 0)
+		return -ENXIO;
+
+	return sg_alloc_table_from_pages(sgt, pool->pinned.pages + index, PFN_UP(size),
+					 0, size, GFP_KERNEL);
+}
+
+/*
+ * dma_alloc_pages(): the caller wants a struct page, contiguous for the CPU
+ * too, and syncs. So it gets pages of the kernel's own, mapped.
+ */
+static struct page *vfu_alloc_pages(struct device *dev, size_t size,
+				    dma_addr_t *handle,
+				    enum dma_data_direction dir, gfp_t gfp)
+{
+	int order = get_order(size);
+	struct page *page;
+
+	page = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO | __GFP_NOWARN,
+				order);
+	if (!page)
+		return NULL;
+	if (vfu_map(dev, page_to_phys(page), size, 0, handle)) {
+		__free_pages(page, order);
+		return NULL;
+	}
+
+	return page;
+}
+
+static void vfu_free_pages(struct device *dev, size_t size, struct page *page,
+			   dma_addr_t handle, enum dma_data_direction dir)
+{
+	vfu_unmap_phys(dev, handle, size, dir, DMA_ATTR_SKIP_CPU_SYNC);
+	__free_pages(page, get_order(size));
+}
+
+/* What drivers ask beforehand */
+
+static int vfu_dma_supported(struct device *dev, u64 mask)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+
+	if (!pool) {
+		dev_warn(dev, "no DMA: the device was created without a pool\n");
+		return 0;
+	}
+	if (mask < pool->iova + VFU_POOL_MIN - 1) {
+		dev_warn(dev, "no DMA: driver reaches %#llx, the pool is at %#llx: move it down\n",
+			 mask, pool->iova);
+		return 0;
+	}
+	if (mask < vfu_pool_last(pool))
+		dev_warn(dev, "driver reaches %#llx only of the DMA pool at %#llx..%#llx: move it down\n",
+			 mask, pool->iova, vfu_pool_last(pool));
+
+	return 1;
+}
+
+static u64 vfu_get_required_mask(struct device *dev)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+
+	return pool ? DMA_BIT_MASK(fls64(vfu_pool_last(pool))) : DMA_BIT_MASK(32);
+}
+
+/*
+ * A sixteenth of the pool, so that it never holds up all others; less a page,
+ * as a buffer need not begin on one and its alignment is that of its size.
+ */
+static size_t vfu_max_mapping_size(struct device *dev)
+{
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+
+	return pool ? rounddown_pow_of_two(pool->size) / 16 - PAGE_SIZE : 0;
+}
+
+static size_t vfu_opt_mapping_size(void)
+{
+	return VFU_OPT_MAPPING;
+}
+
+static const struct dma_map_ops vfu_dma_ops = {
+	.alloc			= vfu_alloc,
+	.free			= vfu_free,
+	.alloc_pages_op		= vfu_alloc_pages,
+	.free_pages		= vfu_free_pages,
+	.mmap			= vfu_mmap,
+	.get_sgtable		= vfu_get_sgtable,
+	VFU_MAP_PHYS_OPS(vfu_map_phys, vfu_unmap_phys),
+	.map_sg			= vfu_map_sg,
+	.unmap_sg		= vfu_unmap_sg,
+	.sync_single_for_cpu	= vfu_sync_single_for_cpu,
+	.sync_single_for_device	= vfu_sync_single_for_device,
+	.sync_sg_for_cpu	= vfu_sync_sg_for_cpu,
+	.sync_sg_for_device	= vfu_sync_sg_for_device,
+	.dma_supported		= vfu_dma_supported,
+	.get_required_mask	= vfu_get_required_mask,
+	.max_mapping_size	= vfu_max_mapping_size,
+	.opt_mapping_size	= vfu_opt_mapping_size,
+};
+
+/**
+ * vfu_dma_setup - make a device do its DMA in the pool
+ * @dev: a PCI function of ours, added to its bus but without a driver yet: an
+ *	IOMMU takes hold of devices when they are added, and would undo it
+ *
+ * Where an IOMMU did take hold of the device, which its PCI domain must have
+ * prevented, the kernel would not ask us. Its drivers then get addresses that
+ * the server does not know, and fail; nothing else is put at risk. A caller
+ * that rather refuses the device asks use_dma_iommu() before.
+ *
+ * Context: process.
+ */
+void vfu_dma_setup(struct device *dev)
+{
+	if (use_dma_iommu(dev)) {
+		dev_err(dev, "DMA will fail, an IOMMU claims the device: boot with iommu=pt\n");
+		return;
+	}
+
+	set_dma_ops(dev, &vfu_dma_ops);
+}
