@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make              build the module for the running kernel, the helper and the bundled servers
+# make install      install them (DESTDIR, prefix); dkms-install instead leaves the module to DKMS
+# make demo         a vfio-user disk in a VM, from nothing
+# make check        every test
+# make help         the rest
+#
+# Kbuild describes the module to the kernel's build system; this file is for people.
+
+O ?= build
+override O := $(abspath $(O))
+export O
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 6.1
+TESTS ?=
+JOBS ?=
+
+prefix ?= /usr/local
+sbindir ?= $(prefix)/sbin
+includedir ?= $(prefix)/include
+mandir ?= $(prefix)/share/man
+INSTALL ?= install
+
+MODULE := vfiouser_pci
+VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+DKMS_SRC := $(DESTDIR)/usr/src/$(MODULE)-$(VERSION)
+MANPAGES = $(wildcard Documentation/*.8 Documentation/man/*.8 $(O)/man/*.8)
+
+all: helper servers
+	@if [ -e $(KDIR)/Makefile ]; then \
+		$(MAKE) module; \
+	else \
+		echo "no kernel headers in $(KDIR): the module is not built (DKMS builds it on the" \
+			"machine where it runs, or set KDIR)"; \
+	fi
+
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+helper:
+	$(MAKE) -C helper
+
+servers:
+	$(MAKE) -C selftests/servers
+
+unit:
+	$(MAKE) -C selftests/unit run
+
+install: helper
+	$(INSTALL) -D -m 755 $(O)/helper/vfiouserctl $(DESTDIR)$(sbindir)/vfiouserctl
+	$(INSTALL) -D -m 644 uapi/linux/vfiouser.h $(DESTDIR)$(includedir)/linux/vfiouser.h
+	@set -e; for page in $(MANPAGES); do \
+		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man8/$$(basename $$page); \
+	done
+	@if [ -e $(MODULE).ko ]; then \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install; \
+	else \
+		echo "The module was not built here. For DKMS to build it for each kernel:"; \
+		echo "  make dkms-install && dkms install $(MODULE)/$(VERSION)"; \
+	fi
+
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/vfiouserctl $(DESTDIR)$(includedir)/linux/vfiouser.h
+	rm -f $(foreach page,$(MANPAGES),$(DESTDIR)$(mandir)/man8/$(notdir $(page)))
+	rm -f $(DESTDIR)/lib/modules/*/updates/$(MODULE).ko*
+	rm -f $(DESTDIR)/lib/modules/*/updates/kmod/$(MODULE).ko*
+
+# The module's source where DKMS looks for it; "dkms install" builds it.
+dkms-install:
+	rm -rf $(DKMS_SRC)
+	$(INSTALL) -d $(DKMS_SRC)
+	cp -r Kbuild dkms.conf uapi $(DKMS_SRC)/
+	cd kmod && find . -name '*.[chS]' ! -name '*.mod.c' -exec $(INSTALL) -D -m 644 {} $(abspath $(DKMS_SRC))/kmod/{} \;
+
+dkms-uninstall:
+	rm -rf $(DKMS_SRC)
+
+deps:
+	scripts/install-deps
+
+check: deps
+	scripts/check $(if $(JOBS),--jobs $(JOBS))
+
+check-vm: deps helper servers
+	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) --tests "$(TESTS)" $(KERNEL)
+
+check-dkms: deps
+	selftests/tests/dkms.sh $(KERNEL)
+
+selfcheck: deps helper servers
+	selftests/vm/selfcheck.sh $(KERNEL)
+
+demo: deps
+	@selftests/vm/run-demo.sh
+
+shell: deps helper servers
+	selftests/vm/run.sh --shell $(KERNEL)
+
+lint: deps
+	scripts/lint
+
+clean:
+	rm -rf $(O)
+	rm -f *.o *.ko *.mod *.mod.c Module.symvers modules.order .*.cmd
+	find kmod -name '*.o' -o -name '.*.cmd' -o -name '*.mod' | xargs -r rm -f
+
+help:
+	@echo 'all (default)  the module for the running kernel, the helper, the bundled servers'
+	@echo 'install        vfiouserctl, uapi header, module  (DESTDIR, prefix=$(prefix))'
+	@echo 'dkms-install   the module source in /usr/src, for DKMS'
+	@echo 'demo           a vfio-user NVMe disk in a VM, from nothing'
+	@echo 'check          all tests: unit, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
+	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..."'
+	@echo 'shell          a VM with everything in it, on this terminal'
+	@echo 'unit           unit tests, natively'
+	@echo 'selfcheck      tests of the test runner'
+	@echo 'lint           checkpatch, sparse, W=1, cppcheck'
+	@echo 'clean          remove $(O)'
+
+.PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
+	check-vm check-dkms selfcheck demo shell lint clean help

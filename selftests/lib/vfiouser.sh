@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What test scripts do with servers, devices and the kernel's log.
+#
+# Sourced after ktap.sh.  Owns the work directory WORK, which goes when the script ends, and the
+# servers started through it, which are killed then.  The variables SERVER_PID, SOCKET and BDF are
+# those of the last server and the last device; a script with several keeps copies.
+
+WORK=$(mktemp -d /tmp/vfiouser.XXXXXX)
+SERVER_PIDS=
+
+# Things to do when the script ends, last one first.
+vu_cleanup()
+{
+	local pid
+
+	for pid in $SERVER_PIDS; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	rm -rf "$WORK"
+}
+trap vu_cleanup EXIT
+
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; fails when the time is over.
+wait_for()
+{
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# load_module [PARAM=VALUE...]
+load_module()
+{
+	modprobe vfiouser_pci "$@" || ktap_bail "modprobe vfiouser_pci failed"
+	wait_for 10 test -c /dev/vfiouser || ktap_bail "no /dev/vfiouser after modprobe"
+}
+
+# start_server [OPTION...]: an NVMe controller on a new socket; sets SERVER_PID and SOCKET.
+# SERVER names another program that takes --socket-path.
+start_server()
+{
+	local program=${SERVER:-vfiouser-nvme}
+
+	SOCKET=$(mktemp -u "$WORK/socket.XXXXXX")
+	"$program" --socket-path="$SOCKET" "$@" >"$SOCKET.log" 2>&1 &
+	SERVER_PID=$!
+	SERVER_PIDS="$SERVER_PIDS $SERVER_PID"
+	if ! wait_for 20 test -S "$SOCKET"; then
+		ktap_log <"$SOCKET.log"
+		ktap_bail "$program $* makes no socket"
+	fi
+}
+
+# stop_server [PID]: asks it with SIGTERM, as an administrator would; fails if it does not go.
+stop_server()
+{
+	local pid=${1:-$SERVER_PID}
+
+	kill -TERM "$pid" 2>/dev/null
+	wait_for 10 vu_gone "$pid"
+}
+
+# vu_gone PID: no such process, or only its zombie
+vu_gone()
+{
+	case $(sed -n 's/^State:[ \t]*//p' "/proc/$1/status" 2>/dev/null) in
+	''|Z*|X*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+# attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status.
+attach()
+{
+	local status=0
+
+	BDF=
+	ATTACH_OUT=$(vfiouserctl attach "$@" 2>"$WORK/attach.err" </dev/null) || status=$?
+	if [ $status != 0 ]; then
+		ktap_log <"$WORK/attach.err"
+		return $status
+	fi
+	BDF=$(printf '%s\n' "$ATTACH_OUT" |
+	      grep -Eo '[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]' | head -n 1)
+	[ -n "$BDF" ]
+}
+
+# detach [OPTION...] [DEVICE]: without DEVICE the last one attached; returns vfiouserctl's status.
+detach()
+{
+	case "${*: -1}" in
+	''|-*) set -- "$@" "$BDF" ;;
+	esac
+	vfiouserctl detach "$@"
+}
+
+# pci_gone BDF
+pci_gone()
+{
+	[ ! -e "/sys/bus/pci/devices/$1" ]
+}
+
+# driver_of BDF
+driver_of()
+{
+	basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
+}
+
+# disk_of BDF: waits for the NVMe controller's first namespace and prints its device node.
+disk_of()
+{
+	wait_for "${DISK_TIMEOUT:-60}" vu_disk "$1" || return 1
+	vu_disk "$1"
+}
+
+vu_disk()
+{
+	local dir name
+
+	for dir in "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n*; do
+		name=$(basename "$dir")
+		# the hidden path device of a multipath namespace has no node
+		if [ -b "/dev/$name" ] && [ "$(cat "/sys/block/$name/size")" != 0 ]; then
+			echo "/dev/$name"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# processes: names of the kernel threads and programs that run, one a line, without workers, which
+# the kernel starts and ends as it likes, and without this script and the commands that it runs; its
+# servers are in.
+processes()
+{
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v self=$$ -v servers="$SERVER_PIDS" '
+	{
+		pid = $1
+		open = index($0, "(")
+		for (end = length($0); substr($0, end, 1) != ")"; end--)
+			;
+		name[pid] = substr($0, open + 1, end - open - 1)
+		split(substr($0, end + 2), rest, " ")
+		parent[pid] = rest[2]
+	}
+	END {
+		split(servers, list, " ")
+		for (i in list)
+			server[list[i]] = 1
+		for (pid in name) {
+			if (name[pid] ~ /^kworker\/(u?[0-9])/)
+				continue
+			for (up = pid; up in parent && up != self && !(up in server); )
+				up = parent[up]
+			if (up != self)
+				print name[pid]
+		}
+	}' | sort
+}
+
+# state_mark NAME: remember what must be the same again at state_check NAME.  Drivers keep threads and
+# workqueues from their first device on: a test that attaches marks after one round.
+state_mark()
+{
+	vu_state >"$WORK/state.$1"
+}
+
+# state_check NAME TEST-NAME: passes where no device, process, kernel thread, file in /dev/shm or
+# interrupt more or less is there than at state_mark NAME; what takes a moment to go gets 10 s.
+state_check()
+{
+	if wait_for 10 vu_same_state "$1"; then
+		ktap_pass "$2"
+	else
+		vu_state | diff "$WORK/state.$1" - | ktap_log
+		ktap_fail "$2"
+	fi
+}
+
+vu_same_state()
+{
+	vu_state | cmp -s "$WORK/state.$1" -
+}
+
+vu_state()
+{
+	echo "pci:"
+	ls /sys/bus/pci/devices
+	echo "block:"
+	ls /sys/block | grep -v '^loop'
+	echo "processes:"
+	processes
+	echo "shm:"
+	ls /dev/shm 2>/dev/null
+	echo "interrupts:"
+	awk '$1 ~ /^[0-9]+:$/ { print $1 }' /proc/interrupts
+	echo "iomem:"
+	grep -i vfiouser /proc/iomem
+	echo "vmallocinfo:"
+	grep -c vfiouser /proc/vmallocinfo
+	return 0
+}
+
+# dmesg_mark: forget what is in the kernel's log so far.
+dmesg_mark()
+{
+	DMESG_MARK=$(dmesg | wc -l)
+}
+
+# dmesg_since: the kernel's log since the mark
+dmesg_since()
+{
+	dmesg | tail -n +$((${DMESG_MARK:-0} + 1))
+}
+
+# dmesg_check NAME REGEX: passes where the extended regular expression is in the log since the mark.
+dmesg_check()
+{
+	ktap_match "$1" "$(dmesg_since)" "$2"
+}
+
+# dmesg_allow REGEX: the runner, which calls a test failed where the kernel's log has a warning,
+# passes over lines that match.  For what a test provokes on purpose, as narrow as possible.
+dmesg_allow()
+{
+	echo "# dmesg-allow: $1"
+}

@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Makes the initramfs of the test VMs for one kernel:
+#
+#   initramfs.sh SERIES OUT
+#
+# writes OUT/initrd, out of the module built in OUT/build, the programs built in $O, the scripts of
+# this tree, and the modules (./modules) and programs (./programs) that the tests need.  The
+# programs of the host make one archive, which all kernels share and which is made again only
+# where one of them changed.  Nothing is compressed: QEMU loads it faster than a VM unpacks it.
+
+set -euo pipefail
+
+series=$1
+mkdir -p "$2"
+out=$(realpath "$2")
+vm=$(dirname "$(realpath "$0")")
+selftests=$(dirname "$vm")
+: "${O:=$(dirname "$selftests")/build}"
+
+die()
+{
+	echo "initramfs: $*" >&2
+	exit 1
+}
+
+# Make the directories of a root file system.
+skeleton()
+{
+	rm -rf "$1"
+	mkdir -p "$1"/{dev,etc,proc,root,run,share,sys,tmp,var/tmp,usr/bin,usr/lib,usr/lib64}
+	ln -s usr/bin "$1/bin"
+	ln -s usr/bin "$1/sbin"
+	ln -s bin "$1/usr/sbin"
+	ln -s usr/lib "$1/lib"
+	ln -s usr/lib64 "$1/lib64"
+}
+
+# install_program ROOT FILE...: copy programs with the libraries that they need
+install_program()
+{
+	local root=$1 file lib
+
+	shift
+	for file in "$@"; do
+		cp -L "$file" "$root/usr/bin/"
+		# a static program has no libraries: ldd says so with an error
+		{ ldd "$file" 2>/dev/null || true; } | sed -nE 's|^[^/]*(/[^ ]*).*|\1|p' |
+			while read -r lib; do
+				[ -e "$root$lib" ] || cp -L --parents "$lib" "$root"
+			done
+	done
+}
+
+archive()
+{
+	(cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z |
+		cpio -0 -o -H newc -R 0:0 --quiet) >"$2.partial"
+	mv "$2.partial" "$2"
+}
+
+# The host's programs that are to be in, as paths.
+host_programs()
+{
+	local name path
+
+	command -v busybox
+	while read -r name; do
+		case $name in
+		''|'#'*) continue ;;
+		esac
+		if path=$(command -v "${name#\?}"); then
+			echo "$path"
+		elif [ "${name#\?}" = "$name" ]; then
+			die "no program $name: run scripts/install-deps"
+		fi
+	done <"$vm/programs"
+}
+
+make_tools()
+{
+	local root=$O/vm/tools.root list stamp link applet
+
+	mkdir -p "$O/vm"
+	exec {lock}>"$O/vm/tools.lock"
+	flock $lock
+	list=$(host_programs)
+	# shellcheck disable=SC2086
+	stamp=$(stat -Lc '%n %s %Y' $list "$vm/programs" "$0" | sha256sum)
+	[ ! -e "$O/vm/tools.cpio" ] || [ "$stamp" != "$(cat "$O/vm/tools.stamp")" ] || return 0
+
+	skeleton "$root"
+	# shellcheck disable=SC2086
+	install_program "$root" $list
+	for link in modprobe insmod rmmod lsmod modinfo depmod; do
+		ln -s kmod "$root/usr/bin/$link"
+	done
+	for link in mkfs.ext4 mkfs.ext2; do
+		ln -s mke2fs "$root/usr/bin/$link"
+	done
+	ln -s e2fsck "$root/usr/bin/fsck.ext4"
+	for applet in $(busybox --list); do
+		[ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
+	done
+	# what programs load by name
+	for file in /etc/mke2fs.conf /usr/share/misc/pci.ids /etc/nsswitch.conf; do
+		[ ! -e "$file" ] || cp -L --parents "$file" "$root"
+	done
+	if [ -d /usr/lib/x86_64-linux-gnu/fio ]; then
+		cp -a --parents /usr/lib/x86_64-linux-gnu/fio "$root"
+	fi
+	echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
+	echo "root:x:0:" >"$root/etc/group"
+	touch "$root/etc/ld.so.conf"
+	echo /lib/x86_64-linux-gnu >"$root/etc/ld.so.conf"
+	echo /usr/lib/x86_64-linux-gnu >>"$root/etc/ld.so.conf"
+	ldconfig -r "$root"
+	archive "$root" "$O/vm/tools.cpio"
+	echo "$stamp" >"$O/vm/tools.stamp"
+	rm -rf "$root"
+}
+
+# Copy the kernel's modules that are needed, uncompressed, and ours.
+make_modules()
+{
+	local root=$1 kernel version from name file
+
+	kernel=$("$vm/kernels.sh" fetch "$series")
+	version=$(cat "$kernel/version")
+	from=$kernel/lib/modules/$version
+	mkdir -p "$root/lib/modules/$version/updates"
+	grep -Ev '^(#|$)' "$vm/modules" | while read -r name; do
+		modprobe -d "$kernel" -S "$version" -C /dev/null --show-depends "$name" 2>/dev/null ||
+			true
+	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r file; do
+		file=lib/modules/$version/${file#*"/modules/$version/"}
+		mkdir -p "$root/$(dirname "$file")"
+		case $file in
+		*.xz) xz -dc "$kernel/$file" >"$root/${file%.xz}" ;;
+		*.zst) zstd -dcq "$kernel/$file" >"$root/${file%.zst}" ;;
+		*) cp "$kernel/$file" "$root/$file" ;;
+		esac
+	done
+	for file in "$from"/modules.builtin*; do
+		[ ! -e "$file" ] || cp "$file" "$root/lib/modules/$version/"
+	done
+	touch "$root/lib/modules/$version/modules.order"
+	find "$out/build" -name '*.ko' -exec cp -t "$root/lib/modules/$version/updates" {} +
+	depmod -b "$root" "$version"
+}
+
+make_tools
+
+exec {lock}>"$out/initrd.lock"
+flock $lock
+root=$out/initrd.root
+skeleton "$root"
+make_modules "$root"
+for dir in "$O/helper" "$O/servers" "$O/tests"; do
+	[ -d "$dir" ] || continue
+	while read -r file; do
+		install_program "$root" "$file"
+	done < <(find "$dir" -maxdepth 1 -type f -perm -u+x ! -name '*.so*')
+done
+mkdir -p "$root/selftests/vm"
+cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
+cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
+cp "$vm/init" "$root/init"
+archive "$root" "$out/build.cpio"
+cat "$O/vm/tools.cpio" "$out/build.cpio" >"$out/initrd.partial"
+mv "$out/initrd.partial" "$out/initrd"
+rm -rf "$root" "$out/build.cpio"
