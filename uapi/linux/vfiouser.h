@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * vfiouser_pci: the interface between the kernel module and its helper.
+ *
+ * A helper opens /dev/vfiouser (a "channel"), maps its request ring, and
+ * creates one PCI device over it by generic netlink (VFIOUSER_CMD_DEVICE_NEW).
+ * From then on it answers the requests of the ring until it removes the device
+ * or closes the channel; closing is a surprise removal.
+ *
+ * The interface knows PCI regions and interrupts by the indices of
+ * <linux/vfio.h> (VFIO_PCI_*), and nothing of the vfio-user protocol.
+ */
+#ifndef _UAPI_LINUX_VFIOUSER_H
+#define _UAPI_LINUX_VFIOUSER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Grows when something is added; VFIOUSER_A_ABI carries it both ways. */
+#define VFIOUSER_ABI_VERSION	1
+
+#define VFIOUSER_DEV_NAME	"vfiouser"	/* /dev/vfiouser */
+#define VFIOUSER_NAME_MAX	32		/* with the NUL */
+#define VFIOUSER_SOCKET_MAX	256		/* with the NUL, information only */
+
+/*
+ * Request ring
+ *
+ * mmap() of the channel at offset VFIOUSER_MMAP_RING with length
+ * VFIOUSER_RING_BYTES. The kernel produces requests at @tail and the helper
+ * consumes them at @head; both are free-running counts, the entry is
+ * count % VFIOUSER_RING_ENTRIES. Requests must be carried out in ring order.
+ *
+ * A request with VFIOUSER_REQ_POSTED expects no answer. Any other names a
+ * reply slot: the helper fills in @error and @data and then stores the
+ * request's @generation to @done (store-release).
+ */
+#define VFIOUSER_MMAP_RING	0
+
+#define VFIOUSER_RING_ENTRIES	256
+#define VFIOUSER_RING_SLOTS	128
+#define VFIOUSER_DATA_MAX	64		/* bytes one request can move */
+
+enum vfiouser_op {
+	VFIOUSER_OP_NOP		= 0,
+	VFIOUSER_OP_READ	= 1,	/* @count bytes at @offset of @region */
+	VFIOUSER_OP_WRITE	= 2,
+	VFIOUSER_OP_RESET	= 3,	/* the function's reset (FLR) */
+	/*
+	 * Interrupts of index @region: start = @offset, count = @count.
+	 * ARM registers an eventfd for each with VFIOUSER_IOC_IRQFD and gives
+	 * it to the server before it answers; DISARM takes all of the index
+	 * back; UNMASK re-enables a level interrupt.
+	 */
+	VFIOUSER_OP_IRQ_ARM	= 4,
+	VFIOUSER_OP_IRQ_DISARM	= 5,
+	VFIOUSER_OP_IRQ_UNMASK	= 6,
+};
+
+#define VFIOUSER_REQ_POSTED	(1U << 0)
+
+/**
+ * struct vfiouser_request - one entry of the ring, written by the kernel
+ * @op: enum vfiouser_op
+ * @flags: VFIOUSER_REQ_*
+ * @slot: reply slot, unused for posted requests
+ * @generation: what to store to the slot's @done; never 0
+ * @region: region index (READ, WRITE) or interrupt index (IRQ_*)
+ * @offset: bytes into the region, or first vector
+ * @count: bytes (at most VFIOUSER_DATA_MAX), or number of vectors
+ * @reserved: 0
+ * @data: what to write, in the order of the bytes in the region
+ */
+struct vfiouser_request {
+	__u16 op;
+	__u16 flags;
+	__u32 slot;
+	__u32 generation;
+	__u32 region;
+	__u64 offset;
+	__u32 count;
+	__u32 reserved;
+	__u8 data[VFIOUSER_DATA_MAX];
+	__u8 pad[32];
+};
+
+/**
+ * struct vfiouser_slot - the answer to one request
+ * @done: the request's generation once @error and @data are valid (helper)
+ * @sleeping: not 0 while the kernel's waiter sleeps; the helper then calls
+ *	VFIOUSER_IOC_WAKE after it has stored @done (kernel). Store of @done
+ *	and load of @sleeping need a full barrier between them.
+ * @error: 0 or a negative errno (helper)
+ * @reserved: 0
+ * @data: what was read (helper)
+ */
+struct vfiouser_slot {
+	__u32 done;
+	__u32 sleeping;
+	__s32 error;
+	__u32 reserved;
+	__u8 data[VFIOUSER_DATA_MAX];
+	__u8 pad[48];
+};
+
+enum vfiouser_state {
+	VFIOUSER_STATE_NONE	= 0,	/* channel without a device */
+	VFIOUSER_STATE_PROBING	= 1,	/* bus being scanned, drivers bound */
+	VFIOUSER_STATE_LIVE	= 2,
+	VFIOUSER_STATE_LOST	= 3,	/* reads all-ones, not forwarded */
+	VFIOUSER_STATE_REMOVING	= 4,	/* drivers being unbound; keep serving */
+	VFIOUSER_STATE_GONE	= 5,	/* nothing more to serve */
+};
+
+/* vfiouser_ring.helper_flags */
+#define VFIOUSER_HELPER_SLEEPING (1U << 0)	/* wake me through poll() */
+
+/**
+ * struct vfiouser_ring - the mapped page set
+ * @tail: requests produced (kernel)
+ * @state: enum vfiouser_state (kernel); poll() reports POLLPRI when it changed
+ * @head: requests consumed (helper)
+ * @helper_flags: VFIOUSER_HELPER_* (helper). Store of the flag and load of
+ *	@tail need a full barrier between them.
+ * @requests: the ring proper
+ * @slots: reply slots
+ */
+struct vfiouser_ring {
+	__u32 tail;
+	__u32 state;
+	__u8 pad0[120];
+	__u32 head;
+	__u32 helper_flags;
+	__u8 pad1[120];
+	__u8 pad2[3840];
+	struct vfiouser_request requests[VFIOUSER_RING_ENTRIES];
+	struct vfiouser_slot slots[VFIOUSER_RING_SLOTS];
+};
+
+#define VFIOUSER_RING_BYTES	sizeof(struct vfiouser_ring)
+
+/*
+ * ioctls on the channel
+ */
+
+/**
+ * struct vfiouser_irqfd - hook eventfds to interrupts of the channel's device
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @start: first vector
+ * @count: number of vectors
+ * @reserved: 0
+ * @fds: address of @count file descriptors (__s32); -1 unhooks one
+ */
+struct vfiouser_irqfd {
+	__u32 index;
+	__u32 start;
+	__u32 count;
+	__u32 reserved;
+	__u64 fds;
+};
+
+/* Wake the kernel's waiter of reply slot @arg. */
+#define VFIOUSER_IOC_WAKE	_IO('V', 0xc0)
+#define VFIOUSER_IOC_IRQFD	_IOW('V', 0xc1, struct vfiouser_irqfd)
+
+/*
+ * Generic netlink
+ */
+#define VFIOUSER_GENL_NAME	"vfiouser"
+#define VFIOUSER_GENL_VERSION	1
+#define VFIOUSER_MCGRP_EVENTS	"events"
+
+/*
+ * All commands need CAP_SYS_ADMIN in the initial user namespace.
+ *
+ * DEVICE_NEW: ABI, CHANNEL_FD and REGION.. are required. Answers with ID, then
+ *	scans the bus; VFIOUSER_EVENT_ADDED or _FAILED follows on the events
+ *	group, and the ring's @state changes. The helper must serve the ring
+ *	meanwhile.
+ * DEVICE_DEL: ID or NAME; returns at once, VFIOUSER_EVENT_REMOVED follows.
+ * DEVICE_GET: one (ID or NAME) or, as a dump, all.
+ * EVENT: sent by the kernel only.
+ */
+enum vfiouser_cmd {
+	VFIOUSER_CMD_UNSPEC,
+	VFIOUSER_CMD_DEVICE_NEW,
+	VFIOUSER_CMD_DEVICE_DEL,
+	VFIOUSER_CMD_DEVICE_GET,
+	VFIOUSER_CMD_EVENT,
+	__VFIOUSER_CMD_MAX,
+};
+#define VFIOUSER_CMD_MAX (__VFIOUSER_CMD_MAX - 1)
+
+enum vfiouser_attr {
+	VFIOUSER_A_UNSPEC,
+	VFIOUSER_A_PAD,
+	VFIOUSER_A_ABI,			/* u32: VFIOUSER_ABI_VERSION */
+	VFIOUSER_A_ID,			/* u32 */
+	VFIOUSER_A_NAME,		/* string; "vfuN" where not given */
+	VFIOUSER_A_SOCKET,		/* string: for information */
+	VFIOUSER_A_CHANNEL_FD,		/* u32: an open /dev/vfiouser */
+	VFIOUSER_A_FLAGS,		/* u32: VFIOUSER_DEV_F_* */
+	VFIOUSER_A_TIMEOUT_MS,		/* u32: bound of a sleeping wait */
+	VFIOUSER_A_REGION,		/* nest, multi: vfiouser_region_attr */
+	VFIOUSER_A_IRQ,			/* nest, multi: vfiouser_irq_attr */
+	VFIOUSER_A_POOL,		/* nest: vfiouser_pool_attr */
+	VFIOUSER_A_STATE,		/* u32: enum vfiouser_state */
+	VFIOUSER_A_PID,			/* u32: the helper */
+	VFIOUSER_A_DOMAIN,		/* u32: PCI domain (segment) */
+	VFIOUSER_A_BUS,			/* u32 */
+	VFIOUSER_A_DEVFN,		/* u32 */
+	VFIOUSER_A_EVENT,		/* u32: enum vfiouser_event */
+	VFIOUSER_A_ERROR,		/* u32: errno of VFIOUSER_EVENT_FAILED */
+	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
+	__VFIOUSER_A_MAX,
+};
+#define VFIOUSER_A_MAX (__VFIOUSER_A_MAX - 1)
+
+#define VFIOUSER_DEV_F_RESET	(1U << 0)	/* the server can reset it */
+#define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
+
+enum vfiouser_region_attr {
+	VFIOUSER_REGION_A_UNSPEC,
+	VFIOUSER_REGION_A_PAD,
+	VFIOUSER_REGION_A_INDEX,	/* u32: VFIO_PCI_*_REGION_INDEX */
+	VFIOUSER_REGION_A_SIZE,		/* u64: bytes */
+	VFIOUSER_REGION_A_FLAGS,	/* u32: VFIO_REGION_INFO_FLAG_* */
+	VFIOUSER_REGION_A_AREA,		/* nest, multi: vfiouser_area_attr */
+	__VFIOUSER_REGION_A_MAX,
+};
+#define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
+
+/* A part of a region that the driver may reach without a trap. */
+enum vfiouser_area_attr {
+	VFIOUSER_AREA_A_UNSPEC,
+	VFIOUSER_AREA_A_PAD,
+	VFIOUSER_AREA_A_OFFSET,		/* u64: bytes into the region, page aligned */
+	VFIOUSER_AREA_A_SIZE,		/* u64: bytes, whole pages */
+	VFIOUSER_AREA_A_ADDR,		/* u64: where the sender has it mapped */
+	__VFIOUSER_AREA_A_MAX,
+};
+#define VFIOUSER_AREA_A_MAX (__VFIOUSER_AREA_A_MAX - 1)
+
+enum vfiouser_irq_attr {
+	VFIOUSER_IRQ_A_UNSPEC,
+	VFIOUSER_IRQ_A_INDEX,		/* u32: VFIO_PCI_*_IRQ_INDEX */
+	VFIOUSER_IRQ_A_COUNT,		/* u32 */
+	VFIOUSER_IRQ_A_FLAGS,		/* u32: VFIO_IRQ_INFO_* */
+	__VFIOUSER_IRQ_A_MAX,
+};
+#define VFIOUSER_IRQ_A_MAX (__VFIOUSER_IRQ_A_MAX - 1)
+
+/* The memory that the device can reach: DMA addresses IOVA .. IOVA+SIZE-1. */
+enum vfiouser_pool_attr {
+	VFIOUSER_POOL_A_UNSPEC,
+	VFIOUSER_POOL_A_PAD,
+	VFIOUSER_POOL_A_ADDR,		/* u64: where the sender has it mapped */
+	VFIOUSER_POOL_A_SIZE,		/* u64: bytes, whole pages */
+	VFIOUSER_POOL_A_IOVA,		/* u64: bus address of its first byte */
+	__VFIOUSER_POOL_A_MAX,
+};
+#define VFIOUSER_POOL_A_MAX (__VFIOUSER_POOL_A_MAX - 1)
+
+enum vfiouser_event {
+	VFIOUSER_EVENT_UNSPEC,
+	VFIOUSER_EVENT_ADDED,		/* bus scanned, drivers asked */
+	VFIOUSER_EVENT_FAILED,		/* DEVICE_NEW did not succeed later on */
+	VFIOUSER_EVENT_LOST,		/* no answer in time, or helper gone */
+	VFIOUSER_EVENT_REMOVED,
+};
+
+/* All u64, counted since the device was created. */
+enum vfiouser_stat_attr {
+	VFIOUSER_STAT_A_UNSPEC,
+	VFIOUSER_STAT_A_PAD,
+	VFIOUSER_STAT_A_READS,		/* forwarded reads */
+	VFIOUSER_STAT_A_WRITES,		/* forwarded writes */
+	VFIOUSER_STAT_A_CONFIG,		/* of both, those to config space */
+	VFIOUSER_STAT_A_TRAPS,		/* trapped instructions */
+	VFIOUSER_STAT_A_IRQS,		/* interrupts raised */
+	VFIOUSER_STAT_A_WAKEUPS,	/* times the helper had to be woken */
+	VFIOUSER_STAT_A_SLEEPS,		/* waits that slept */
+	VFIOUSER_STAT_A_ERRORS,		/* answers with an error */
+	VFIOUSER_STAT_A_DMA_MAPS,	/* streaming mappings made */
+	VFIOUSER_STAT_A_DMA_BYTES,	/* bytes copied for them */
+	VFIOUSER_STAT_A_DMA_FULL,	/* mappings refused: pool exhausted */
+	__VFIOUSER_STAT_A_MAX,
+};
+#define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)
+
+#endif /* _UAPI_LINUX_VFIOUSER_H */
