@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The request ring: how the kernel asks the helper.
+ *
+ * Owns the memory shared with the helper and the order of the requests: the
+ * order in which vfu_ring.lock is taken is the order in which the server sees
+ * the accesses. Writes are posted; a read is queued behind them and waited
+ * for, spinning at first and then asleep where the context allows it.
+ *
+ * Nothing that the helper writes is trusted: its head is checked for range,
+ * its answers are copied once, and every wait has a bound. A device whose bound
+ * has passed is lost and is never waited for again.
+ *
+ * Lifetime: reference counted; the channel and the device each hold one.
+ */
+#include <linux/delay.h>
+#include <linux/reboot.h>
+#include <linux/sched/clock.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "trace.h"
+#include "vfiouser.h"
+
+/*
+ * In an NMI, or while the system dies, nobody can answer: such an access reads
+ * all-ones at once.
+ */
+static bool vfu_nobody_answers(struct vfu_dev *vdev)
+{
+	return vfu_dev_lost(vdev) || in_nmi() || oops_in_progress;
+}
+
+/* Most answers come within this; asking the scheduler would cost more. */
+#define VFU_SPIN_NS	(20 * NSEC_PER_USEC)
+
+/**
+ * vfu_ring_create() - allocate a ring with its shared memory
+ *
+ * Context: may sleep.
+ * Return: the ring with one reference, or an ERR_PTR.
+ */
+struct vfu_ring *vfu_ring_create(void)
+{
+	struct vfu_ring *ring;
+	int i;
+
+	BUILD_BUG_ON(sizeof(struct vfiouser_request) != 128);
+	BUILD_BUG_ON(sizeof(struct vfiouser_slot) != 128);
+	BUILD_BUG_ON(offsetof(struct vfiouser_ring, requests) != 4096);
+
+	ring = kzalloc(sizeof(*ring), GFP_KERNEL_ACCOUNT);
+	if (!ring)
+		return ERR_PTR(-ENOMEM);
+	ring->shared = vmalloc_user(PAGE_ALIGN(VFIOUSER_RING_BYTES));
+	if (!ring->shared) {
+		kfree(ring);
+		return ERR_PTR(-ENOMEM);
+	}
+	kref_init(&ring->ref);
+	raw_spin_lock_init(&ring->lock);
+	init_waitqueue_head(&ring->helper_wq);
+	for (i = 0; i < VFIOUSER_RING_SLOTS; i++)
+		init_waitqueue_head(&ring->slot_wq[i]);
+	return ring;
+}
+
+static void vfu_ring_release(struct kref *ref)
+{
+	struct vfu_ring *ring = container_of(ref, struct vfu_ring, ref);
+
+	/* Pages that the helper still has mapped hold references of their own. */
+	vfree(ring->shared);
+	kfree(ring);
+}
+
+/**
+ * vfu_ring_get() - take a reference
+ * @ring: the ring
+ */
+void vfu_ring_get(struct vfu_ring *ring)
+{
+	kref_get(&ring->ref);
+}
+
+/**
+ * vfu_ring_put() - drop a reference
+ * @ring: the ring
+ *
+ * Context: may sleep.
+ */
+void vfu_ring_put(struct vfu_ring *ring)
+{
+	kref_put(&ring->ref, vfu_ring_release);
+}
+
+/**
+ * vfu_ring_wake() - the helper has answered a slot whose waiter sleeps
+ * @ring: the ring
+ * @slot: the helper's word; out of range is ignored
+ */
+void vfu_ring_wake(struct vfu_ring *ring, u32 slot)
+{
+	if (slot < VFIOUSER_RING_SLOTS)
+		wake_up(&ring->slot_wq[slot]);
+}
+
+/**
+ * vfu_ring_wake_all() - let every waiter look at the device's state again
+ * @ring: the ring
+ *
+ * Context: any but NMI.
+ */
+void vfu_ring_wake_all(struct vfu_ring *ring)
+{
+	int i;
+
+	for (i = 0; i < VFIOUSER_RING_SLOTS; i++)
+		wake_up(&ring->slot_wq[i]);
+	wake_up(&ring->helper_wq);
+}
+
+/**
+ * vfu_ring_pending() - is there a request that the helper has not taken?
+ * @ring: the ring
+ */
+bool vfu_ring_pending(struct vfu_ring *ring)
+{
+	return READ_ONCE(ring->tail) != READ_ONCE(ring->shared->head);
+}
+
+/**
+ * vfu_ring_state() - show the helper a new device state
+ * @ring: the ring
+ * @state: enum vfiouser_state
+ */
+void vfu_ring_state(struct vfu_ring *ring, u32 state)
+{
+	WRITE_ONCE(ring->shared->state, state);
+	wake_up(&ring->helper_wq);
+}
+
+/**
+ * vfu_may_sleep() - may the context that was interrupted by a fault sleep?
+ *
+ * Interrupts must already be as the interrupted context had them. Preemption
+ * counting is what Debian's kernels have (PREEMPT_DYNAMIC); without it
+ * preemptible() is false and every wait spins.
+ */
+bool vfu_may_sleep(void)
+{
+	return preemptible() && !rcu_preempt_depth() && system_state == SYSTEM_RUNNING;
+}
+
+struct vfu_wait {
+	u64 start;		/* local_clock() */
+	u64 bound;		/* ns */
+	bool may_sleep;
+};
+
+static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
+{
+	wait->may_sleep = vfu_may_sleep();
+	wait->bound = NSEC_PER_MSEC * (u64)(wait->may_sleep ? vdev->timeout_ms :
+					    min_t(u32, VFU_ATOMIC_TIMEOUT_MS, vdev->timeout_ms));
+	wait->start = local_clock();
+}
+
+/* local_clock() of two CPUs may differ a little; never let that be "negative". */
+static u64 vfu_wait_elapsed(const struct vfu_wait *wait)
+{
+	s64 delta = local_clock() - wait->start;
+
+	return max_t(s64, delta, 0);
+}
+
+static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 generation)
+{
+	/* Acquire: pairs with the helper's store-release of @done. */
+	return smp_load_acquire(&slot->done) == generation || vfu_dev_lost(vdev);
+}
+
+/*
+ * Wait for the answer in a slot.
+ * Return: true once it is there, false when the device is lost.
+ */
+static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u32 generation)
+{
+	struct vfu_ring *ring = vdev->ring;
+	struct vfiouser_slot *slot = &ring->shared->slots[nr];
+	u64 spin = wait->may_sleep ? VFU_SPIN_NS : wait->bound;
+	u64 elapsed;
+
+	while (!vfu_slot_done(vdev, slot, generation)) {
+		elapsed = vfu_wait_elapsed(wait);
+		if (elapsed < spin) {
+			cpu_relax();
+			continue;
+		}
+		if (elapsed >= wait->bound) {
+			vfu_dev_lose(vdev, "the helper did not answer in time");
+			return false;
+		}
+		/*
+		 * Full barrier (in wait_event's set_current_state()) between
+		 * the store of @sleeping and the load of @done: pairs with
+		 * the helper's between the store of @done and the load of
+		 * @sleeping.
+		 */
+		WRITE_ONCE(slot->sleeping, 1);
+		vfu_count(vdev, VFU_STAT_SLEEPS, 1);
+		wait_event_timeout(ring->slot_wq[nr], vfu_slot_done(vdev, slot, generation),
+				   nsecs_to_jiffies(wait->bound - elapsed) + 1);
+	}
+	return !vfu_dev_lost(vdev);
+}
+
+static void vfu_ring_kick(struct vfu_dev *vdev)
+{
+	struct vfu_ring *ring = vdev->ring;
+
+	/*
+	 * Between the store of @tail and the load of @helper_flags: pairs with
+	 * the helper's barrier between setting SLEEPING and loading @tail.
+	 */
+	smp_mb();
+	if (READ_ONCE(ring->shared->helper_flags) & VFIOUSER_HELPER_SLEEPING) {
+		vfu_count(vdev, VFU_STAT_WAKEUPS, 1);
+		wake_up_poll(&ring->helper_wq, EPOLLIN);
+	}
+}
+
+/*
+ * Put a request into the ring if there is room.
+ * Return: 0, -EAGAIN without room, -ENODEV when lost, -EPROTO for a bad head.
+ */
+static int vfu_ring_produce(struct vfu_dev *vdev, struct vfiouser_request *req)
+{
+	struct vfu_ring *ring = vdev->ring;
+	struct vfiouser_ring *shared = ring->shared;
+	bool posted = req->flags & VFIOUSER_REQ_POSTED;
+	unsigned long flags;
+	u32 used, slot = 0;
+	int err = 0;
+
+	raw_spin_lock_irqsave(&ring->lock, flags);
+	/* Acquire: the entry that head has passed was read before it is reused. */
+	used = ring->tail - smp_load_acquire(&shared->head);
+	if (vfu_dev_lost(vdev)) {
+		err = -ENODEV;
+	} else if (used > VFIOUSER_RING_ENTRIES) {
+		err = -EPROTO;
+	} else if (used == VFIOUSER_RING_ENTRIES) {
+		err = -EAGAIN;
+	} else if (!posted) {
+		slot = find_first_zero_bit(ring->slots_used, VFIOUSER_RING_SLOTS);
+		if (slot == VFIOUSER_RING_SLOTS)
+			err = -EAGAIN;
+	}
+	if (!err) {
+		if (!posted) {
+			__set_bit(slot, ring->slots_used);
+			if (!++ring->generation)
+				ring->generation = 1;
+			req->slot = slot;
+			req->generation = ring->generation;
+			WRITE_ONCE(shared->slots[slot].sleeping, 0);
+		}
+		memcpy(&shared->requests[ring->tail % VFIOUSER_RING_ENTRIES], req, sizeof(*req));
+		/* Release: pairs with the helper's load-acquire of @tail. */
+		smp_store_release(&shared->tail, ++ring->tail);
+	}
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	return err;
+}
+
+static void vfu_ring_free_slot(struct vfu_ring *ring, u32 slot)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&ring->lock, flags);
+	__clear_bit(slot, ring->slots_used);
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
+}
+
+/*
+ * Queue a request and, unless it is posted, wait for its answer.
+ * Return: 0, the helper's errno, or -ENODEV when the device is lost.
+ */
+static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
+{
+	struct vfu_ring *ring = vdev->ring;
+	struct vfiouser_slot *slot;
+	struct vfu_wait wait;
+	int err;
+
+	vfu_wait_init(&wait, vdev);
+	while ((err = vfu_ring_produce(vdev, req)) == -EAGAIN) {
+		vfu_ring_kick(vdev);
+		if (vfu_wait_elapsed(&wait) >= wait.bound) {
+			vfu_dev_lose(vdev, "the helper does not take requests");
+			return -ENODEV;
+		}
+		if (wait.may_sleep)
+			schedule_timeout_uninterruptible(1);
+		else
+			cpu_relax();
+	}
+	if (err == -EPROTO)
+		vfu_dev_lose(vdev, "the helper wrote nonsense to the ring");
+	if (err)
+		return err;
+	trace_vfiouser_request(vdev->id, req);
+	vfu_ring_kick(vdev);
+	if (req->flags & VFIOUSER_REQ_POSTED)
+		return 0;
+
+	slot = &ring->shared->slots[req->slot];
+	if (vfu_ring_wait(vdev, &wait, req->slot, req->generation)) {
+		err = READ_ONCE(slot->error);
+		if (reply && !err)
+			memcpy(reply, slot->data, req->count);
+		if (err) {
+			vfu_count(vdev, VFU_STAT_ERRORS, 1);
+			if (err > 0 || err < -MAX_ERRNO)
+				err = -EIO;
+		}
+		vfu_ring_free_slot(ring, req->slot);
+	} else {
+		/* A late answer could still land in the slot: it stays used. */
+		err = -ENODEV;
+	}
+	trace_vfiouser_reply(vdev->id, req, err, vfu_wait_elapsed(&wait));
+	return err;
+}
+
+/**
+ * vfu_region_read() - read from a region of the server
+ * @vdev: device
+ * @region: VFIO_PCI_*_REGION_INDEX
+ * @offset: bytes into the region
+ * @data: where to; all-ones after an error
+ * @count: bytes, at most VFIOUSER_DATA_MAX
+ *
+ * Context: any but NMI; sleeps only where the context allows it.
+ * Return: 0 or a negative errno; -ENODEV when the device is lost.
+ */
+int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u32 count)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_READ,
+		.region = region,
+		.offset = offset,
+		.count = count,
+	};
+	int err = -ENODEV;
+
+	if (likely(!vfu_nobody_answers(vdev))) {
+		vfu_count(vdev, VFU_STAT_READS, 1);
+		err = vfu_ring_submit(vdev, &req, data);
+	}
+	if (err)
+		memset(data, 0xff, count);
+	return err;
+}
+
+/**
+ * vfu_region_write() - post a write to a region of the server
+ * @vdev: device
+ * @region: VFIO_PCI_*_REGION_INDEX
+ * @offset: bytes into the region
+ * @data: what to write
+ * @count: bytes, at most VFIOUSER_DATA_MAX
+ *
+ * Context: any but NMI; waits only while the ring is full.
+ * Return: 0 once queued, or -ENODEV when the device is lost.
+ */
+int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_WRITE,
+		.flags = VFIOUSER_REQ_POSTED,
+		.region = region,
+		.offset = offset,
+		.count = count,
+	};
+
+	if (unlikely(vfu_nobody_answers(vdev)))
+		return -ENODEV;
+	memcpy(req.data, data, count);
+	vfu_count(vdev, VFU_STAT_WRITES, 1);
+	return vfu_ring_submit(vdev, &req, NULL);
+}
+
+/**
+ * vfu_request_reset() - ask for a reset of the function
+ * @vdev: device
+ *
+ * Posted: what is read afterwards is answered after the reset, since the
+ * server sees requests in order, so that a slow one does not hold up the
+ * caller.
+ *
+ * Context: any but NMI.
+ */
+int vfu_request_reset(struct vfu_dev *vdev)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_RESET,
+		.flags = VFIOUSER_REQ_POSTED,
+	};
+
+	return vfu_ring_submit(vdev, &req, NULL);
+}
+
+/**
+ * vfu_request_irq() - have the helper arm, disarm or unmask interrupts
+ * @vdev: device
+ * @op: VFIOUSER_OP_IRQ_*
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @start: first vector
+ * @count: number of vectors
+ *
+ * Arming is waited for, since the driver may let the device interrupt as soon
+ * as it is over; the others are posted.
+ *
+ * Context: any but NMI.
+ * Return: 0 or a negative errno.
+ */
+int vfu_request_irq(struct vfu_dev *vdev, enum vfiouser_op op, u32 index, u32 start, u32 count)
+{
+	struct vfiouser_request req = {
+		.op = op,
+		.flags = op == VFIOUSER_OP_IRQ_ARM ? 0 : VFIOUSER_REQ_POSTED,
+		.region = index,
+		.offset = start,
+		.count = count,
+	};
+
+	return vfu_ring_submit(vdev, &req, NULL);
+}

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vfiouser_pci: what the module's files share.
+ *
+ * Data flows one way: driver -> trap.c / config.c -> ring.c -> helper, and
+ * back through irqfd.c -> irq.c -> driver. The DMA pool (dma.c) lies beside.
+ *
+ * Lifetime: a struct vfu_dev is created by DEVICE_NEW over an open channel and
+ * is reference counted. References are held by the device table (until the
+ * removal work has run), by the channel, and by each area that a driver has
+ * mapped with ioremap(). Its memory, its pool and the module stay until the
+ * last of them is gone, so that nothing which a slow driver still does can
+ * reach freed memory.
+ *
+ * Lock order, outermost first:
+ *	pci_rescan_remove_lock	(the PCI core's)
+ *	vfu_dev.irq_lock	mutex: eventfds hooked and unhooked
+ *	vfu_dev.cfg_lock	raw spinlock: virtual config registers, MSI-X table
+ *	vfu_ring.lock		raw spinlock: producing requests
+ */
+#ifndef _KMOD_VFIOUSER_H
+#define _KMOD_VFIOUSER_H
+
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/irqdomain.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <linux/vfiouser.h>
+
+#define VFU_TIMEOUT_MS		5000	/* bound of a sleeping wait */
+#define VFU_TIMEOUT_MIN_MS	100
+#define VFU_TIMEOUT_MAX_MS	600000
+#define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait */
+
+#define VFU_NR_REGIONS		VFIO_PCI_NUM_REGIONS
+#define VFU_NR_BARS		6
+#define VFU_MAX_AREAS		64	/* direct areas of one region */
+#define VFU_LOW_BASE		0x80000000ULL	/* bus address of the low window */
+#define VFU_MAX_VECTORS		2048	/* what an MSI-X table can hold */
+
+struct vfu_dev;
+
+/**
+ * enum vfu_stat - counters, in the order of enum vfiouser_stat_attr
+ */
+enum vfu_stat {
+	VFU_STAT_READS,
+	VFU_STAT_WRITES,
+	VFU_STAT_CONFIG,
+	VFU_STAT_TRAPS,
+	VFU_STAT_IRQS,
+	VFU_STAT_WAKEUPS,
+	VFU_STAT_SLEEPS,
+	VFU_STAT_ERRORS,
+	VFU_STAT_DMA_MAPS,
+	VFU_STAT_DMA_BYTES,
+	VFU_STAT_DMA_FULL,
+	VFU_NR_STATS,
+};
+
+struct vfu_stats {
+	u64 count[VFU_NR_STATS];
+};
+
+/* ---- pinned.c: a range of the helper's memory, pinned ---- */
+
+/**
+ * struct vfu_pinned - pinned user pages
+ * @pages: the pages, in order
+ * @nr: how many
+ * @mm: whose pinned_vm they are accounted to
+ */
+struct vfu_pinned {
+	struct page **pages;
+	unsigned long nr;
+	struct mm_struct *mm;
+};
+
+int vfu_pin(struct vfu_pinned *pinned, u64 uaddr, u64 size);
+void vfu_unpin(struct vfu_pinned *pinned);
+
+/* ---- ring.c: the request ring ---- */
+
+/**
+ * struct vfu_ring - the kernel's side of the request ring
+ * @ref: held by the channel and by the device
+ * @shared: memory shared with the helper; nothing read from it is trusted
+ * @lock: protects @tail, @generation and @slots_used
+ * @tail: requests produced; the shared copy is only ever written
+ * @generation: of the last request that has a slot
+ * @slots_used: reply slots that wait for an answer
+ * @slot_wq: where the waiter of each slot sleeps
+ * @helper_wq: the channel's poll()
+ */
+struct vfu_ring {
+	struct kref ref;
+	struct vfiouser_ring *shared;
+	raw_spinlock_t lock;
+	u32 tail;
+	u32 generation;
+	DECLARE_BITMAP(slots_used, VFIOUSER_RING_SLOTS);
+	wait_queue_head_t slot_wq[VFIOUSER_RING_SLOTS];
+	wait_queue_head_t helper_wq;
+};
+
+struct vfu_ring *vfu_ring_create(void);
+void vfu_ring_get(struct vfu_ring *ring);
+void vfu_ring_put(struct vfu_ring *ring);
+void vfu_ring_wake_all(struct vfu_ring *ring);
+void vfu_ring_wake(struct vfu_ring *ring, u32 slot);
+bool vfu_ring_pending(struct vfu_ring *ring);
+void vfu_ring_state(struct vfu_ring *ring, u32 state);
+
+int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
+		    u32 count);
+int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
+		     const void *data, u32 count);
+int vfu_request_reset(struct vfu_dev *vdev);
+bool vfu_may_sleep(void);
+int vfu_request_irq(struct vfu_dev *vdev, enum vfiouser_op op, u32 index,
+		    u32 start, u32 count);
+
+/* ---- dma.c: the pool and the DMA API on it ---- */
+
+struct vfu_pool;
+
+struct vfu_pool *vfu_pool_create(u64 uaddr, u64 size, u64 iova);
+void vfu_pool_destroy(struct vfu_pool *pool);
+void vfu_dma_setup(struct device *dev);
+
+/* ---- irq.c, irqfd.c: interrupts ---- */
+
+/**
+ * struct vfu_vector - one interrupt of the device
+ * @vdev: its device
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @nr: vector within the index
+ * @virq: Linux interrupt, 0 while no driver has it
+ * @cpu: where it is to be raised
+ * @pending: raised and not yet handled
+ * @masked: not to be raised now; a raise stays @pending
+ * @redirected: sent on to another CPU because the helper runs on @cpu
+ * @work: raises it on this CPU
+ * @csd: raises it on another
+ * @irqfd: the eventfd hooked to it, or NULL (vfu_dev.irq_lock)
+ */
+struct vfu_vector {
+	struct vfu_dev *vdev;
+	u32 index;
+	u32 nr;
+	unsigned int virq;
+	unsigned int cpu;
+	unsigned long pending;
+	bool masked;
+	bool redirected;
+	struct irq_work work;
+	call_single_data_t csd;
+	struct vfu_irqfd *irqfd;
+};
+
+/**
+ * struct vfu_irqs - the vectors of one interrupt index
+ * @vectors: @count of them
+ * @count: what the server offers
+ * @flags: VFIO_IRQ_INFO_*
+ * @armed: how many the server has eventfds for (vfu_dev.cfg_lock)
+ */
+struct vfu_irqs {
+	struct vfu_vector *vectors;
+	u32 count;
+	u32 flags;
+	u32 armed;
+};
+
+int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags);
+void vfu_irqs_destroy(struct vfu_dev *vdev);
+void vfu_vector_raise(struct vfu_vector *vec);
+void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
+void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
+int vfu_irq_domain_create(struct vfu_dev *vdev);
+void vfu_irq_domain_destroy(struct vfu_dev *vdev);
+void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev);
+
+int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg);
+void vfu_irqfd_clear(struct vfu_dev *vdev);
+
+/* ---- device.c: the object ---- */
+
+/**
+ * struct vfu_direct - pages of a region which drivers reach without a trap
+ * @offset: bytes into the region
+ * @pinned: the server's pages
+ */
+struct vfu_direct {
+	u64 offset;
+	struct vfu_pinned pinned;
+};
+
+struct vfu_region {
+	u64 size;
+	u32 flags;
+	u32 nr_direct;
+	struct vfu_direct *direct;
+};
+
+/**
+ * struct vfu_config - the config registers that are the kernel's own
+ * @bar: base address registers 0..5 and the ROM's as [6], as last written
+ * @bar_type: their read-only low bits
+ * @command: PCI_COMMAND as last written
+ * @msi: offset of the MSI capability, or 0
+ * @msi_mask: offset of its mask register, or 0
+ * @msi_ctrl: its control word as last written
+ * @msix: offset of the MSI-X capability, or 0
+ * @msix_ctrl: its control word as last written
+ * @msix_bir: region of the vector table
+ * @msix_table: its offset there
+ * @msix_count: vectors in it
+ * @pcie: offset of the PCI Express capability, or 0
+ * @af: offset of the Advanced Features capability, or 0
+ */
+struct vfu_config {
+	u32 bar[VFU_NR_BARS + 1];
+	u32 bar_type[VFU_NR_BARS + 1];
+	u16 command;
+	u8 msi;
+	u8 msi_mask;
+	u16 msi_ctrl;
+	u8 msix;
+	u16 msix_ctrl;
+	u32 msix_bir;
+	u32 msix_table;
+	u32 msix_count;
+	u8 pcie;
+	u8 af;
+};
+
+/**
+ * struct vfu_dev - one PCI function served by a helper
+ * @ref: see the lifetime rules at the top of this file
+ * @id: key in the device table
+ * @name: unique
+ * @socket: as told by the helper; information
+ * @pid: the helper's, information
+ * @helper: the helper's memory, to recognise its threads; not a reference
+ * @flags: VFIOUSER_DEV_F_*
+ * @timeout_ms: bound of a sleeping wait for the helper
+ * @dev: parent of the host bridge, in class "vfiouser"
+ * @state: enum vfiouser_state; only ever grows
+ * @lost: nothing is forwarded any more, reads are all-ones
+ * @removing: the removal work has been asked for
+ * @ring: the channel's ring, alive as long as this object
+ * @regions: by VFIO_PCI_*_REGION_INDEX
+ * @cfg_lock: protects @cfg
+ * @cfg: virtual config registers
+ * @msix_table: the vector table (16 bytes an entry), @cfg.msix_count entries
+ * @window: the CPU addresses the BARs lie in
+ * @low: part of @window for 32-bit BARs, with bus addresses below 4 GiB
+ * @high: part of @window for 64-bit BARs, bus address = CPU address
+ * @sysdata: of the bus; arch code looks into it
+ * @bus: the root bus, between add and remove
+ * @irq_lock: protects eventfds and arming
+ * @irqs: by VFIO_PCI_*_IRQ_INDEX
+ * @irq_parent: domain of the vectors
+ * @irq_domain: PCI/MSI domain of the bus
+ * @irq_fwnode: names them
+ * @intx_virq: Linux interrupt of INTx, or 0
+ * @irq_mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
+ * @pool: DMA memory, or NULL
+ * @add_work: scans the bus
+ * @remove_work: removes it
+ * @stats: per-CPU counters
+ */
+struct vfu_dev {
+	struct kref ref;
+	u32 id;
+	char name[VFIOUSER_NAME_MAX];
+	char socket[VFIOUSER_SOCKET_MAX];
+	pid_t pid;
+	struct mm_struct *helper;
+	u32 flags;
+	u32 timeout_ms;
+	struct device *dev;
+
+	u32 state;
+	bool lost;
+	unsigned long removing;
+	struct vfu_ring *ring;
+
+	struct vfu_region regions[VFU_NR_REGIONS];
+
+	raw_spinlock_t cfg_lock;
+	struct vfu_config cfg;
+	u32 (*msix_table)[4];
+
+	struct resource *window;
+	struct resource low;
+	struct resource high;
+	struct pci_sysdata sysdata;
+	struct pci_bus *bus;
+
+	struct mutex irq_lock;
+	struct vfu_irqs irqs[VFIO_PCI_NUM_IRQS];
+	struct irq_domain *irq_parent;
+	struct irq_domain *irq_domain;
+	struct fwnode_handle *irq_fwnode;
+	unsigned int intx_virq;
+	int irq_mode;
+
+	struct vfu_pool *pool;
+
+	struct work_struct add_work;
+	struct work_struct remove_work;
+
+	struct vfu_stats __percpu *stats;
+};
+
+static inline void vfu_count(struct vfu_dev *vdev, enum vfu_stat stat, u64 n)
+{
+	this_cpu_add(vdev->stats->count[stat], n);
+}
+
+static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
+{
+	return READ_ONCE(vdev->lost);
+}
+
+/**
+ * struct vfu_dev_params - what DEVICE_NEW says; regions' pages are pinned
+ */
+struct vfu_dev_params {
+	char name[VFIOUSER_NAME_MAX];
+	char socket[VFIOUSER_SOCKET_MAX];
+	u32 flags;
+	u32 timeout_ms;
+	struct vfu_region regions[VFU_NR_REGIONS];
+	struct {
+		u32 count;
+		u32 flags;
+	} irqs[VFIO_PCI_NUM_IRQS];
+	struct vfu_pool *pool;
+};
+
+struct netlink_ext_ack;
+
+struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params,
+			       struct vfu_ring *ring,
+			       struct netlink_ext_ack *extack);
+void vfu_dev_get(struct vfu_dev *vdev);
+void vfu_dev_put(struct vfu_dev *vdev);
+struct vfu_dev *vfu_dev_find(u32 id, const char *name);
+struct vfu_dev *vfu_dev_next(unsigned long *id);
+void vfu_dev_remove(struct vfu_dev *vdev);
+void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
+u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);
+void vfu_regions_release(struct vfu_region *regions);
+int vfu_device_init(void);
+void vfu_device_exit(void);
+
+/* ---- config.c: config space ---- */
+
+int vfu_config_init(struct vfu_dev *vdev);
+void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
+void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
+int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
+bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
+bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count);
+void vfu_msix_read(struct vfu_dev *vdev, u64 offset, void *data, u32 count);
+void vfu_msix_write(struct vfu_dev *vdev, u64 offset, const void *data, u32 count);
+
+/* ---- window.c: the BARs' addresses ---- */
+
+int vfu_window_create(struct vfu_dev *vdev);
+void vfu_window_destroy(struct vfu_dev *vdev);
+struct vfu_dev *vfu_window_find(phys_addr_t phys);
+u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys);
+
+/* ---- bridge.c: the virtual host bridge ---- */
+
+int vfu_bridge_add(struct vfu_dev *vdev);
+void vfu_bridge_remove(struct vfu_dev *vdev);
+struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev);
+int vfu_bridge_init(void);
+void vfu_bridge_exit(void);
+
+/* ---- mmio.c: accesses to mapped BARs; trap.c: how they get here ---- */
+
+int vfu_mmio_init(void);
+void vfu_mmio_exit(void);
+void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size);
+bool vfu_mmio_unmap(const volatile void __iomem *addr);
+int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma);
+bool vfu_mmio_owns(unsigned long addr);
+bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr);
+
+int vfu_trap_init(void);
+void vfu_trap_exit(void);
+
+/* ---- channel.c: /dev/vfiouser ---- */
+
+struct file;
+
+struct vfu_ring *vfu_channel_ring(struct file *file);
+struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *params,
+				 struct netlink_ext_ack *extack);
+int vfu_channel_init(void);
+void vfu_channel_exit(void);
+
+/* ---- netlink.c: control and events ---- */
+
+void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err);
+int vfu_netlink_init(void);
+void vfu_netlink_exit(void);
+
+#endif /* _KMOD_VFIOUSER_H */
