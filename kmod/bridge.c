@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The virtual host bridge: one PCI domain with one bus for each device.
+ *
+ * Domain numbers lie above 0xffff, where no firmware puts any, and their low 16
+ * bits are those of no other domain: IOMMU drivers keep only these bits and
+ * would else take our device for one of their own.
+ *
+ * What a device needs before a driver sees it (DMA operations, its interrupt,
+ * closed doors for user mappings) is set by a notifier, so that a function found
+ * again by a later rescan gets it as well.
+ *
+ * Locking: the PCI core's rescan lock around scan and removal.
+ */
+#include <linux/bitmap.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "vfiouser.h"
+
+#define VFU_DOMAIN_FIRST	0x5f000
+#define VFU_DOMAIN_LAST		0x5fffe
+
+static int vfu_pci_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val);
+static int vfu_pci_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val);
+
+static struct pci_ops vfu_pci_ops = {
+	.read	= vfu_pci_read,
+	.write	= vfu_pci_write,
+};
+
+static struct vfu_dev *vfu_dev_of_bus(struct pci_bus *bus)
+{
+	return container_of((struct pci_sysdata *)bus->sysdata, struct vfu_dev, sysdata);
+}
+
+/**
+ * vfu_dev_of_pci() - the device behind a PCI device
+ * @pdev: any PCI device
+ *
+ * Return: the device, alive as long as @pdev is in the hierarchy, or NULL if
+ * @pdev is not ours.
+ */
+struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev)
+{
+	return pdev->bus->ops == &vfu_pci_ops ? vfu_dev_of_bus(pdev->bus) : NULL;
+}
+
+/* See vfu_config_read() for the context. */
+static int vfu_pci_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
+{
+	if (devfn || !pci_is_root_bus(bus)) {
+		*val = ~0U;
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	}
+	vfu_config_read(vfu_dev_of_bus(bus), where, size, val);
+	return PCIBIOS_SUCCESSFUL;
+}
+
+static int vfu_pci_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val)
+{
+	if (devfn || !pci_is_root_bus(bus))
+		return PCIBIOS_DEVICE_NOT_FOUND;
+	vfu_config_write(vfu_dev_of_bus(bus), where, size, val);
+	return PCIBIOS_SUCCESSFUL;
+}
+
+/* A free domain number. Under the rescan lock: nobody else can take it. */
+static int vfu_domain_find(void)
+{
+	unsigned long *used = bitmap_zalloc(U16_MAX + 1, GFP_KERNEL);
+	struct pci_bus *bus = NULL;
+	int nr, domain = -ENOSPC;
+
+	if (!used)
+		return -ENOMEM;
+	while ((bus = pci_find_next_bus(bus)))
+		__set_bit(pci_domain_nr(bus) & U16_MAX, used);
+	for (nr = VFU_DOMAIN_FIRST; nr <= VFU_DOMAIN_LAST && domain < 0; nr++)
+		if (!test_bit(nr & U16_MAX, used))
+			domain = nr;
+	bitmap_free(used);
+	return domain;
+}
+
+/**
+ * vfu_bridge_add() - make a device's bus, scan it, and let drivers bind
+ * @vdev: device with config, window and interrupt domain
+ *
+ * Context: may sleep; the helper must be serving the ring.
+ * Return: 0 or a negative errno.
+ */
+int vfu_bridge_add(struct vfu_dev *vdev)
+{
+	LIST_HEAD(resources);
+	struct pci_bus *bus;
+	int domain;
+
+	pci_lock_rescan_remove();
+	domain = vfu_domain_find();
+	if (domain < 0) {
+		pci_unlock_rescan_remove();
+		return domain;
+	}
+	vdev->sysdata.domain = domain;
+	vdev->sysdata.node = NUMA_NO_NODE;
+	if (vdev->low.flags)
+		pci_add_resource_offset(&resources, &vdev->low, vdev->low.start - VFU_LOW_BASE);
+	if (vdev->high.flags)
+		pci_add_resource(&resources, &vdev->high);
+	bus = pci_create_root_bus(vdev->dev, 0, &vfu_pci_ops, &vdev->sysdata, &resources);
+	if (!bus) {
+		pci_unlock_rescan_remove();
+		pci_free_resource_list(&resources);
+		return -ENODEV;
+	}
+	vdev->bus = bus;
+	dev_set_msi_domain(&bus->dev, vdev->irq_domain);
+	pci_scan_child_bus(bus);
+	pci_assign_unassigned_bus_resources(bus);
+	pci_bus_add_devices(bus);
+	pci_unlock_rescan_remove();
+
+	if (vdev->cfg.command & PCI_COMMAND_INTX_DISABLE || vdev->irq_mode >= 0)
+		return 0;
+	vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, 1);
+	return 0;
+}
+
+/**
+ * vfu_bridge_remove() - unbind the drivers and take the bus away
+ * @vdev: device; nothing happens without a bus
+ *
+ * Context: may sleep; takes as long as the drivers do.
+ */
+void vfu_bridge_remove(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev;
+
+	pci_lock_rescan_remove();
+	if (vdev->bus) {
+		/* Drivers look at this instead of waiting for the device. */
+		if (vfu_dev_lost(vdev))
+			list_for_each_entry(pdev, &vdev->bus->devices, bus_list)
+				pdev->error_state = pci_channel_io_perm_failure;
+		pci_stop_root_bus(vdev->bus);
+		pci_remove_root_bus(vdev->bus);
+		vdev->bus = NULL;
+	}
+	pci_unlock_rescan_remove();
+}
+
+static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct pci_dev *pdev = to_pci_dev(data);
+	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
+	struct resource *res;
+
+	if (!vdev || action != BUS_NOTIFY_ADD_DEVICE)
+		return NOTIFY_DONE;
+	vfu_dma_setup(&pdev->dev);
+	vfu_irq_setup(vdev, pdev);
+	/* To map a trapped page into a process would give it the bare bus. */
+	pci_dev_for_each_resource(pdev, res)
+		if (res->flags & IORESOURCE_MEM)
+			res->flags |= IORESOURCE_EXCLUSIVE;
+	return NOTIFY_OK;
+}
+
+static struct notifier_block vfu_bridge_nb = {
+	.notifier_call = vfu_bridge_notify,
+	.priority = INT_MIN,
+};
+
+/**
+ * vfu_bridge_init() - module set-up
+ *
+ * Return: 0 or a negative errno.
+ */
+int vfu_bridge_init(void)
+{
+	return bus_register_notifier(&pci_bus_type, &vfu_bridge_nb);
+}
+
+/**
+ * vfu_bridge_exit() - undo vfu_bridge_init()
+ */
+void vfu_bridge_exit(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &vfu_bridge_nb);
+}
