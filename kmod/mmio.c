@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Areas: what drivers get from ioremap() for a BAR of ours, and what becomes of
+ * their accesses.
+ *
+ * An area is kernel address space whose pages are not present, but for those
+ * which the server lets drivers reach directly: these get the server's own pages.
+ * An access to the others faults and is emulated, instruction by instruction,
+ * against the region behind it; which region that is the BARs decide at the time
+ * of the access.
+ *
+ * Locking: the tree of areas has its own; a fault looks up under RCU and then
+ * holds a reference. Lifetime: an area lives from ioremap() to iounmap() and
+ * holds a reference to its device, even beyond the device's removal; its accesses
+ * then read all-ones.
+ */
+#include <linux/io.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <asm/ptrace.h>
+
+#include "compat.h"
+#include "emulate.h"
+#include "insn.h"
+#include "vfiouser.h"
+
+struct vfu_area {
+	struct kref ref;
+	struct rcu_head rcu;
+	struct vfu_dev *vdev;
+	phys_addr_t phys;	/* page-aligned, of @virt */
+	unsigned long virt;
+	unsigned long size;
+};
+
+static struct maple_tree vfu_areas = MTREE_INIT(vfu_areas, MT_FLAGS_USE_RCU);
+
+static void vfu_area_release(struct kref *ref)
+{
+	struct vfu_area *area = container_of(ref, struct vfu_area, ref);
+
+	vfu_dev_put(area->vdev);
+	kfree_rcu(area, rcu);
+}
+
+static struct vfu_area *vfu_area_get(unsigned long addr)
+{
+	struct vfu_area *area;
+
+	rcu_read_lock();
+	area = mtree_load(&vfu_areas, addr);
+	if (area && !kref_get_unless_zero(&area->ref))
+		area = NULL;
+	rcu_read_unlock();
+	return area;
+}
+
+static void vfu_area_put(struct vfu_area *area)
+{
+	kref_put(&area->ref, vfu_area_release);
+}
+
+/**
+ * vfu_mmio_owns() - does a kernel address lie in an area?
+ * @addr: kernel virtual address
+ *
+ * Context: any.
+ */
+bool vfu_mmio_owns(unsigned long addr)
+{
+	return mtree_load(&vfu_areas, addr);
+}
+
+/* ---- direct pages ---- */
+
+/* The page behind a page-aligned offset of a region, or NULL if it traps. */
+static struct page *vfu_direct_page(struct vfu_dev *vdev, u32 region, u64 offset)
+{
+	struct vfu_region *r = &vdev->regions[region];
+	u32 i;
+
+	if (vfu_msix_page(vdev, region, offset))
+		return NULL;
+	for (i = 0; i < r->nr_direct; i++) {
+		u64 nr = (offset - r->direct[i].offset) >> PAGE_SHIFT;
+
+		if (offset >= r->direct[i].offset && nr < r->direct[i].pinned.nr)
+			return r->direct[i].pinned.pages[nr];
+	}
+	return NULL;
+}
+
+/* The same by CPU address; only whole pages of one BAR can be direct. */
+static struct page *vfu_phys_page(struct vfu_dev *vdev, phys_addr_t phys)
+{
+	u64 offset;
+	int region = vfu_config_resolve(vdev, phys, &offset);
+
+	return region >= 0 && PAGE_ALIGNED(offset) ? vfu_direct_page(vdev, region, offset) : NULL;
+}
+
+/* Put the server's pages where the area has them. */
+static void vfu_area_direct(struct vfu_area *area)
+{
+	unsigned long at;
+	unsigned int level;
+
+	for (at = 0; at < area->size; at += PAGE_SIZE) {
+		struct page *page = vfu_phys_page(area->vdev, area->phys + at);
+		pte_t *pte;
+
+		if (!page)
+			continue;
+		pte = lookup_address(area->virt + at, &level);
+		/* Was never present: no other CPU can hold it in its TLB. */
+		if (!WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
+			set_pte(pte, mk_pte(page, PAGE_KERNEL));
+	}
+}
+
+/* ---- ioremap() and iounmap() ---- */
+
+static void *vfu_area_space(unsigned long pages)
+{
+	struct page **dummy = kvmalloc_array(pages, sizeof(*dummy), GFP_KERNEL);
+	unsigned long i;
+	void *virt;
+
+	if (!dummy)
+		return NULL;
+	for (i = 0; i < pages; i++)
+		dummy[i] = ZERO_PAGE(0);
+	/* PAGE_NONE: address space with page tables, and nothing in it. */
+	virt = vmap(dummy, pages, VM_MAP, PAGE_NONE);
+	kvfree(dummy);
+	return virt;
+}
+
+/**
+ * vfu_mmio_map() - ioremap() of an address in a window
+ * @phys: CPU physical address
+ * @size: bytes
+ *
+ * Context: may sleep.
+ * Return: the mapping, or NULL.
+ */
+void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
+{
+	unsigned long in_page = offset_in_page(phys);
+	struct vfu_area *area;
+	struct vfu_dev *vdev;
+
+	if (!size || size > SIZE_MAX / 2)
+		return NULL;
+	rcu_read_lock();
+	vdev = vfu_window_find(phys);
+	if (vdev && (vfu_window_find(phys + size - 1) != vdev || !kref_get_unless_zero(&vdev->ref)))
+		vdev = NULL;
+	rcu_read_unlock();
+	if (!vdev)
+		return NULL;
+
+	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
+	if (!area)
+		goto err_dev;
+	kref_init(&area->ref);
+	area->vdev = vdev;
+	area->phys = phys - in_page;
+	area->size = PAGE_ALIGN(size + in_page);
+	area->virt = (unsigned long)vfu_area_space(area->size >> PAGE_SHIFT);
+	if (!area->virt)
+		goto err_area;
+	vfu_area_direct(area);
+	if (mtree_store_range(&vfu_areas, area->virt, area->virt + area->size - 1, area,
+			      GFP_KERNEL))
+		goto err_virt;
+	return (void __iomem *)(area->virt + in_page);
+
+err_virt:
+	vunmap((void *)area->virt);
+err_area:
+	kfree(area);
+err_dev:
+	vfu_dev_put(vdev);
+	return NULL;
+}
+
+/**
+ * vfu_mmio_unmap() - iounmap() of an area
+ * @addr: what vfu_mmio_map() returned
+ *
+ * Context: may sleep.
+ * Return: false if @addr is not ours.
+ */
+bool vfu_mmio_unmap(const volatile void __iomem *addr)
+{
+	unsigned long virt = (unsigned long)addr & PAGE_MASK;
+	struct vfu_area *area = mtree_load(&vfu_areas, virt);
+
+	if (!area || area->virt != virt)
+		return false;
+	mtree_erase(&vfu_areas, virt);
+	vunmap((void *)virt);
+	vfu_area_put(area);
+	return true;
+}
+
+/**
+ * vfu_mmio_user_map() - mmap() of a BAR by a process, as sysfs offers it
+ * @pdev: PCI device of ours
+ * @bar: resource number
+ * @vma: where to; vm_pgoff counts pages of the BAR
+ *
+ * Context: may sleep, mmap lock held.
+ * Return: 0 where all of it is direct; -EINVAL where a page would trap, since a
+ * process cannot be emulated.
+ */
+int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
+{
+	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	unsigned long addr;
+	int err = 0;
+
+	if (bar >= VFU_NR_BARS || vfu_dev_lost(vdev))
+		return -EINVAL;
+	for (addr = vma->vm_start; addr < vma->vm_end; addr += PAGE_SIZE)
+		if (!vfu_direct_page(vdev, bar, offset + addr - vma->vm_start))
+			return -EINVAL;
+	for (addr = vma->vm_start; !err && addr < vma->vm_end; addr += PAGE_SIZE)
+		err = vm_insert_page(vma, addr,
+				     vfu_direct_page(vdev, bar, offset + addr - vma->vm_start));
+	return err;
+}
+
+/* ---- accesses ---- */
+
+/* One access within one page that traps. */
+static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count)
+{
+	u64 offset;
+	int region = vfu_dev_lost(vdev) ? -ENXIO : vfu_config_resolve(vdev, phys, &offset);
+
+	if (region < 0 || offset + count > vdev->regions[region].size)
+		memset(data, 0xff, count);
+	else if (vfu_msix_hit(vdev, region, offset, count))
+		vfu_msix_read(vdev, offset, data, count);
+	else
+		vfu_region_read(vdev, region, offset, data, count);
+}
+
+static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *data, u32 count)
+{
+	u64 offset;
+	int region = vfu_dev_lost(vdev) ? -ENXIO : vfu_config_resolve(vdev, phys, &offset);
+
+	if (region < 0 || offset + count > vdev->regions[region].size)
+		return;
+	if (vfu_msix_hit(vdev, region, offset, count))
+		vfu_msix_write(vdev, offset, data, count);
+	else
+		vfu_region_write(vdev, region, offset, data, count);
+}
+
+/* Bytes from @addr on that belong to this area, not more than @count. */
+static u32 vfu_area_left(const struct vfu_area *area, unsigned long addr, u32 count)
+{
+	return min_t(unsigned long, count, area->virt + area->size - addr);
+}
+
+static u32 vfu_page_left(unsigned long addr, u32 count)
+{
+	return min_t(unsigned long, count, PAGE_SIZE - offset_in_page(addr));
+}
+
+/*
+ * An access that touches a direct page is split at the page boundary; one
+ * between trapped pages goes out whole, as the CPU made it.
+ */
+static bool vfu_access_direct(struct vfu_area *area, unsigned long addr, u32 count)
+{
+	phys_addr_t phys = area->phys + (addr - area->virt);
+
+	return vfu_phys_page(area->vdev, phys & PAGE_MASK) ||
+	       (vfu_page_left(addr, count) < count &&
+		vfu_phys_page(area->vdev, (phys + count - 1) & PAGE_MASK));
+}
+
+static void vfu_area_read(struct vfu_area *area, unsigned long addr, void *data, u32 count)
+{
+	phys_addr_t phys = area->phys + (addr - area->virt);
+	u32 n;
+
+	if (likely(!vfu_access_direct(area, addr, count))) {
+		vfu_phys_read(area->vdev, phys, data, count);
+		return;
+	}
+	for (; count; count -= n, addr += n, phys += n, data += n) {
+		n = vfu_page_left(addr, count);
+		if (vfu_phys_page(area->vdev, phys & PAGE_MASK))
+			memcpy(data, (void *)addr, n);
+		else
+			vfu_phys_read(area->vdev, phys, data, n);
+	}
+}
+
+static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void *data, u32 count)
+{
+	phys_addr_t phys = area->phys + (addr - area->virt);
+	u32 n;
+
+	if (likely(!vfu_access_direct(area, addr, count))) {
+		vfu_phys_write(area->vdev, phys, data, count);
+		return;
+	}
+	for (; count; count -= n, addr += n, phys += n, data += n) {
+		n = vfu_page_left(addr, count);
+		if (vfu_phys_page(area->vdev, phys & PAGE_MASK))
+			memcpy((void *)addr, data, n);
+		else
+			vfu_phys_write(area->vdev, phys, data, n);
+	}
+}
+
+/* The emulator's memory: areas, or ordinary kernel memory. */
+static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
+{
+	struct vfu_area *area = vfu_area_get(addr);
+
+	if (!area)
+		return copy_from_kernel_nofault(buf, (void *)addr, len);
+	if (vfu_area_left(area, addr, len) == len)
+		vfu_area_read(area, addr, buf, len);
+	else
+		memset(buf, 0xff, len);
+	vfu_area_put(area);
+	return 0;
+}
+
+static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int len)
+{
+	struct vfu_area *area = vfu_area_get(addr);
+
+	if (!area)
+		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
+	if (vfu_area_left(area, addr, len) == len)
+		vfu_area_write(area, addr, buf, len);
+	vfu_area_put(area);
+	return 0;
+}
+
+static const struct vfu_mem_ops vfu_mem_ops = {
+	.read	= vfu_mem_read,
+	.write	= vfu_mem_write,
+};
+
+/* ---- faults ---- */
+
+/*
+ * Elements of a string instruction for one fault; it then faults again for the
+ * rest, so that interrupts and the scheduler get their turn.
+ */
+#define VFU_ELEMENTS_MAX	64
+
+static size_t vfu_fetch(unsigned long ip, u8 *bytes)
+{
+	size_t n = VFU_INSN_MAX_LEN;
+
+	/* The instruction may be the last before an unmapped page. */
+	while (n && copy_from_kernel_nofault(bytes, (void *)ip, n))
+		n--;
+	return n;
+}
+
+static void vfu_cpu_init(struct vfu_cpu *cpu, struct pt_regs *regs)
+{
+	*cpu = (struct vfu_cpu) {
+		.gpr = {
+			&regs->ax, &regs->cx, &regs->dx, &regs->bx,
+			&regs->sp, &regs->bp, &regs->si, &regs->di,
+			&regs->r8, &regs->r9, &regs->r10, &regs->r11,
+			&regs->r12, &regs->r13, &regs->r14, &regs->r15,
+		},
+		.ip = &regs->ip,
+		.flags = &regs->flags,
+	};
+}
+
+/**
+ * vfu_mmio_fault() - emulate the instruction that faulted on an area
+ * @regs: of the fault
+ * @addr: address it faulted on
+ *
+ * Context: page fault of the kernel, interrupts off; what the interrupted
+ * context had on is turned on in between.
+ * Return: true if it was emulated and @regs are behind it; false leaves the
+ * fault to the kernel: an oops, as without us.
+ */
+bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
+{
+	bool irqs_on = regs->flags & X86_EFLAGS_IF;
+	struct vfu_area *area = vfu_area_get(addr);
+	u8 bytes[VFU_INSN_MAX_LEN];
+	struct vfu_insn insn;
+	struct vfu_cpu cpu;
+	size_t len;
+	int err;
+
+	if (!area)
+		return false;
+	vfu_count(area->vdev, VFU_STAT_TRAPS, 1);
+	len = vfu_fetch(regs->ip, bytes);
+	err = vfu_insn_decode(&insn, bytes, len);
+	/* Decoded only MOVs to a segment-relative address could need its base. */
+	if (!err && insn.seg != VFU_SEG_NONE)
+		err = -EINVAL;
+	if (!err) {
+		if (irqs_on)
+			local_irq_enable();
+		vfu_cpu_init(&cpu, regs);
+		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, NULL, VFU_ELEMENTS_MAX);
+		if (irqs_on)
+			local_irq_disable();
+	}
+	if (err)
+		pr_err_ratelimited("vfiouser_pci: %s: cannot emulate %*ph at %pS (error %d)\n",
+				   area->vdev->name, (int)len, bytes, (void *)regs->ip, err);
+	vfu_area_put(area);
+	return !err;
+}
+
+/**
+ * vfu_mmio_init() - module set-up
+ *
+ * Return: 0.
+ */
+int vfu_mmio_init(void)
+{
+	return 0;
+}
+
+/**
+ * vfu_mmio_exit() - no area exists any more; wait for the last to be freed
+ */
+void vfu_mmio_exit(void)
+{
+	rcu_barrier();
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hooks: how accesses of an unchanged kernel reach us.
+ *
+ * A few global functions get an ftrace handler of the kind that live patching
+ * uses (IPMODIFY). It looks at the arguments, and only where they are about an
+ * address of ours does it continue in our replacement; every other caller runs
+ * the original. PERMANENT keeps ftrace from being turned off underneath.
+ *
+ *	ioremap*(), memremap()		vfu_mmio_map(): address space without pages
+ *	iounmap()			vfu_mmio_unmap()
+ *	fixup_exception()		vfu_mmio_fault(): emulate, "fixed"
+ *	pci_mmap_resource_range()	user mappings: direct pages or nothing
+ *
+ * fixup_exception() is called for each fault of the kernel that nothing else
+ * handled, with the faulting registers; our replacement runs as an ordinary
+ * function in its place.
+ *
+ * Lifetime: hooked while the module is loaded. Memory that a driver still has
+ * mapped keeps the module from being unloaded.
+ */
+#include <linux/ftrace.h>
+#include <linux/io.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <asm/trapnr.h>
+
+#include "compat.h"
+#include "vfiouser.h"
+
+struct vfu_hook {
+	const char *name;
+	bool (*ours)(const struct pt_regs *regs);
+	void *replacement;
+	bool optional;
+	bool hooked;
+	struct ftrace_ops ops;
+};
+
+/* ---- replacements; each has the signature of what it replaces, or less ---- */
+
+static void __iomem *vfu_trap_ioremap(resource_size_t phys, unsigned long size)
+{
+	return vfu_mmio_map(phys, size);
+}
+
+static void vfu_trap_iounmap(volatile void __iomem *addr)
+{
+	vfu_mmio_unmap(addr);
+}
+
+static int vfu_trap_fixup(struct pt_regs *regs, int trapnr, unsigned long error_code,
+			  unsigned long addr)
+{
+	return vfu_mmio_fault(regs, addr);
+}
+
+static int vfu_trap_mmap(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
+{
+	return vfu_mmio_user_map(pdev, bar, vma);
+}
+
+/* ---- whose call is it? Preemption is off ---- */
+
+static bool vfu_ours_phys(const struct pt_regs *regs)
+{
+	return vfu_window_find(regs->di);
+}
+
+static bool vfu_ours_virt(const struct pt_regs *regs)
+{
+	return vfu_mmio_owns(regs->di);
+}
+
+static bool vfu_ours_fault(const struct pt_regs *regs)
+{
+	return regs->si == X86_TRAP_PF && vfu_mmio_owns(regs->cx);
+}
+
+static bool vfu_ours_pci(const struct pt_regs *regs)
+{
+	return vfu_dev_of_pci((struct pci_dev *)regs->di);
+}
+
+static struct vfu_hook vfu_hooks[] = {
+	{ "fixup_exception", vfu_ours_fault, vfu_trap_fixup },
+	{ "iounmap", vfu_ours_virt, vfu_trap_iounmap },
+	{ "ioremap", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_uc", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_wc", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_wt", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_cache", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_prot", vfu_ours_phys, vfu_trap_ioremap },
+	{ "ioremap_encrypted", vfu_ours_phys, vfu_trap_ioremap, .optional = true },
+	{ "memremap", vfu_ours_phys, vfu_trap_ioremap },
+	{ "pci_mmap_resource_range", vfu_ours_pci, vfu_trap_mmap },
+};
+
+static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			     struct ftrace_regs *fregs)
+{
+	struct vfu_hook *hook = container_of(ops, struct vfu_hook, ops);
+	struct pt_regs *regs = ftrace_get_regs(fregs);
+
+	if (regs && hook->ours(regs))
+		regs->ip = (unsigned long)hook->replacement;
+}
+
+static int vfu_hook_add(struct vfu_hook *hook)
+{
+	int err;
+
+	hook->ops.func = vfu_trap;
+	/* The handlers call nothing that is hooked by these same ops. */
+	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_RECURSION |
+			  FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
+	err = ftrace_set_filter(&hook->ops, (unsigned char *)hook->name, strlen(hook->name), 1);
+	if (err)
+		return err;
+	err = register_ftrace_function(&hook->ops);
+	if (err) {
+		ftrace_free_filter(&hook->ops);
+		return err;
+	}
+	hook->hooked = true;
+	return 0;
+}
+
+/**
+ * vfu_trap_init() - hook the functions
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno; -EBUSY where live patching or another module
+ * has one of them, or ftrace is off.
+ */
+int vfu_trap_init(void)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(vfu_hooks); i++) {
+		err = vfu_hook_add(&vfu_hooks[i]);
+		if (err && !vfu_hooks[i].optional) {
+			pr_err("vfiouser_pci: cannot hook %s(): error %d (is ftrace enabled?)\n",
+			       vfu_hooks[i].name, err);
+			vfu_trap_exit();
+			return err;
+		}
+	}
+	return 0;
+}
+
+/**
+ * vfu_trap_exit() - undo vfu_trap_init(), even half-way
+ *
+ * Context: may sleep. No call is inside a replacement afterwards.
+ */
+void vfu_trap_exit(void)
+{
+	int i;
+
+	for (i = ARRAY_SIZE(vfu_hooks) - 1; i >= 0; i--) {
+		if (!vfu_hooks[i].hooked)
+			continue;
+		unregister_ftrace_function(&vfu_hooks[i].ops);
+		ftrace_free_filter(&vfu_hooks[i].ops);
+		vfu_hooks[i].hooked = false;
+	}
+	/* A replacement may have been entered and be preempted in its first instructions. */
+	synchronize_rcu_tasks();
+}
