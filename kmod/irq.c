@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Interrupts: from a raised vector to the driver's handler.
+ *
+ * Each vector has an affinity CPU and two ways to get there: irq_work for this
+ * CPU and an IPI for another. Both end in vfu_vector_deliver() in hard interrupt
+ * context. The mask and pending state is ours, since servers need not keep it.
+ *
+ * A handler may read a register, which spins for the helper's answer with
+ * interrupts off. If the interrupt had stopped the helper itself, the answer
+ * could never come; so an interrupt that finds the helper running under it is
+ * sent on to another CPU.
+ *
+ * Locking: @pending is atomic. @masked is written under vfu_dev.cfg_lock and read
+ * without; the pair "set pending, look at masked" and "clear masked, look at
+ * pending" has full barriers on both sides, so that one of them delivers.
+ * Lifetime: vectors live as long as the device; vfu_irqs_destroy() waits for
+ * interrupts under way.
+ */
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
+#include <linux/msi.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "trace.h"
+#include "vfiouser.h"
+
+/* What the MSI message says is of no consequence; drivers may look for zeroes. */
+#define VFU_MSI_ADDRESS		0xfee00000
+
+static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
+{
+	/*
+	 * -EBUSY means that it is on its way already and will find @pending
+	 * set; any other failure that the CPU is gone.
+	 */
+	if (cpu != smp_processor_id()) {
+		int err = smp_call_function_single_async(cpu, &vec->csd);
+
+		if (!err || err == -EBUSY)
+			return;
+	}
+	irq_work_queue(&vec->work);
+}
+
+static void vfu_vector_kick(struct vfu_vector *vec)
+{
+	preempt_disable();
+	vfu_vector_send(vec, READ_ONCE(vec->cpu));
+	preempt_enable();
+}
+
+/* Is there a CPU to which an interrupt that stopped the helper can go? */
+static bool vfu_vector_redirect(struct vfu_vector *vec)
+{
+	unsigned int this = smp_processor_id();
+	unsigned int cpu;
+
+	if (current->mm != vec->vdev->helper || !current->mm || vec->redirected)
+		return false;
+	cpu = cpumask_any_but(cpu_online_mask, this);
+	if (cpu >= nr_cpu_ids)
+		return false;
+	vec->redirected = true;
+	vfu_vector_send(vec, cpu);
+	return true;
+}
+
+/* Hard interrupt context, interrupts off. */
+static void vfu_vector_deliver(struct vfu_vector *vec)
+{
+	unsigned int virq;
+
+	if (READ_ONCE(vec->masked) || !test_bit(0, &vec->pending))
+		return;
+	if (vfu_vector_redirect(vec))
+		return;
+	vec->redirected = false;
+	/* Cleared first: a raise from now on is a new interrupt. */
+	if (!test_and_clear_bit(0, &vec->pending))
+		return;
+	virq = READ_ONCE(vec->virq);
+	if (!virq)
+		return;
+	vfu_count(vec->vdev, VFU_STAT_IRQS, 1);
+	trace_vfiouser_irq(vec->vdev->id, vec->index, vec->nr, smp_processor_id());
+	generic_handle_irq(virq);
+}
+
+static void vfu_vector_work(struct irq_work *work)
+{
+	vfu_vector_deliver(container_of(work, struct vfu_vector, work));
+}
+
+static void vfu_vector_ipi(void *info)
+{
+	vfu_vector_deliver(info);
+}
+
+/**
+ * vfu_vector_raise() - the device asserts a vector
+ * @vec: vector
+ *
+ * Context: any but NMI.
+ */
+void vfu_vector_raise(struct vfu_vector *vec)
+{
+	/* Atomic and a full barrier, see the top of this file. */
+	if (test_and_set_bit(0, &vec->pending))
+		return;
+	if (!READ_ONCE(vec->masked))
+		vfu_vector_kick(vec);
+}
+
+/**
+ * vfu_vector_set_masked() - hold a vector back, or let it go
+ * @vec: vector
+ * @masked: what was raised while masked is delivered when this becomes false
+ *
+ * Context: any but NMI. Callers for one vector exclude each other: by
+ * vfu_dev.cfg_lock for MSI and MSI-X, by the descriptor's lock for INTx.
+ */
+void vfu_vector_set_masked(struct vfu_vector *vec, bool masked)
+{
+	if (vec->masked == masked)
+		return;
+	WRITE_ONCE(vec->masked, masked);
+	/* See the top of this file. */
+	smp_mb();
+	if (!masked && test_bit(0, &vec->pending))
+		vfu_vector_kick(vec);
+}
+
+/**
+ * vfu_irqs_create() - allocate the vectors of one interrupt index
+ * @vdev: device
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @count: vectors, at most VFU_MAX_VECTORS
+ * @flags: VFIO_IRQ_INFO_*
+ *
+ * Context: may sleep.
+ * Return: 0, -EINVAL or -ENOMEM.
+ */
+int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
+{
+	struct vfu_irqs *irqs = &vdev->irqs[index];
+	u32 i;
+
+	if (count > VFU_MAX_VECTORS || irqs->vectors)
+		return -EINVAL;
+	if (!count)
+		return 0;
+	irqs->vectors = kvcalloc(count, sizeof(*irqs->vectors), GFP_KERNEL_ACCOUNT);
+	if (!irqs->vectors)
+		return -ENOMEM;
+	irqs->count = count;
+	irqs->flags = flags;
+	for (i = 0; i < count; i++) {
+		struct vfu_vector *vec = &irqs->vectors[i];
+
+		vec->vdev = vdev;
+		vec->index = index;
+		vec->nr = i;
+		vec->cpu = cpumask_first(cpu_online_mask);
+		vec->work = IRQ_WORK_INIT_HARD(vfu_vector_work);
+		INIT_CSD(&vec->csd, vfu_vector_ipi, vec);
+	}
+	return 0;
+}
+
+/**
+ * vfu_irqs_destroy() - free all vectors
+ * @vdev: device whose eventfds are unhooked and whose drivers are gone
+ *
+ * Context: may sleep.
+ */
+void vfu_irqs_destroy(struct vfu_dev *vdev)
+{
+	u32 index, i;
+
+	/*
+	 * Calls are handled in order on each CPU: once this one has been
+	 * everywhere, no IPI of ours is under way.
+	 */
+	kick_all_cpus_sync();
+	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
+		struct vfu_irqs *irqs = &vdev->irqs[index];
+
+		for (i = 0; i < irqs->count; i++)
+			irq_work_sync(&irqs->vectors[i].work);
+		kvfree(irqs->vectors);
+		irqs->vectors = NULL;
+		irqs->count = 0;
+	}
+}
+
+/* ---- which of INTx, MSI and MSI-X the server has eventfds for ---- */
+
+/**
+ * vfu_irqs_mode() - arm one index at the server and disarm the one before
+ * @vdev: device
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @count: vectors to arm, 0 for none
+ *
+ * VFIO allows one of the three at a time. More vectors of the index that is
+ * armed are added to it.
+ *
+ * Context: any but NMI; no lock of ours held. Two callers at once would be two
+ * writers of the same capability, which PCI leaves to them to order.
+ */
+void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
+{
+	u32 start = 0, old_count = 0;
+	unsigned long flags;
+	int old;
+
+	count = min(count, vdev->irqs[index].count);
+	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
+	old = vdev->irq_mode;
+	if (old == index)
+		start = vdev->irqs[index].armed;
+	else if (old >= 0)
+		old_count = vdev->irqs[old].armed;
+	if (old == index && count && count <= start) {
+		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+		return;
+	}
+	if (old >= 0 && old != index)
+		vdev->irqs[old].armed = 0;
+	vdev->irqs[index].armed = count;
+	vdev->irq_mode = count ? (int)index : -1;
+	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+
+	if (old == index && !count && start)
+		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_DISARM, index, 0, 0);
+	if (old_count)
+		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_DISARM, old, 0, 0);
+	if (count && vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, start, count - start) &&
+	    !vfu_dev_lost(vdev))
+		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
+				    index);
+}
+
+/* ---- the domains ---- */
+
+static int vfu_irq_set_affinity(struct irq_data *data, const struct cpumask *mask, bool force)
+{
+	struct vfu_vector *vec = irq_data_get_irq_chip_data(data);
+	unsigned int cpu, n = 0, nth;
+
+	/* Spread the vectors of a device that leaves the choice to us. */
+	for_each_cpu_and(cpu, mask, cpu_online_mask)
+		n++;
+	if (!n)
+		return -EINVAL;
+	nth = vec->nr % n;
+	for_each_cpu_and(cpu, mask, cpu_online_mask)
+		if (!nth--)
+			break;
+	WRITE_ONCE(vec->cpu, cpu);
+	irq_data_update_effective_affinity(data, cpumask_of(cpu));
+	/* The message does not depend on the CPU: nothing to write. */
+	return IRQ_SET_MASK_OK_DONE;
+}
+
+static void vfu_irq_ack(struct irq_data *data)
+{
+}
+
+static void vfu_irq_compose_msg(struct irq_data *data, struct msi_msg *msg)
+{
+	msg->address_hi = 0;
+	msg->address_lo = VFU_MSI_ADDRESS;
+	msg->data = data->hwirq;
+}
+
+static struct irq_chip vfu_irq_chip = {
+	.name			= "vfiouser",
+	.irq_ack		= vfu_irq_ack,
+	.irq_set_affinity	= vfu_irq_set_affinity,
+	.irq_compose_msi_msg	= vfu_irq_compose_msg,
+};
+
+static void vfu_irq_free(struct irq_domain *domain, unsigned int virq, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct irq_data *data = irq_domain_get_irq_data(domain, virq + i);
+		struct vfu_vector *vec = irq_data_get_irq_chip_data(data);
+
+		if (vec)
+			WRITE_ONCE(vec->virq, 0);
+		irq_domain_reset_irq_data(data);
+	}
+}
+
+static int vfu_irq_alloc(struct irq_domain *domain, unsigned int virq, unsigned int n, void *arg)
+{
+	struct msi_desc *desc = ((msi_alloc_info_t *)arg)->desc;
+	struct pci_dev *pdev = msi_desc_to_pci_dev(desc);
+	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
+	struct vfu_irqs *irqs;
+	unsigned int i, first = desc->msi_index;
+
+	if (!vdev)
+		return -ENODEV;
+	irqs = &vdev->irqs[desc->pci.msi_attrib.is_msix ? VFIO_PCI_MSIX_IRQ_INDEX :
+							  VFIO_PCI_MSI_IRQ_INDEX];
+	if (first >= irqs->count || n > irqs->count - first)
+		return -ENOSPC;
+	for (i = 0; i < n; i++) {
+		struct vfu_vector *vec = &irqs->vectors[first + i];
+
+		irq_domain_set_info(domain, virq + i, first + i, &vfu_irq_chip, vec,
+				    handle_edge_irq, NULL, NULL);
+		clear_bit(0, &vec->pending);
+		WRITE_ONCE(vec->virq, virq + i);
+	}
+	/* A vector that is added while the others are in use. */
+	if (vdev->irq_mode == VFIO_PCI_MSIX_IRQ_INDEX && desc->pci.msi_attrib.is_msix)
+		vfu_irqs_mode(vdev, VFIO_PCI_MSIX_IRQ_INDEX, first + n);
+	return 0;
+}
+
+static const struct irq_domain_ops vfu_irq_domain_ops = {
+	.alloc	= vfu_irq_alloc,
+	.free	= vfu_irq_free,
+};
+
+/* ---- INTx: level-triggered, masked by the kernel until it was handled ---- */
+
+/* Both are called under the descriptor's lock, which orders them. */
+static void vfu_intx_mask(struct irq_data *data)
+{
+	vfu_vector_set_masked(irq_data_get_irq_chip_data(data), true);
+}
+
+static void vfu_intx_unmask(struct irq_data *data)
+{
+	struct vfu_vector *vec = irq_data_get_irq_chip_data(data);
+
+	vfu_vector_set_masked(vec, false);
+	if (vec->vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX].flags & VFIO_IRQ_INFO_AUTOMASKED)
+		vfu_request_irq(vec->vdev, VFIOUSER_OP_IRQ_UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1);
+}
+
+static struct irq_chip vfu_intx_chip = {
+	.name			= "vfiouser-intx",
+	.irq_ack		= vfu_irq_ack,
+	.irq_mask		= vfu_intx_mask,
+	.irq_unmask		= vfu_intx_unmask,
+	.irq_set_affinity	= vfu_irq_set_affinity,
+};
+
+static int vfu_intx_create(struct vfu_dev *vdev)
+{
+	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX];
+	int virq;
+
+	if (!irqs->count)
+		return 0;
+	virq = irq_alloc_desc(NUMA_NO_NODE);
+	if (virq < 0)
+		return virq;
+	irq_set_chip_data(virq, &irqs->vectors[0]);
+	irq_set_chip_and_handler_name(virq, &vfu_intx_chip, handle_level_irq, "level");
+	irq_set_status_flags(virq, IRQ_LEVEL);
+	vdev->intx_virq = virq;
+	WRITE_ONCE(irqs->vectors[0].virq, virq);
+	return 0;
+}
+
+/**
+ * vfu_irq_domain_create() - make the interrupt domains of a device's bus
+ * @vdev: device; its vectors exist
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vfu_irq_domain_create(struct vfu_dev *vdev)
+{
+	int err = vfu_intx_create(vdev);
+
+	if (err)
+		return err;
+	vdev->irq_fwnode = irq_domain_alloc_named_id_fwnode("vfiouser", vdev->id);
+	if (!vdev->irq_fwnode)
+		return -ENOMEM;
+	return vfu_compat_msi_domain(vdev, &vfu_irq_domain_ops);
+}
+
+/**
+ * vfu_irq_domain_destroy() - undo vfu_irq_domain_create(), even half-way
+ * @vdev: device without drivers
+ *
+ * Context: may sleep.
+ */
+void vfu_irq_domain_destroy(struct vfu_dev *vdev)
+{
+	vfu_compat_msi_domain_remove(vdev);
+	if (vdev->irq_fwnode)
+		irq_domain_free_fwnode(vdev->irq_fwnode);
+	vdev->irq_fwnode = NULL;
+	if (vdev->intx_virq) {
+		WRITE_ONCE(vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX].vectors[0].virq, 0);
+		irq_free_desc(vdev->intx_virq);
+	}
+	vdev->intx_virq = 0;
+}
+
+/**
+ * vfu_irq_setup() - give a PCI device its INTx interrupt
+ * @vdev: device
+ * @pdev: its PCI device, not yet bound to a driver
+ */
+void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev)
+{
+	if (!pdev->pin || !vdev->intx_virq)
+		return;
+	pdev->irq = vdev->intx_virq;
+	/* Keeps the firmware's routing tables out of it. */
+	pdev->irq_managed = 1;
+}
