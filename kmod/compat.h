@@ -64,6 +64,7 @@ static dma_addr_t map##_page(struct device *dev, struct page *page,	\
 
 /* ---- PCI/MSI domains, for irq.c ---- */
 
+#include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/msi.h>
 
@@ -139,6 +140,33 @@ static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_d
 	return vdev->irq_domain ? 0 : -ENOMEM;
 }
 #endif
+
+/* ---- faults, for mmio.c ---- */
+
+#include <linux/uaccess.h>
+
+/* copy_to_kernel_nofault() is not exported */
+static inline int vfu_compat_copy_to_kernel(void *dst, const void *src, size_t size)
+{
+	const u8 *from = src;
+	u8 *to = dst;
+
+	pagefault_disable();
+	if (size == 8)
+		__put_kernel_nofault(to, from, u64, err);
+	else if (size == 4)
+		__put_kernel_nofault(to, from, u32, err);
+	else if (size == 2)
+		__put_kernel_nofault(to, from, u16, err);
+	else
+		for (; size; size--, to++, from++)
+			__put_kernel_nofault(to, from, u8, err);
+	pagefault_enable();
+	return 0;
+err:
+	pagefault_enable();
+	return -EFAULT;
+}
 
 /* ---- PCI, for bridge.c ---- */
 

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The channel: /dev/vfiouser, one open file a helper.
+ *
+ * An open file owns a request ring and, once DEVICE_NEW has bound one, a
+ * reference to a device. Closing it takes the device away by surprise.
+ *
+ * Locking: vfu_channel.lock protects @vdev being set, once.
+ */
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "vfiouser.h"
+
+struct vfu_channel {
+	struct mutex lock;
+	struct vfu_ring *ring;
+	struct vfu_dev *vdev;
+	u32 polled_state;
+};
+
+static int vfu_channel_open(struct inode *inode, struct file *file)
+{
+	struct vfu_channel *chan;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	chan = kzalloc(sizeof(*chan), GFP_KERNEL_ACCOUNT);
+	if (!chan)
+		return -ENOMEM;
+	chan->ring = vfu_ring_create();
+	if (IS_ERR(chan->ring)) {
+		int err = PTR_ERR(chan->ring);
+
+		kfree(chan);
+		return err;
+	}
+	mutex_init(&chan->lock);
+	file->private_data = chan;
+	return nonseekable_open(inode, file);
+}
+
+static int vfu_channel_release(struct inode *inode, struct file *file)
+{
+	struct vfu_channel *chan = file->private_data;
+
+	if (chan->vdev) {
+		vfu_dev_lose(chan->vdev, "the helper closed its channel");
+		vfu_dev_put(chan->vdev);
+	}
+	vfu_ring_put(chan->ring);
+	kfree(chan);
+	return 0;
+}
+
+static int vfu_channel_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct vfu_channel *chan = file->private_data;
+
+	if (vma->vm_pgoff != VFIOUSER_MMAP_RING >> PAGE_SHIFT)
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	return remap_vmalloc_range(vma, chan->ring->shared, 0);
+}
+
+static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)
+{
+	struct vfu_channel *chan = file->private_data;
+	u32 state = READ_ONCE(chan->ring->shared->state);
+	__poll_t mask = 0;
+
+	poll_wait(file, &chan->ring->helper_wq, wait);
+	if (vfu_ring_pending(chan->ring))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (chan->vdev)
+		state = READ_ONCE(chan->vdev->state);
+	if (state != READ_ONCE(chan->polled_state)) {
+		WRITE_ONCE(chan->polled_state, state);
+		mask |= EPOLLPRI;
+	}
+	if (state == VFIOUSER_STATE_GONE)
+		mask |= EPOLLHUP;
+	return mask;
+}
+
+static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct vfu_channel *chan = file->private_data;
+	struct vfiouser_irqfd irqfd;
+
+	switch (cmd) {
+	case VFIOUSER_IOC_WAKE:
+		if (arg >= VFIOUSER_RING_SLOTS)
+			return -EINVAL;
+		vfu_ring_wake(chan->ring, arg);
+		return 0;
+	case VFIOUSER_IOC_IRQFD:
+		if (copy_from_user(&irqfd, (void __user *)arg, sizeof(irqfd)))
+			return -EFAULT;
+		if (!READ_ONCE(chan->vdev))
+			return -ENODEV;
+		return vfu_irqfd_set(chan->vdev, &irqfd);
+	}
+	return -ENOTTY;
+}
+
+static const struct file_operations vfu_channel_fops = {
+	.owner		= THIS_MODULE,
+	.open		= vfu_channel_open,
+	.release	= vfu_channel_release,
+	.mmap		= vfu_channel_mmap,
+	.poll		= vfu_channel_poll,
+	.unlocked_ioctl	= vfu_channel_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};
+
+static struct miscdevice vfu_channel_misc = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= VFIOUSER_DEV_NAME,
+	.fops	= &vfu_channel_fops,
+	.mode	= 0600,
+};
+
+/**
+ * vfu_channel_ring() - the ring of an open channel
+ * @file: any file
+ *
+ * Return: the ring, valid while @file is held, or NULL if it is no channel.
+ */
+struct vfu_ring *vfu_channel_ring(struct file *file)
+{
+	struct vfu_channel *chan = file->private_data;
+
+	return file->f_op == &vfu_channel_fops ? chan->ring : NULL;
+}
+
+/**
+ * vfu_channel_bind() - create a channel's device
+ * @file: a channel
+ * @params: what to make
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process.
+ * Return: the device, valid while @file is held, or an ERR_PTR; -EBUSY if the
+ * channel has one.
+ */
+struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *params,
+				 struct netlink_ext_ack *extack)
+{
+	struct vfu_channel *chan = file->private_data;
+	struct vfu_dev *vdev;
+
+	mutex_lock(&chan->lock);
+	if (chan->vdev) {
+		vdev = ERR_PTR(-EBUSY);
+	} else {
+		vdev = vfu_dev_create(params, chan->ring, extack);
+		if (!IS_ERR(vdev))
+			WRITE_ONCE(chan->vdev, vdev);
+	}
+	mutex_unlock(&chan->lock);
+	return vdev;
+}
+
+/**
+ * vfu_channel_init() - register the character device
+ *
+ * Return: 0 or a negative errno.
+ */
+int vfu_channel_init(void)
+{
+	return misc_register(&vfu_channel_misc);
+}
+
+/**
+ * vfu_channel_exit() - unregister the character device
+ */
+void vfu_channel_exit(void)
+{
+	misc_deregister(&vfu_channel_misc);
+}

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The device object: table, states, and the two pieces of work that bring a
+ * device into the PCI hierarchy and take it out again.
+ *
+ * Locking: vfu_devs_lock (mutex) protects the table and the uniqueness of names.
+ * The add and remove work of a device follow each other; both take the PCI
+ * core's rescan lock inside.
+ */
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/panic_notifier.h>
+#include <linux/reboot.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/suspend.h>
+#include <linux/xarray.h>
+#include <net/netlink.h>
+
+#include "vfiouser.h"
+
+static DEFINE_XARRAY_ALLOC(vfu_devs);
+static DEFINE_MUTEX(vfu_devs_lock);
+static struct workqueue_struct *vfu_wq;
+
+static struct class vfu_class = {
+	.name = "vfiouser",
+};
+
+static void vfu_dev_set_state(struct vfu_dev *vdev, u32 state)
+{
+	u32 old = READ_ONCE(vdev->state);
+
+	do {
+		if (old >= state)
+			return;
+	} while (!try_cmpxchg(&vdev->state, &old, state));
+	vfu_ring_state(vdev->ring, READ_ONCE(vdev->state));
+}
+
+/**
+ * vfu_regions_release() - unpin the direct pages of all regions
+ * @regions: VFU_NR_REGIONS of them
+ *
+ * Context: may sleep.
+ */
+void vfu_regions_release(struct vfu_region *regions)
+{
+	u32 i, j;
+
+	for (i = 0; i < VFU_NR_REGIONS; i++) {
+		for (j = 0; j < regions[i].nr_direct; j++)
+			vfu_unpin(&regions[i].direct[j].pinned);
+		kfree(regions[i].direct);
+		regions[i].direct = NULL;
+		regions[i].nr_direct = 0;
+	}
+}
+
+/* Last reference gone: nothing can reach the device any more. */
+static void vfu_dev_free_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
+
+	vfu_irqs_destroy(vdev);
+	vfu_regions_release(vdev->regions);
+	vfu_pool_destroy(vdev->pool);
+	kvfree(vdev->msix_table);
+	if (vdev->helper)
+		mmdrop(vdev->helper);
+	vfu_ring_put(vdev->ring);
+	free_percpu(vdev->stats);
+	kfree(vdev);
+	module_put(THIS_MODULE);
+}
+
+static void vfu_dev_release(struct kref *ref)
+{
+	struct vfu_dev *vdev = container_of(ref, struct vfu_dev, ref);
+
+	/* The last one may be dropped where nothing can sleep. */
+	INIT_WORK(&vdev->remove_work, vfu_dev_free_work);
+	queue_work(vfu_wq, &vdev->remove_work);
+}
+
+/**
+ * vfu_dev_get() - take a reference
+ * @vdev: device
+ */
+void vfu_dev_get(struct vfu_dev *vdev)
+{
+	kref_get(&vdev->ref);
+}
+
+/**
+ * vfu_dev_put() - drop a reference
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_put(struct vfu_dev *vdev)
+{
+	kref_put(&vdev->ref, vfu_dev_release);
+}
+
+/**
+ * vfu_dev_find() - look a device up
+ * @id: its id, or U32_MAX to look for @name
+ * @name: its name
+ *
+ * Context: may sleep.
+ * Return: the device with a reference, or NULL.
+ */
+struct vfu_dev *vfu_dev_find(u32 id, const char *name)
+{
+	struct vfu_dev *vdev = NULL;
+	unsigned long index;
+
+	mutex_lock(&vfu_devs_lock);
+	if (id != U32_MAX) {
+		vdev = xa_load(&vfu_devs, id);
+	} else {
+		xa_for_each(&vfu_devs, index, vdev)
+			if (!strcmp(vdev->name, name))
+				break;
+	}
+	if (vdev)
+		vfu_dev_get(vdev);
+	mutex_unlock(&vfu_devs_lock);
+	return vdev;
+}
+
+/**
+ * vfu_dev_next() - the device with the lowest id from @id on
+ * @id: where to begin; set to its id
+ *
+ * Context: may sleep.
+ * Return: the device with a reference, or NULL.
+ */
+struct vfu_dev *vfu_dev_next(unsigned long *id)
+{
+	struct vfu_dev *vdev;
+
+	mutex_lock(&vfu_devs_lock);
+	vdev = xa_find(&vfu_devs, id, ULONG_MAX, XA_PRESENT);
+	if (vdev)
+		vfu_dev_get(vdev);
+	mutex_unlock(&vfu_devs_lock);
+	return vdev;
+}
+
+/**
+ * vfu_dev_stat() - sum of a counter over all CPUs
+ * @vdev: device
+ * @stat: which
+ */
+u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(vdev->stats, cpu)->count[stat]);
+	return sum;
+}
+
+static void vfu_dev_add_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_dev, add_work);
+	int err;
+
+	err = vfu_config_init(vdev);
+	if (!err)
+		err = vfu_window_create(vdev);
+	if (!err)
+		err = vfu_irq_domain_create(vdev);
+	if (!err)
+		err = vfu_bridge_add(vdev);
+	if (!err && vfu_dev_lost(vdev))
+		err = -ENODEV;
+	if (err) {
+		dev_err(vdev->dev, "cannot add the device: error %d\n", err);
+		vfu_netlink_event(vdev, VFIOUSER_EVENT_FAILED, -err);
+		vfu_dev_remove(vdev);
+		return;
+	}
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
+	vfu_netlink_event(vdev, VFIOUSER_EVENT_ADDED, 0);
+}
+
+static void vfu_dev_remove_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
+
+	flush_work(&vdev->add_work);
+	if (vfu_dev_lost(vdev))
+		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, 0);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
+	vfu_bridge_remove(vdev);
+	/* No driver any more; what still has a mapping reads all-ones. */
+	WRITE_ONCE(vdev->lost, true);
+	vfu_irqfd_clear(vdev);
+	vfu_irq_domain_destroy(vdev);
+	vfu_window_destroy(vdev);
+	dev_info(vdev->dev, "removed\n");
+	device_unregister(vdev->dev);
+
+	mutex_lock(&vfu_devs_lock);
+	xa_erase(&vfu_devs, vdev->id);
+	mutex_unlock(&vfu_devs_lock);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_GONE);
+	vfu_ring_wake_all(vdev->ring);
+	vfu_netlink_event(vdev, VFIOUSER_EVENT_REMOVED, 0);
+	vfu_dev_put(vdev);
+}
+
+/**
+ * vfu_dev_remove() - begin to remove a device; drivers are unbound first
+ * @vdev: device
+ *
+ * Context: any but NMI. Further calls have no effect.
+ */
+void vfu_dev_remove(struct vfu_dev *vdev)
+{
+	if (!test_and_set_bit(0, &vdev->removing))
+		queue_work(vfu_wq, &vdev->remove_work);
+}
+
+/**
+ * vfu_dev_lose() - the device does not answer: stop asking it
+ * @vdev: device
+ * @why: for the log, one line
+ *
+ * Every access from now on reads all-ones at once, as after a surprise removal,
+ * and the removal follows.
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_lose(struct vfu_dev *vdev, const char *why)
+{
+	if (xchg(&vdev->lost, true))
+		return;
+	if (!test_bit(0, &vdev->removing))
+		dev_err(vdev->dev, "lost: %s\n", why);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_LOST);
+	vfu_ring_wake_all(vdev->ring);
+	vfu_dev_remove(vdev);
+}
+
+/**
+ * vfu_dev_create() - make a device and begin to scan its bus
+ * @params: regions, areas and pool move to the device when this succeeds
+ * @ring: of the channel it is bound to
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process.
+ * Return: the device with a reference for the caller, or an ERR_PTR.
+ */
+struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *ring,
+			       struct netlink_ext_ack *extack)
+{
+	struct vfu_dev *vdev, *other;
+	unsigned long index;
+	u32 i;
+	int err;
+
+	vdev = kzalloc(sizeof(*vdev), GFP_KERNEL_ACCOUNT);
+	if (!vdev)
+		return ERR_PTR(-ENOMEM);
+	vdev->stats = alloc_percpu_gfp(struct vfu_stats, GFP_KERNEL_ACCOUNT);
+	if (!vdev->stats) {
+		kfree(vdev);
+		return ERR_PTR(-ENOMEM);
+	}
+	kref_init(&vdev->ref);
+	raw_spin_lock_init(&vdev->cfg_lock);
+	mutex_init(&vdev->irq_lock);
+	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
+	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
+	vdev->irq_mode = -1;
+	vdev->flags = params->flags;
+	vdev->timeout_ms = params->timeout_ms;
+	vdev->pid = task_tgid_nr(current);
+	strscpy(vdev->name, params->name, sizeof(vdev->name));
+	strscpy(vdev->socket, params->socket, sizeof(vdev->socket));
+	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
+		err = vfu_irqs_create(vdev, i, params->irqs[i].count, params->irqs[i].flags);
+		if (err) {
+			NL_SET_ERR_MSG(extack, "cannot make the interrupt vectors");
+			goto err_irqs;
+		}
+	}
+
+	mutex_lock(&vfu_devs_lock);
+	err = xa_alloc(&vfu_devs, &vdev->id, vdev, xa_limit_16b, GFP_KERNEL);
+	if (err)
+		goto err_unlock;
+	if (!vdev->name[0])
+		snprintf(vdev->name, sizeof(vdev->name), "vfu%u", vdev->id);
+	xa_for_each(&vfu_devs, index, other) {
+		if (other != vdev && !strcmp(other->name, vdev->name)) {
+			NL_SET_ERR_MSG(extack, "a device of this name exists");
+			err = -EEXIST;
+			goto err_erase;
+		}
+	}
+	vdev->dev = device_create(&vfu_class, NULL, 0, vdev, "%s", vdev->name);
+	if (IS_ERR(vdev->dev)) {
+		err = PTR_ERR(vdev->dev);
+		goto err_erase;
+	}
+	vfu_ring_get(ring);
+	vdev->ring = ring;
+	mmgrab(current->mm);
+	vdev->helper = current->mm;
+	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
+	memset(params->regions, 0, sizeof(params->regions));
+	vdev->pool = params->pool;
+	params->pool = NULL;
+	__module_get(THIS_MODULE);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_PROBING);
+	vfu_dev_get(vdev);
+	queue_work(vfu_wq, &vdev->add_work);
+	mutex_unlock(&vfu_devs_lock);
+	return vdev;
+
+err_erase:
+	xa_erase(&vfu_devs, vdev->id);
+err_unlock:
+	mutex_unlock(&vfu_devs_lock);
+err_irqs:
+	vfu_irqs_destroy(vdev);
+	free_percpu(vdev->stats);
+	kfree(vdev);
+	return ERR_PTR(err);
+}
+
+/* ---- the end of the world ---- */
+
+static void vfu_lose_all(const char *why)
+{
+	struct vfu_dev *vdev;
+	unsigned long index;
+
+	xa_for_each(&vfu_devs, index, vdev) {
+		if (xchg(&vdev->lost, true))
+			continue;
+		dev_info(vdev->dev, "lost: %s\n", why);
+		vfu_ring_wake_all(vdev->ring);
+	}
+}
+
+/*
+ * Runs before the drivers' shutdown hooks: userspace is as good as gone, and
+ * each of their accesses would wait for its bound.
+ */
+static int vfu_reboot(struct notifier_block *nb, unsigned long action, void *data)
+{
+	mutex_lock(&vfu_devs_lock);
+	vfu_lose_all("the system goes down");
+	mutex_unlock(&vfu_devs_lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block vfu_reboot_nb = {
+	.notifier_call = vfu_reboot,
+	.priority = INT_MAX,
+};
+
+/* No locks, no sleep: other CPUs are stopped. */
+static int vfu_panic(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct vfu_dev *vdev;
+	unsigned long index;
+
+	xa_for_each(&vfu_devs, index, vdev)
+		WRITE_ONCE(vdev->lost, true);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block vfu_panic_nb = {
+	.notifier_call = vfu_panic,
+	.priority = INT_MAX,
+};
+
+/* The helper is frozen before devices suspend: nobody could answer them. */
+static int vfu_pm(struct notifier_block *nb, unsigned long action, void *data)
+{
+	if (action != PM_SUSPEND_PREPARE && action != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	if (xa_empty(&vfu_devs))
+		return NOTIFY_DONE;
+	pr_err("vfiouser_pci: cannot suspend while devices are attached; detach them first\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block vfu_pm_nb = {
+	.notifier_call = vfu_pm,
+};
+
+/**
+ * vfu_device_init() - module set-up
+ *
+ * Return: 0 or a negative errno.
+ */
+int vfu_device_init(void)
+{
+	int err;
+
+	vfu_wq = alloc_workqueue("vfiouser", WQ_UNBOUND, 0);
+	if (!vfu_wq)
+		return -ENOMEM;
+	err = class_register(&vfu_class);
+	if (err) {
+		destroy_workqueue(vfu_wq);
+		return err;
+	}
+	register_reboot_notifier(&vfu_reboot_nb);
+	atomic_notifier_chain_register(&panic_notifier_list, &vfu_panic_nb);
+	register_pm_notifier(&vfu_pm_nb);
+	return 0;
+}
+
+/**
+ * vfu_device_exit() - undo vfu_device_init(); no device exists any more
+ */
+void vfu_device_exit(void)
+{
+	unregister_pm_notifier(&vfu_pm_nb);
+	atomic_notifier_chain_unregister(&panic_notifier_list, &vfu_panic_nb);
+	unregister_reboot_notifier(&vfu_reboot_nb);
+	/* Waits for a last vfu_dev_free_work(). */
+	destroy_workqueue(vfu_wq);
+	class_unregister(&vfu_class);
+	xa_destroy(&vfu_devs);
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Control: the generic netlink family.
+ *
+ * Requests are checked completely here, before anything is made of them; what
+ * is wrong goes back as extended ack, in words.
+ *
+ * Context: the sender's process, for whose memory and files addresses and
+ * descriptors in requests stand. No lock is held (parallel_ops).
+ */
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <net/genetlink.h>
+
+#include "compat.h"
+#include "vfiouser.h"
+
+static struct genl_family vfu_genl;
+
+enum { VFU_MCGRP_EVENTS };
+
+static const struct genl_multicast_group vfu_mcgrps[] = {
+	[VFU_MCGRP_EVENTS] = { .name = VFIOUSER_MCGRP_EVENTS, },
+};
+
+static const struct nla_policy vfu_area_policy[VFIOUSER_AREA_A_MAX + 1] = {
+	[VFIOUSER_AREA_A_OFFSET]	= { .type = NLA_U64 },
+	[VFIOUSER_AREA_A_SIZE]		= { .type = NLA_U64 },
+	[VFIOUSER_AREA_A_ADDR]		= { .type = NLA_U64 },
+};
+
+static const struct nla_policy vfu_region_policy[VFIOUSER_REGION_A_MAX + 1] = {
+	[VFIOUSER_REGION_A_INDEX]	= NLA_POLICY_MAX(NLA_U32, VFU_NR_REGIONS - 1),
+	[VFIOUSER_REGION_A_SIZE]	= { .type = NLA_U64 },
+	[VFIOUSER_REGION_A_FLAGS]	= { .type = NLA_U32 },
+	[VFIOUSER_REGION_A_AREA]	= NLA_POLICY_NESTED(vfu_area_policy),
+};
+
+static const struct nla_policy vfu_irq_policy[VFIOUSER_IRQ_A_MAX + 1] = {
+	[VFIOUSER_IRQ_A_INDEX]		= NLA_POLICY_MAX(NLA_U32, VFIO_PCI_NUM_IRQS - 1),
+	[VFIOUSER_IRQ_A_COUNT]		= NLA_POLICY_MAX(NLA_U32, VFU_MAX_VECTORS),
+	[VFIOUSER_IRQ_A_FLAGS]		= { .type = NLA_U32 },
+};
+
+static const struct nla_policy vfu_pool_policy[VFIOUSER_POOL_A_MAX + 1] = {
+	[VFIOUSER_POOL_A_ADDR]		= { .type = NLA_U64 },
+	[VFIOUSER_POOL_A_SIZE]		= { .type = NLA_U64 },
+	[VFIOUSER_POOL_A_IOVA]		= { .type = NLA_U64 },
+};
+
+static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
+	[VFIOUSER_A_ABI]		= { .type = NLA_U32 },
+	[VFIOUSER_A_ID]			= { .type = NLA_U32 },
+	[VFIOUSER_A_NAME]		= { .type = NLA_NUL_STRING, .len = VFIOUSER_NAME_MAX - 1 },
+	[VFIOUSER_A_SOCKET]		= { .type = NLA_NUL_STRING,
+					    .len = VFIOUSER_SOCKET_MAX - 1 },
+	[VFIOUSER_A_CHANNEL_FD]		= { .type = NLA_U32 },
+	[VFIOUSER_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, VFIOUSER_DEV_F_RESET |
+							  VFIOUSER_DEV_F_FORCE),
+	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_RANGE(NLA_U32, VFU_TIMEOUT_MIN_MS, 30000),
+	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
+	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
+	[VFIOUSER_A_POOL]		= NLA_POLICY_NESTED(vfu_pool_policy),
+};
+
+/* ---- requests ---- */
+
+/* Names end up in sysfs. */
+static bool vfu_name_ok(const char *name)
+{
+	const char *p;
+
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return false;
+	for (p = name; *p; p++)
+		if (!isalnum(*p) && !strchr("-_.:", *p))
+			return false;
+	return true;
+}
+
+static int vfu_parse_area(struct nlattr *nest, struct vfu_region *region,
+			  struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VFIOUSER_AREA_A_MAX + 1];
+	struct vfu_direct *direct;
+	u64 offset, size, addr;
+	u32 i;
+	int err;
+
+	err = nla_parse_nested(tb, VFIOUSER_AREA_A_MAX, nest, vfu_area_policy, extack);
+	if (err)
+		return err;
+	if (!tb[VFIOUSER_AREA_A_OFFSET] || !tb[VFIOUSER_AREA_A_SIZE] || !tb[VFIOUSER_AREA_A_ADDR]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "an area needs offset, size and address");
+		return -EINVAL;
+	}
+	offset = nla_get_u64(tb[VFIOUSER_AREA_A_OFFSET]);
+	size = nla_get_u64(tb[VFIOUSER_AREA_A_SIZE]);
+	addr = nla_get_u64(tb[VFIOUSER_AREA_A_ADDR]);
+	if (!size || !PAGE_ALIGNED(offset | size | addr) || offset > region->size ||
+	    size > PAGE_ALIGN(region->size) - offset) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "an area is not whole pages of its region");
+		return -EINVAL;
+	}
+	for (i = 0; i < region->nr_direct; i++) {
+		u64 start = region->direct[i].offset;
+		u64 end = start + ((u64)region->direct[i].pinned.nr << PAGE_SHIFT);
+
+		if (offset < end && offset + size > start) {
+			NL_SET_ERR_MSG_ATTR(extack, nest, "two areas of a region overlap");
+			return -EINVAL;
+		}
+	}
+	direct = &region->direct[region->nr_direct];
+	err = vfu_pin(&direct->pinned, addr, size);
+	if (err) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "cannot pin the pages of an area");
+		return err;
+	}
+	direct->offset = offset;
+	region->nr_direct++;
+	return 0;
+}
+
+static int vfu_parse_region(struct nlattr *nest, struct vfu_dev_params *params,
+			    struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VFIOUSER_REGION_A_MAX + 1];
+	struct vfu_region *region;
+	struct nlattr *area;
+	u32 index, areas = 0;
+	int err, rem;
+
+	err = nla_parse_nested(tb, VFIOUSER_REGION_A_MAX, nest, vfu_region_policy, extack);
+	if (err)
+		return err;
+	if (!tb[VFIOUSER_REGION_A_INDEX] || !tb[VFIOUSER_REGION_A_SIZE]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a region needs index and size");
+		return -EINVAL;
+	}
+	index = nla_get_u32(tb[VFIOUSER_REGION_A_INDEX]);
+	region = &params->regions[index];
+	if (region->size) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a region is given twice");
+		return -EINVAL;
+	}
+	region->size = nla_get_u64(tb[VFIOUSER_REGION_A_SIZE]);
+	if (tb[VFIOUSER_REGION_A_FLAGS])
+		region->flags = nla_get_u32(tb[VFIOUSER_REGION_A_FLAGS]);
+	if (region->size > 1ULL << 40) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a region is larger than 1 TiB");
+		return -E2BIG;
+	}
+	nla_for_each_nested(area, nest, rem)
+		areas += nla_type(area) == VFIOUSER_REGION_A_AREA;
+	if (!areas)
+		return 0;
+	if (areas > VFU_MAX_AREAS) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a region has too many areas");
+		return -E2BIG;
+	}
+	region->direct = kcalloc(areas, sizeof(*region->direct), GFP_KERNEL_ACCOUNT);
+	if (!region->direct)
+		return -ENOMEM;
+	nla_for_each_nested(area, nest, rem) {
+		if (nla_type(area) != VFIOUSER_REGION_A_AREA)
+			continue;
+		err = vfu_parse_area(area, region, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int vfu_parse_irq(struct nlattr *nest, struct vfu_dev_params *params,
+			 struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VFIOUSER_IRQ_A_MAX + 1];
+	u32 index;
+	int err;
+
+	err = nla_parse_nested(tb, VFIOUSER_IRQ_A_MAX, nest, vfu_irq_policy, extack);
+	if (err)
+		return err;
+	if (!tb[VFIOUSER_IRQ_A_INDEX] || !tb[VFIOUSER_IRQ_A_COUNT]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "an interrupt needs index and count");
+		return -EINVAL;
+	}
+	index = nla_get_u32(tb[VFIOUSER_IRQ_A_INDEX]);
+	params->irqs[index].count = nla_get_u32(tb[VFIOUSER_IRQ_A_COUNT]);
+	if (tb[VFIOUSER_IRQ_A_FLAGS])
+		params->irqs[index].flags = nla_get_u32(tb[VFIOUSER_IRQ_A_FLAGS]);
+	return 0;
+}
+
+static int vfu_parse_pool(struct nlattr *nest, struct vfu_dev_params *params,
+			  struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VFIOUSER_POOL_A_MAX + 1];
+	struct vfu_pool *pool;
+	int err;
+
+	err = nla_parse_nested(tb, VFIOUSER_POOL_A_MAX, nest, vfu_pool_policy, extack);
+	if (err)
+		return err;
+	if (!tb[VFIOUSER_POOL_A_ADDR] || !tb[VFIOUSER_POOL_A_SIZE] || !tb[VFIOUSER_POOL_A_IOVA]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a pool needs address, size and iova");
+		return -EINVAL;
+	}
+	pool = vfu_pool_create(nla_get_u64(tb[VFIOUSER_POOL_A_ADDR]),
+			       nla_get_u64(tb[VFIOUSER_POOL_A_SIZE]),
+			       nla_get_u64(tb[VFIOUSER_POOL_A_IOVA]));
+	if (IS_ERR(pool)) {
+		NL_SET_ERR_MSG_ATTR(extack, nest,
+				    "cannot pin and map the DMA pool: too large, or not whole pages");
+		return PTR_ERR(pool);
+	}
+	params->pool = pool;
+	return 0;
+}
+
+static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *params)
+{
+	struct netlink_ext_ack *extack = info->extack;
+	struct nlattr *attr;
+	int err = 0, rem;
+
+	params->timeout_ms = VFU_TIMEOUT_MS;
+	if (info->attrs[VFIOUSER_A_TIMEOUT_MS])
+		params->timeout_ms = nla_get_u32(info->attrs[VFIOUSER_A_TIMEOUT_MS]);
+	if (info->attrs[VFIOUSER_A_FLAGS])
+		params->flags = nla_get_u32(info->attrs[VFIOUSER_A_FLAGS]);
+	if (info->attrs[VFIOUSER_A_SOCKET])
+		nla_strscpy(params->socket, info->attrs[VFIOUSER_A_SOCKET],
+			    sizeof(params->socket));
+	if (info->attrs[VFIOUSER_A_NAME]) {
+		nla_strscpy(params->name, info->attrs[VFIOUSER_A_NAME], sizeof(params->name));
+		if (!vfu_name_ok(params->name)) {
+			NL_SET_ERR_MSG_ATTR(extack, info->attrs[VFIOUSER_A_NAME],
+					    "a name is made of letters, digits and -_.:");
+			return -EINVAL;
+		}
+	}
+	if (num_online_cpus() < 2 && !(params->flags & VFIOUSER_DEV_F_FORCE)) {
+		NL_SET_ERR_MSG(extack,
+			       "one CPU only: a driver that reads with interrupts off could not be answered");
+		return -EOPNOTSUPP;
+	}
+	nla_for_each_attr(attr, genlmsg_data(info->genlhdr),
+			  genlmsg_len(info->genlhdr), rem) {
+		if (nla_type(attr) == VFIOUSER_A_REGION)
+			err = vfu_parse_region(attr, params, extack);
+		else if (nla_type(attr) == VFIOUSER_A_IRQ)
+			err = vfu_parse_irq(attr, params, extack);
+		else if (nla_type(attr) == VFIOUSER_A_POOL && params->pool)
+			err = -EINVAL;
+		else if (nla_type(attr) == VFIOUSER_A_POOL)
+			err = vfu_parse_pool(attr, params, extack);
+		if (err)
+			return err;
+	}
+	if (params->regions[VFIO_PCI_CONFIG_REGION_INDEX].size < PCI_CFG_SPACE_SIZE) {
+		NL_SET_ERR_MSG(extack, "the config region has less than 256 bytes");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int vfu_reply_id(struct genl_info *info, u32 id)
+{
+	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	void *hdr;
+
+	if (!msg)
+		return -ENOMEM;
+	hdr = genlmsg_put_reply(msg, info, &vfu_genl, 0, VFIOUSER_CMD_DEVICE_NEW);
+	if (!hdr || nla_put_u32(msg, VFIOUSER_A_ID, id)) {
+		nlmsg_free(msg);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
+{
+	struct netlink_ext_ack *extack = info->extack;
+	struct vfu_dev_params *params;
+	struct vfu_dev *vdev;
+	struct file *file;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_ABI) ||
+	    GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_CHANNEL_FD))
+		return -EINVAL;
+	if (nla_get_u32(info->attrs[VFIOUSER_A_ABI]) != VFIOUSER_ABI_VERSION) {
+		NL_SET_ERR_MSG(extack, "module and helper are of different ABI versions");
+		return -EPROTONOSUPPORT;
+	}
+	err = vfu_have_dma_ops() ? 0 : -EOPNOTSUPP;
+	if (err) {
+		NL_SET_ERR_MSG(extack, "this kernel is built without per-device DMA operations");
+		return err;
+	}
+	file = fget(nla_get_u32(info->attrs[VFIOUSER_A_CHANNEL_FD]));
+	if (!file)
+		return -EBADF;
+	params = kzalloc(sizeof(*params), GFP_KERNEL);
+	if (!params) {
+		err = -ENOMEM;
+		goto out_file;
+	}
+	if (!vfu_channel_ring(file)) {
+		NL_SET_ERR_MSG(extack, "the channel is not an open /dev/vfiouser");
+		err = -EINVAL;
+		goto out;
+	}
+	err = vfu_parse_params(info, params);
+	if (err)
+		goto out;
+	vdev = vfu_channel_bind(file, params, extack);
+	err = PTR_ERR_OR_ZERO(vdev);
+	if (!err)
+		err = vfu_reply_id(info, vdev->id);
+out:
+	vfu_regions_release(params->regions);
+	vfu_pool_destroy(params->pool);
+	kfree(params);
+out_file:
+	fput(file);
+	return err;
+}
+
+static struct vfu_dev *vfu_cmd_find(struct genl_info *info)
+{
+	struct vfu_dev *vdev = NULL;
+
+	if (info->attrs[VFIOUSER_A_ID]) {
+		vdev = vfu_dev_find(nla_get_u32(info->attrs[VFIOUSER_A_ID]), NULL);
+	} else if (info->attrs[VFIOUSER_A_NAME]) {
+		vdev = vfu_dev_find(U32_MAX, nla_data(info->attrs[VFIOUSER_A_NAME]));
+	} else {
+		NL_SET_ERR_MSG(info->extack, "an id or a name is needed");
+		return ERR_PTR(-EINVAL);
+	}
+	if (!vdev) {
+		NL_SET_ERR_MSG(info->extack, "no such device");
+		return ERR_PTR(-ENODEV);
+	}
+	return vdev;
+}
+
+static int vfu_cmd_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vfu_dev *vdev = vfu_cmd_find(info);
+
+	if (IS_ERR(vdev))
+		return PTR_ERR(vdev);
+	vfu_dev_remove(vdev);
+	vfu_dev_put(vdev);
+	return 0;
+}
+
+/* ---- answers and events ---- */
+
+static int vfu_put_stats(struct sk_buff *msg, struct vfu_dev *vdev)
+{
+	struct nlattr *nest = nla_nest_start(msg, VFIOUSER_A_STATS);
+	int i;
+
+	BUILD_BUG_ON(VFIOUSER_STAT_A_MAX - VFIOUSER_STAT_A_PAD != VFU_NR_STATS);
+	if (!nest)
+		return -EMSGSIZE;
+	for (i = 0; i < VFU_NR_STATS; i++)
+		if (nla_put_u64_64bit(msg, VFIOUSER_STAT_A_PAD + 1 + i, vfu_dev_stat(vdev, i),
+				      VFIOUSER_STAT_A_PAD))
+			return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
+{
+	if (nla_put_u32(msg, VFIOUSER_A_ABI, VFIOUSER_ABI_VERSION) ||
+	    nla_put_u32(msg, VFIOUSER_A_ID, vdev->id) ||
+	    nla_put_string(msg, VFIOUSER_A_NAME, vdev->name) ||
+	    nla_put_string(msg, VFIOUSER_A_SOCKET, vdev->socket) ||
+	    nla_put_u32(msg, VFIOUSER_A_STATE, READ_ONCE(vdev->state)) ||
+	    nla_put_u32(msg, VFIOUSER_A_PID, vdev->pid) ||
+	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
+	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->sysdata.domain) ||
+	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
+	    nla_put_u32(msg, VFIOUSER_A_DEVFN, 0))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u32 seq, int flags)
+{
+	void *hdr = genlmsg_put(msg, portid, seq, &vfu_genl, flags, VFIOUSER_CMD_DEVICE_GET);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	if (vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev)) {
+		genlmsg_cancel(msg, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(msg, hdr);
+	return 0;
+}
+
+static int vfu_cmd_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vfu_dev *vdev = vfu_cmd_find(info);
+	struct sk_buff *msg;
+	int err;
+
+	if (IS_ERR(vdev))
+		return PTR_ERR(vdev);
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	err = msg ? vfu_fill_dev(msg, vdev, info->snd_portid, info->snd_seq, 0) : -ENOMEM;
+	vfu_dev_put(vdev);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	return genlmsg_reply(msg, info);
+}
+
+static int vfu_dump_get(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	unsigned long id = cb->args[0];
+	struct vfu_dev *vdev;
+	int err;
+
+	while ((vdev = vfu_dev_next(&id))) {
+		err = vfu_fill_dev(skb, vdev, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+				   NLM_F_MULTI);
+		vfu_dev_put(vdev);
+		if (err)
+			break;
+		id++;
+	}
+	cb->args[0] = id;
+	return skb->len;
+}
+
+/**
+ * vfu_netlink_event() - tell all listeners
+ * @vdev: device
+ * @event: what happened
+ * @err: errno of VFIOUSER_EVENT_FAILED
+ *
+ * Context: may sleep.
+ */
+void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
+{
+	struct sk_buff *msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	void *hdr;
+
+	if (!msg)
+		return;
+	hdr = genlmsg_put(msg, 0, 0, &vfu_genl, 0, VFIOUSER_CMD_EVENT);
+	if (!hdr || vfu_put_dev(msg, vdev) || nla_put_u32(msg, VFIOUSER_A_EVENT, event) ||
+	    nla_put_u32(msg, VFIOUSER_A_ERROR, err)) {
+		nlmsg_free(msg);
+		return;
+	}
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast(&vfu_genl, msg, 0, VFU_MCGRP_EVENTS, GFP_KERNEL);
+}
+
+static const struct genl_ops vfu_ops[] = {
+	{
+		.cmd	= VFIOUSER_CMD_DEVICE_NEW,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_new,
+	}, {
+		.cmd	= VFIOUSER_CMD_DEVICE_DEL,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_del,
+	}, {
+		.cmd	= VFIOUSER_CMD_DEVICE_GET,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_get,
+		.dumpit	= vfu_dump_get,
+	},
+};
+
+static struct genl_family vfu_genl __ro_after_init = {
+	.name		= VFIOUSER_GENL_NAME,
+	.version	= VFIOUSER_GENL_VERSION,
+	.maxattr	= VFIOUSER_A_MAX,
+	.policy		= vfu_policy,
+	.module		= THIS_MODULE,
+	.parallel_ops	= true,
+	.ops		= vfu_ops,
+	.n_ops		= ARRAY_SIZE(vfu_ops),
+	.resv_start_op	= VFIOUSER_CMD_DEVICE_NEW,
+	.mcgrps		= vfu_mcgrps,
+	.n_mcgrps	= ARRAY_SIZE(vfu_mcgrps),
+};
+
+/**
+ * vfu_netlink_init() - register the family
+ *
+ * Return: 0 or a negative errno.
+ */
+int __init vfu_netlink_init(void)
+{
+	return genl_register_family(&vfu_genl);
+}
+
+/**
+ * vfu_netlink_exit() - unregister the family
+ */
+void vfu_netlink_exit(void)
+{
+	genl_unregister_family(&vfu_genl);
+}
