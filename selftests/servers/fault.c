@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Deliberate misbehaviour of a server, to try a client with. Sits in vfus' hooks, so that any
+ * device model can have it. Faults that count messages happen once in the life of the process, so
+ * that a client can be seen to recover.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+enum kind {
+	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
+	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP,
+};
+
+static const struct {
+	const char *name;
+	enum kind kind;
+	bool counts;
+} kinds[] = {
+	{ "version-major", VERSION_MAJOR, false },
+	{ "garbage", GARBAGE, false },
+	{ "bad-json", BAD_JSON, false },
+	{ "close-on-connect", CLOSE_ON_CONNECT, false },
+	{ "close-after", CLOSE_AFTER, true },
+	{ "hang-after", HANG_AFTER, true },
+	{ "error-after", ERROR_AFTER, true },
+	{ "short-after", SHORT_AFTER, true },
+	{ "bad-id-after", BAD_ID_AFTER, true },
+	{ "bad-region-size", BAD_REGION_SIZE, false },
+	{ "bad-cap", BAD_CAP, false },
+};
+
+static struct {
+	enum kind kind;
+	unsigned long after;
+	unsigned long seen;
+} fault;
+
+static enum vfus_verdict on_connect(void *priv)
+{
+	(void)priv;
+	return fault.kind == CLOSE_ON_CONNECT ? VFUS_CLOSE : VFUS_PASS;
+}
+
+static enum vfus_verdict on_message(void *priv, const struct vfio_user_hdr *hdr)
+{
+	(void)priv;
+	(void)hdr;
+	/* N messages are answered as usual, the next one is hit. */
+	if (fault.seen++ != fault.after)
+		return VFUS_PASS;
+	if (fault.kind == CLOSE_AFTER)
+		return VFUS_CLOSE;
+	return fault.kind == HANG_AFTER ? VFUS_HANG : VFUS_PASS;
+}
+
+static void spoil_version(struct vfus_reply *r)
+{
+	static const char junk[] = "{\"capabilities\": {\"max_msg_fds\": \"many\", [";
+	struct vfio_user_version v;
+	size_t i;
+
+	if (fault.kind == VERSION_MAJOR) {
+		memcpy(&v, r->payload, sizeof(v));
+		v.major++;
+		memcpy(r->payload, &v, sizeof(v));
+	} else if (fault.kind == BAD_JSON) {
+		memcpy(r->payload + sizeof(v), junk, sizeof(junk));
+		r->len = sizeof(v) + sizeof(junk);
+		r->hdr.size = sizeof(r->hdr) + r->len;
+	} else if (fault.kind == GARBAGE) {
+		memset(&r->hdr, 0xa5, sizeof(r->hdr));
+		for (i = 0; i < r->len; i++)
+			r->payload[i] = (uint8_t)(i * 167 + 13);
+	}
+}
+
+static void spoil_region(struct vfus_reply *r)
+{
+	struct vfio_region_info *info = (void *)r->payload;
+
+	if (r->len < sizeof(*info) || info->index != VFIO_PCI_BAR0_REGION_INDEX)
+		return;
+	if (fault.kind == BAD_REGION_SIZE)
+		info->size = 0xfffffffffffff001ull;
+	/* a capability chain that points to itself */
+	if (fault.kind == BAD_CAP && info->cap_offset) {
+		struct vfio_info_cap_header *h = (void *)(r->payload + info->cap_offset);
+
+		h->id = 0x7fff;
+		h->next = info->cap_offset;
+	}
+}
+
+static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
+{
+	bool now = fault.seen == fault.after + 1;
+
+	(void)priv;
+	if (r->hdr.flags & VFIO_USER_F_ERROR)
+		return VFUS_PASS;
+	if (r->request_cmd == VFIO_USER_VERSION)
+		spoil_version(r);
+	else if (r->request_cmd == VFIO_USER_DEVICE_GET_REGION_INFO)
+		spoil_region(r);
+	if (!now)
+		return VFUS_PASS;
+	if (fault.kind == ERROR_AFTER) {
+		r->hdr.flags |= VFIO_USER_F_ERROR;
+		r->hdr.error = EIO;
+		r->hdr.size = sizeof(r->hdr);
+		r->len = 0;
+	} else if (fault.kind == SHORT_AFTER) {
+		r->len = r->len ? r->len - 1 : 0;
+		r->hdr.size = sizeof(r->hdr) + r->len;
+	} else if (fault.kind == BAD_ID_AFTER) {
+		r->hdr.id ^= 0x5555;
+	}
+	return VFUS_PASS;
+}
+
+/**
+ * fault_parse() - the argument of --fault
+ * @arg: KIND, or KIND:N for those that count messages
+ * @hooks: set up
+ *
+ * Return: 0 or -EINVAL.
+ */
+int fault_parse(const char *arg, struct vfus_hooks *hooks)
+{
+	const char *colon = strchr(arg, ':');
+	size_t len = colon ? (size_t)(colon - arg) : strlen(arg), i;
+	char *end = NULL;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strlen(kinds[i].name) == len && !memcmp(kinds[i].name, arg, len))
+			break;
+	if (i == ARRAY_SIZE(kinds) || kinds[i].counts != !!colon)
+		return -EINVAL;
+	fault.kind = kinds[i].kind;
+	if (colon) {
+		fault.after = strtoul(colon + 1, &end, 10);
+		if (end == colon + 1 || *end || colon[1] == '-')
+			return -EINVAL;
+	}
+	*hooks = (struct vfus_hooks){
+		.on_connect = on_connect, .on_message = on_message, .on_reply = on_reply,
+	};
+	return 0;
+}
+
+/**
+ * fault_help() - the kinds, for --help
+ */
+const char *fault_help(void)
+{
+	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
+	       "                        and after N messages: close-after:N, hang-after:N,\n"
+	       "                        error-after:N, short-after:N, bad-id-after:N";
+}

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Submission and completion queues: doorbells, fetching, completing, interrupts.
+ *
+ * A doorbell is a dword of the doorbell page, whoever wrote it there: the client through its
+ * mapping, or we on behalf of a REGION_WRITE. nvme_scan() compares each with what it saw last.
+ */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <string.h>
+
+#include "nvme.h"
+
+#define NONE	0xffffffffu
+
+/* Pairs with the driver's write barrier between filling a queue entry and its doorbell write. */
+static uint32_t doorbell(const struct nvme_ctrl *c, unsigned int qid, unsigned int cq)
+{
+	return __atomic_load_n(&c->db[qid * 2 + cq], __ATOMIC_ACQUIRE);
+}
+
+static void clear_doorbell(struct nvme_ctrl *c, unsigned int qid, unsigned int cq)
+{
+	__atomic_store_n(&c->db[qid * 2 + cq], 0, __ATOMIC_RELEASE);
+}
+
+/**
+ * nvme_queues_reset() - no queues, all doorbells zero, INTx down
+ * @c: controller
+ */
+void nvme_queues_reset(struct nvme_ctrl *c)
+{
+	memset(c->sq, 0, sizeof(c->sq));
+	memset(c->cq, 0, sizeof(c->cq));
+	memset(c->db, 0, NVME_DB_SIZE);
+	c->more = false;
+	vfus_irq_level(c->vfus, VFIO_PCI_INTX_IRQ_INDEX, false);
+}
+
+/**
+ * nvme_create_cq() - section 5.3
+ * @c: controller
+ * @qid: 0 for the admin queue
+ * @addr: DMA address of the ring
+ * @size: entries
+ * @ien: interrupts enabled
+ * @vector: interrupt vector
+ *
+ * Return: a status.
+ */
+int nvme_create_cq(struct nvme_ctrl *c, unsigned int qid, uint64_t addr, uint32_t size,
+		   bool ien, uint16_t vector)
+{
+	if (qid > c->nr_ioq || c->cq[qid].used)
+		return NVME_INVALID_QID;
+	if (size < 2 || size > NVME_MAX_DEPTH)
+		return NVME_INVALID_QSIZE;
+	if (vector > c->nr_ioq)
+		return NVME_INVALID_VECTOR;
+	if (addr & (NVME_PAGE - 1))
+		return NVME_INVALID_PRP_OFFSET;
+	clear_doorbell(c, qid, 1);
+	c->cq[qid] = (struct nvme_cq){
+		.used = true, .ien = ien, .phase = true, .vector = vector, .size = size,
+		.addr = addr, .refused = NONE,
+	};
+	return NVME_OK;
+}
+
+/**
+ * nvme_create_sq() - section 5.4
+ * @c: controller
+ * @qid: 0 for the admin queue
+ * @addr: DMA address of the ring
+ * @size: entries
+ * @cqid: completion queue
+ *
+ * Return: a status.
+ */
+int nvme_create_sq(struct nvme_ctrl *c, unsigned int qid, uint64_t addr, uint32_t size,
+		   uint16_t cqid)
+{
+	if (qid > c->nr_ioq || c->sq[qid].used)
+		return NVME_INVALID_QID;
+	if (cqid > c->nr_ioq || !c->cq[cqid].used || !qid != !cqid)
+		return NVME_CQ_INVALID;
+	if (size < 2 || size > NVME_MAX_DEPTH)
+		return NVME_INVALID_QSIZE;
+	if (addr & (NVME_PAGE - 1))
+		return NVME_INVALID_PRP_OFFSET;
+	clear_doorbell(c, qid, 0);
+	c->sq[qid] = (struct nvme_sq){
+		.used = true, .cqid = cqid, .size = size, .addr = addr, .refused = NONE,
+	};
+	return NVME_OK;
+}
+
+/**
+ * nvme_delete_sq() - section 5.6; nothing is outstanding, since commands run synchronously
+ * @c: controller
+ * @qid: I/O queue
+ *
+ * Return: a status.
+ */
+int nvme_delete_sq(struct nvme_ctrl *c, unsigned int qid)
+{
+	if (!qid || qid > c->nr_ioq || !c->sq[qid].used)
+		return NVME_INVALID_QID;
+	c->sq[qid].used = false;
+	clear_doorbell(c, qid, 0);
+	return NVME_OK;
+}
+
+/**
+ * nvme_delete_cq() - section 5.5
+ * @c: controller
+ * @qid: I/O queue
+ *
+ * Return: a status.
+ */
+int nvme_delete_cq(struct nvme_ctrl *c, unsigned int qid)
+{
+	unsigned int i;
+
+	if (!qid || qid > c->nr_ioq || !c->cq[qid].used)
+		return NVME_INVALID_QID;
+	for (i = 1; i <= c->nr_ioq; i++)
+		if (c->sq[i].used && c->sq[i].cqid == qid)
+			return NVME_INVALID_QUEUE_DELETION;
+	c->cq[qid].used = false;
+	clear_doorbell(c, qid, 1);
+	nvme_irq_sync(c);
+	return NVME_OK;
+}
+
+/**
+ * nvme_cq_full() - is there no room for a completion?
+ * @c: controller
+ * @qid: completion queue
+ */
+bool nvme_cq_full(const struct nvme_ctrl *c, unsigned int qid)
+{
+	const struct nvme_cq *q = &c->cq[qid];
+
+	return (q->tail + 1) % q->size == q->head;
+}
+
+/* The phase tag is in the last 8 bytes; a driver that polls must not see it before the rest. */
+static int put_cqe(struct nvme_ctrl *c, uint64_t addr, const struct nvme_cqe *cqe)
+{
+	struct iovec v;
+	uint64_t last;
+
+	if (vfus_dma_iov(c->vfus, addr, sizeof(*cqe), true, &v, 1) != 1)
+		return vfus_dma_write(c->vfus, addr, cqe, sizeof(*cqe));
+	memcpy(v.iov_base, cqe, 8);
+	memcpy(&last, (const uint8_t *)cqe + 8, sizeof(last));
+	/* Pairs with the driver's read barrier after it saw the phase tag change. */
+	__atomic_store_n((uint64_t *)v.iov_base + 1, last, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/**
+ * nvme_complete() - post a completion; the interrupt follows at the end of the batch
+ * @c: controller; c->result is dword 0
+ * @sqid: submission queue; its completion queue must not be full
+ * @cid: command identifier
+ * @status: status; errors are also logged
+ */
+void nvme_complete(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16_t status)
+{
+	struct nvme_cq *q = &c->cq[c->sq[sqid].cqid];
+	struct nvme_cqe cqe = {
+		.result = c->result,
+		.sq_head = (uint16_t)c->sq[sqid].head,
+		.sq_id = (uint16_t)sqid,
+		.cid = cid,
+		.status = (uint16_t)(status << 1 | q->phase),
+	};
+
+	/* Retrying does not help with any of our errors but those of the medium. */
+	if (status && status >> 8 != 2)
+		cqe.status |= 0x8000;
+	if (put_cqe(c, q->addr + q->tail * sizeof(cqe), &cqe)) {
+		nvme_fatal(c, "a completion queue is not in writeable DMA memory");
+		return;
+	}
+	q->tail++;
+	if (q->tail == q->size) {
+		q->tail = 0;
+		q->phase = !q->phase;
+	}
+	q->signal = true;
+}
+
+static bool take_cq_head(struct nvme_ctrl *c, unsigned int qid)
+{
+	struct nvme_cq *q = &c->cq[qid];
+	uint32_t v = doorbell(c, qid, 1);
+
+	if (v == q->head)
+		return false;
+	/* It can move over entries that were posted, not further. */
+	if (v < q->size &&
+	    (v + q->size - q->head) % q->size <= (q->tail + q->size - q->head) % q->size) {
+		q->head = v;
+		return true;
+	}
+	if (v != q->refused) {
+		q->refused = v;
+		nvme_log_error(c, 0xffff, 0xffff, NVME_INVALID_FIELD, 0xffff);
+		nvme_event(c, NVME_EVENT_ERROR, 1);
+	}
+	return false;
+}
+
+static void take_sq_tail(struct nvme_ctrl *c, unsigned int qid)
+{
+	struct nvme_sq *q = &c->sq[qid];
+	uint32_t v = doorbell(c, qid, 0);
+
+	if (v < q->size) {
+		q->tail = v;
+	} else if (v != q->refused) {
+		q->refused = v;
+		nvme_log_error(c, (uint16_t)qid, 0xffff, NVME_INVALID_FIELD, 0xffff);
+		nvme_event(c, NVME_EVENT_ERROR, 1);
+	}
+}
+
+static void execute(struct nvme_ctrl *c, unsigned int qid, const struct nvme_cmd *cmd)
+{
+	int status;
+
+	c->result = 0;
+	/* PRPs only, no fused commands */
+	if (cmd->flags)
+		status = NVME_INVALID_FIELD;
+	else
+		status = qid ? nvme_io(c, cmd) : nvme_admin(c, cmd);
+	if (status == NVME_NO_COMPLETION)
+		return;
+	if (status)
+		nvme_log_error(c, (uint16_t)qid, cmd->cid, (uint16_t)status, 0xffff);
+	/* A command that made the controller stop, or lose its client, gets no answer. */
+	if (nvme_running(c))
+		nvme_complete(c, qid, cmd->cid, (uint16_t)status);
+}
+
+/* Returns commands executed; c->more is set where the batch ended before the queue did. */
+static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
+{
+	struct nvme_sq *q = &c->sq[qid];
+	unsigned int n = 0;
+
+	take_sq_tail(c, qid);
+	while (q->used && q->head != q->tail && !nvme_cq_full(c, q->cqid) && nvme_running(c)) {
+		struct nvme_cmd cmd;
+
+		if (n == NVME_BATCH) {
+			c->more = true;
+			break;
+		}
+		if (vfus_dma_read(c->vfus, &cmd, q->addr + (uint64_t)q->head * sizeof(cmd),
+				  sizeof(cmd))) {
+			nvme_fatal(c, "a submission queue is not in readable DMA memory");
+			break;
+		}
+		q->head = (q->head + 1) % q->size;
+		execute(c, qid, &cmd);
+		n++;
+	}
+	return n;
+}
+
+/**
+ * nvme_irq_sync() - bring the INTx line up to date
+ * @priv: controller
+ *
+ * The line is up while any unmasked completion queue with interrupts enabled has entries that the
+ * driver has not consumed (section 7.5.1). Doorbells are looked at first: the driver may have
+ * stored one that no scan has seen.
+ */
+void nvme_irq_sync(void *priv)
+{
+	struct nvme_ctrl *c = priv;
+	bool level = false;
+	unsigned int i;
+
+	if (vfus_irq_armed(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX) ||
+	    vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX))
+		return;
+	for (i = 0; i <= c->nr_ioq; i++) {
+		const struct nvme_cq *q = &c->cq[i];
+
+		if (!q->used)
+			continue;
+		take_cq_head(c, i);
+		/* Every vector is the one pin, mask bit 0. */
+		if (q->ien && q->head != q->tail && !(c->intms & 1))
+			level = true;
+	}
+	vfus_irq_level(c->vfus, VFIO_PCI_INTX_IRQ_INDEX, level);
+}
+
+static void interrupt(struct nvme_ctrl *c, struct nvme_cq *q)
+{
+	q->signal = false;
+	if (!q->ien)
+		return;
+	if (vfus_irq_armed(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX))
+		vfus_irq_trigger(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX, q->vector);
+	else if (vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX) && !(c->intms & 1))
+		vfus_irq_trigger(c->vfus, VFIO_PCI_MSI_IRQ_INDEX, 0);
+}
+
+static void interrupts(struct nvme_ctrl *c)
+{
+	unsigned int i;
+
+	for (i = 0; i <= c->nr_ioq; i++)
+		if (c->cq[i].used && c->cq[i].signal)
+			interrupt(c, &c->cq[i]);
+	nvme_irq_sync(c);
+}
+
+/**
+ * nvme_scan() - look at every doorbell and do what there is to do
+ * @c: controller
+ *
+ * Return: true if anything was done.
+ */
+bool nvme_scan(struct nvme_ctrl *c)
+{
+	bool work = false;
+	unsigned int i;
+
+	c->more = false;
+	if (!nvme_running(c))
+		return false;
+	for (i = 0; i <= c->nr_ioq; i++)
+		if (c->cq[i].used && take_cq_head(c, i))
+			work = true;
+	for (i = 0; i <= c->nr_ioq && nvme_running(c); i++) {
+		if (!c->sq[i].used || !run_sq(c, i))
+			continue;
+		work = true;
+		/* Each queue's interrupt goes out before the next queue's work. */
+		if (c->cq[c->sq[i].cqid].signal)
+			interrupt(c, &c->cq[c->sq[i].cqid]);
+	}
+	if (nvme_running(c)) {
+		nvme_post_events(c);
+		interrupts(c);
+	}
+	return work;
+}
+
+/**
+ * nvme_poll() - the event loop is about to sleep: for how long may it?
+ * @priv: controller
+ *
+ * Mapped doorbells make no noise, so an enabled controller keeps looking: without sleeping for
+ * poll_us after the last work, then with sleeps that grow with the idle time (an eighth of it), so
+ * that a request never waits longer than a fraction of the pause before it, up to poll_max_us.
+ *
+ * Return: microseconds, 0 for not at all, -1 for until something happens.
+ */
+long nvme_poll(void *priv)
+{
+	struct nvme_ctrl *c = priv;
+	uint64_t now, idle;
+	unsigned int i;
+
+	if (!nvme_running(c))
+		return -1;
+	if (c->mode != NVME_DB_MMAP) {
+		if (c->more)
+			nvme_scan(c);
+		return c->more ? 0 : -1;
+	}
+	/* Several looks to one system call. */
+	for (i = 0; i < 16; i++) {
+		if (!nvme_scan(c))
+			continue;
+		c->last_work = vfus_now_us();
+		return nvme_running(c) ? 0 : -1;
+	}
+	now = vfus_now_us();
+	if (!c->last_work)
+		c->last_work = now;
+	idle = now - c->last_work;
+	if (idle < c->poll_us)
+		return 0;
+	idle /= 8;
+	if (idle < 10)
+		idle = 10;
+	return idle < c->poll_max_us ? (long)idle : (long)c->poll_max_us;
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Life of a server: its socket, its event loop, one client after the other.
+ *
+ * Follows the specification's "Backend Program Conventions": stays in the foreground, takes a
+ * socket path or a descriptor, and ends cleanly on SIGTERM (and SIGINT), which is read from a
+ * signalfd so that every wait in the library can notice it. Further clients wait in the listen
+ * backlog until the current one leaves; what a leaving client leaves behind follows "Client
+ * Disconnection".
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vfus_priv.h"
+
+/**
+ * vfus_log() - one line on standard error
+ * @s: server
+ * @level: printed where --verbose was given at least this often
+ * @fmt: printf format, without newline
+ */
+void vfus_log(const struct vfus *s, int level, const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	if (level > s->cfg.verbose)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+}
+
+/**
+ * vfus_now_us() - monotonic time in microseconds
+ */
+uint64_t vfus_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+}
+
+/**
+ * vfus_config_init() - defaults
+ * @cfg: filled in
+ */
+void vfus_config_init(struct vfus_config *cfg)
+{
+	*cfg = (struct vfus_config){
+		.fd = -1,
+		.max_msg_fds = 8,
+		.max_xfer = VFIO_USER_DEF_MAX_XFER,
+		.max_dma_maps = VFIO_USER_DEF_MAX_MAPS,
+		.pgsizes = VFIO_USER_DEF_PGSIZES,
+		.write_multiple = true,
+		.dma_timeout_ms = 5000,
+	};
+}
+
+/**
+ * vfus_config_parse_fd() - the argument of --fd
+ * @cfg: its fd is set
+ * @arg: decimal number
+ *
+ * Return: 0 or -EINVAL.
+ */
+int vfus_config_parse_fd(struct vfus_config *cfg, const char *arg)
+{
+	char *end;
+	long v;
+
+	errno = 0;
+	v = strtol(arg, &end, 10);
+	if (errno || end == arg || *end || v < 0 || v > INT_MAX)
+		return -EINVAL;
+	cfg->fd = (int)v;
+	return 0;
+}
+
+/* A socket file that nobody listens on any more may be replaced. */
+static int remove_stale(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, ret;
+
+	if (lstat(sun->sun_path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	ret = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) ? -errno : 0;
+	close(fd);
+	if (ret != -ECONNREFUSED)
+		return -EADDRINUSE;
+	return unlink(sun->sun_path) ? -errno : 0;
+}
+
+static int listen_on_path(struct vfus *s)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *path = s->cfg.socket_path;
+	struct stat st;
+	int ret;
+
+	if (!*path || strlen(path) >= sizeof(sun.sun_path)) {
+		vfus_log(s, 0, "socket path '%s': give 1 to %zu characters", path,
+			 sizeof(sun.sun_path) - 1);
+		return -EINVAL;
+	}
+	strcpy(sun.sun_path, path);
+	ret = remove_stale(&sun);
+	if (ret) {
+		vfus_log(s, 0, "socket path '%s': %s; choose another or remove it", path,
+			 strerror(-ret));
+		return ret;
+	}
+	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listen_fd < 0 || bind(s->listen_fd, (struct sockaddr *)&sun, sizeof(sun)) ||
+	    listen(s->listen_fd, 8)) {
+		ret = -errno;
+		vfus_log(s, 0, "socket path '%s': %s", path, strerror(-ret));
+		return ret;
+	}
+	if (!lstat(path, &st)) {
+		s->bound = true;
+		s->sock_dev = st.st_dev;
+		s->sock_ino = st.st_ino;
+	}
+	return 0;
+}
+
+static size_t max_msg(const struct vfus *s)
+{
+	size_t n = sizeof(struct vfio_user_hdr) + sizeof(struct vfio_user_region_access) +
+		   s->cfg.max_xfer;
+
+	return n < 65536 ? 65536 : n;
+}
+
+static void drop_client(struct vfus *s)
+{
+	struct vfus_msg *m;
+
+	if (!s->connected)
+		return;
+	vfus_log(s, 1, "client disconnected");
+	s->connected = false;
+	if (s->negotiated && s->dev.ops->connected)
+		s->dev.ops->connected(s->dev.priv, false);
+	vfus_dma_release(s);
+	vfus_irq_release(s);
+	while ((m = s->queue)) {
+		s->queue = m->next;
+		vfus_msg_free(m);
+	}
+	s->queue_tail = &s->queue;
+	s->queued = 0;
+	s->negotiated = false;
+	s->hung = false;
+	vfus_chan_close(&s->twin);
+	vfus_chan_close(&s->chan);
+	if (s->last)
+		s->stop = true;
+}
+
+static void take_client(struct vfus *s, int fd)
+{
+	const struct vfus_hooks *h = s->cfg.hooks;
+	enum vfus_verdict verdict;
+
+	if (vfus_chan_init(&s->chan, fd, max_msg(s)))
+		return;
+	s->connected = true;
+	s->client_max_fds = VFIO_USER_DEF_MAX_FDS;
+	s->client_max_xfer = VFIO_USER_DEF_MAX_XFER;
+	s->pgsize = VFIO_USER_DEF_PGSIZES;
+	s->write_multiple = false;
+	vfus_log(s, 1, "client connected");
+	verdict = h && h->on_connect ? h->on_connect(h->priv) : VFUS_PASS;
+	if (verdict == VFUS_CLOSE)
+		s->chan.dead = true;
+	else if (verdict == VFUS_HANG)
+		s->hung = true;
+}
+
+static void accept_client(struct vfus *s)
+{
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		take_client(s, fd);
+	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		vfus_log(s, 0, "accept: %s", strerror(errno));
+}
+
+static int adopt_fd(struct vfus *s)
+{
+	int listening = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(s->cfg.fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM) {
+		vfus_log(s, 0, "--fd=%d is not a stream socket", s->cfg.fd);
+		return -EINVAL;
+	}
+	len = sizeof(int);
+	getsockopt(s->cfg.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
+	if (listening) {
+		s->listen_fd = s->cfg.fd;
+		return 0;
+	}
+	s->last = true;
+	take_client(s, s->cfg.fd);
+	return s->connected ? 0 : -ENOMEM;
+}
+
+static int block_signals(struct vfus *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->sigfd < 0 ? -errno : 0;
+}
+
+/**
+ * vfus_create() - set a server up and, with a path, start listening
+ * @cfg: copied
+ * @dev: copied; what it points to must outlive the server
+ *
+ * Return: the server, or NULL after saying on standard error what is wrong.
+ */
+struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device *dev)
+{
+	struct vfus *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return NULL;
+	s->cfg = *cfg;
+	s->dev = *dev;
+	s->sigfd = -1;
+	s->listen_fd = -1;
+	s->chan.fd = -1;
+	s->twin.fd = -1;
+	s->queue_tail = &s->queue;
+	s->out_cap = max_msg(s);
+	s->out = calloc(1, s->out_cap);
+	/* Sleeps of tens of microseconds are what the device's polling lives on. */
+	prctl(PR_SET_TIMERSLACK, 1000);
+	ret = s->out ? vfus_irq_init(s) : -ENOMEM;
+	if (!ret)
+		ret = vfus_dma_init(s);
+	if (!ret)
+		ret = block_signals(s);
+	if (ret)
+		vfus_log(s, 0, "set-up: %s", strerror(-ret));
+	else
+		ret = cfg->socket_path ? listen_on_path(s) : adopt_fd(s);
+	if (ret) {
+		vfus_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+/**
+ * vfus_destroy() - disconnect, remove the socket, free
+ * @s: server or NULL
+ */
+void vfus_destroy(struct vfus *s)
+{
+	struct stat st;
+
+	if (!s)
+		return;
+	drop_client(s);
+	/* Only our own file: a successor may have bound the same path. */
+	if (s->bound && !lstat(s->cfg.socket_path, &st) && st.st_dev == s->sock_dev &&
+	    st.st_ino == s->sock_ino)
+		unlink(s->cfg.socket_path);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	if (s->sigfd >= 0)
+		close(s->sigfd);
+	vfus_irq_free(s);
+	free(s->out);
+	free(s);
+}
+
+/**
+ * vfus_usable() - is there a client whose memory can be reached?
+ * @s: server
+ */
+bool vfus_usable(const struct vfus *s)
+{
+	return s->negotiated && !s->chan.dead;
+}
+
+/* Handle what has been received. Some of it may wait behind a DMA access of an earlier message. */
+static void drain(struct vfus *s)
+{
+	struct vfus_msg *m;
+
+	while (!s->stop && !s->hung && !s->chan.dead) {
+		bool was = s->negotiated;
+
+		m = s->queue;
+		if (m) {
+			s->queue = m->next;
+			if (!s->queue)
+				s->queue_tail = &s->queue;
+			s->queued--;
+		} else {
+			m = vfus_chan_next(s, &s->chan);
+		}
+		if (!m)
+			break;
+		vfus_dispatch(s, m);
+		if (s->negotiated && !was && s->dev.ops->connected)
+			s->dev.ops->connected(s->dev.priv, true);
+	}
+}
+
+enum { P_SIG, P_SOCK, P_DEV, P_TWIN, P_IRQ };
+
+static int wait_events(struct vfus *s, struct pollfd *p, long us)
+{
+	struct timespec ts = { us / 1000000, us % 1000000 * 1000 };
+	bool serving = s->connected && !s->hung;
+	unsigned int i;
+
+	p[P_SIG] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
+	p[P_SOCK] = s->connected ?
+		    (struct pollfd){ .fd = s->chan.fd, .events = s->hung ? POLLRDHUP : POLLIN } :
+		    (struct pollfd){ .fd = s->listen_fd, .events = POLLIN };
+	p[P_DEV] = (struct pollfd){ .fd = serving ? s->dev.fd : -1, .events = POLLIN };
+	/* Nothing is expected on the twin socket between calls, but its end is news. */
+	p[P_TWIN] = (struct pollfd){ .fd = serving ? s->twin.fd : -1, .events = POLLIN };
+	for (i = 0; i < s->dev.nr_irqs; i++)
+		p[P_IRQ + i] = (struct pollfd){ .fd = serving ? s->irqs[i].unmask : -1,
+						.events = POLLIN };
+	if (ppoll(p, P_IRQ + s->dev.nr_irqs, us < 0 ? NULL : &ts, NULL) < 0)
+		return errno == EINTR ? 0 : -errno;
+	return 1;
+}
+
+static void handle_events(struct vfus *s, const struct pollfd *p)
+{
+	unsigned int i;
+
+	if (p[P_SIG].revents) {
+		s->stop = true;
+		return;
+	}
+	if (p[P_SOCK].revents) {
+		if (!s->connected)
+			accept_client(s);
+		else if (s->hung)
+			s->chan.dead = true;
+		else if (!vfus_chan_ready(&s->chan))
+			vfus_chan_fill(s, &s->chan);
+	}
+	if (p[P_TWIN].revents) {
+		vfus_log(s, 1, "twin socket: unexpected data or end");
+		s->chan.dead = true;
+	}
+	if (p[P_DEV].revents && s->dev.ops->fd_ready)
+		s->dev.ops->fd_ready(s->dev.priv);
+	for (i = 0; i < s->dev.nr_irqs; i++)
+		if (p[P_IRQ + i].revents)
+			vfus_irq_unmask_event(s, i);
+}
+
+/**
+ * vfus_run() - serve until SIGTERM, or until the one connection given with --fd ends
+ * @s: server
+ *
+ * Return: 0, or a negative errno if the event loop itself fails.
+ */
+int vfus_run(struct vfus *s)
+{
+	struct pollfd p[P_IRQ + VFUS_MAX_IRQ_TYPES];
+	int ret = 0;
+
+	while (!s->stop && ret >= 0) {
+		long us = -1;
+
+		if (s->connected && !s->hung) {
+			drain(s);
+			if (s->negotiated && !s->hung && !s->chan.dead && s->dev.ops->poll)
+				us = s->dev.ops->poll(s->dev.priv);
+			/* The device's DMA accesses may have brought more messages in. */
+			if (!s->hung && (s->queue || vfus_chan_ready(&s->chan)))
+				us = 0;
+		}
+		if (s->connected && s->chan.dead) {
+			drop_client(s);
+			continue;
+		}
+		ret = wait_events(s, p, us);
+		if (ret > 0)
+			handle_events(s, p);
+	}
+	return ret < 0 ? ret : 0;
+}
