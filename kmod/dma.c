@@ -41,6 +41,13 @@
 #define VFU_POOL_MIN		SZ_1M
 #define VFU_POOL_MAX		(64ULL * SZ_1G)
 
+/*
+ * Added to what the IOVA allocator sees as page numbers. Below 4 GiB it takes
+ * one failure for a reason to refuse everything of that size until something
+ * is freed, even if the next caller's mask reaches further.
+ */
+#define VFU_PFN_BIAS		BIT_ULL(52)
+
 /* The largest size that the IOVA allocator's per-CPU caches serve. */
 #define VFU_OPT_MAPPING		(PAGE_SIZE << 5)
 
@@ -138,8 +145,9 @@ struct vfu_pool *vfu_pool_create(u64 uaddr, u64 size, u64 iova)
 	ret = iova_cache_get();
 	if (ret)
 		goto err_slots;
-	/* 0 is the allocator's failure, and no address that a driver expects */
-	init_iova_domain(&pool->iovad, PAGE_SIZE, max(iova >> PAGE_SHIFT, 1ULL));
+	/* Some drivers take the bus address 0 for none. */
+	init_iova_domain(&pool->iovad, PAGE_SIZE,
+			 VFU_PFN_BIAS + max(iova >> PAGE_SHIFT, 1ULL));
 	ret = iova_domain_init_rcaches(&pool->iovad);
 	if (ret)
 		goto err_iova_cache;
@@ -213,12 +221,12 @@ static long vfu_pool_alloc(struct vfu_dev *vdev, struct vfu_pool *pool,
 {
 	u64 last = min3(vfu_pool_last(pool), mask,
 			dev->bus_dma_limit ?: U64_MAX);
-	unsigned long end = (last + 1) >> PAGE_SHIFT, pfn = 0;
+	unsigned long end = VFU_PFN_BIAS + ((last + 1) >> PAGE_SHIFT), pfn = 0;
 
 	if (end > pool->iovad.start_pfn)
 		pfn = alloc_iova_fast(&pool->iovad, nr, end - 1, true);
 	if (pfn)
-		return pfn - (pool->iova >> PAGE_SHIFT);
+		return pfn - VFU_PFN_BIAS - (pool->iova >> PAGE_SHIFT);
 
 	vfu_count(vdev, VFU_STAT_DMA_FULL, 1);
 	if (warn)
@@ -230,7 +238,8 @@ static long vfu_pool_alloc(struct vfu_dev *vdev, struct vfu_pool *pool,
 
 static void vfu_pool_free(struct vfu_pool *pool, long index, u32 nr)
 {
-	free_iova_fast(&pool->iovad, (pool->iova >> PAGE_SHIFT) + index, nr);
+	free_iova_fast(&pool->iovad,
+		       VFU_PFN_BIAS + (pool->iova >> PAGE_SHIFT) + index, nr);
 }
 
 /* Streaming mappings */
