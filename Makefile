@@ -98,7 +98,8 @@ demo: deps
 shell: deps helper servers
 	selftests/vm/run.sh --shell $(KERNEL)
 
-lint: deps
+lint:
+	scripts/install-deps lint
 	scripts/lint
 
 clean:
@@ -116,7 +117,7 @@ help:
 	@echo 'shell          a VM with everything in it, on this terminal'
 	@echo 'unit           unit tests, natively'
 	@echo 'selfcheck      tests of the test runner'
-	@echo 'lint           checkpatch, sparse, W=1, cppcheck'
+	@echo 'lint           checkpatch, sparse, W=1, cppcheck, shellcheck'
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \

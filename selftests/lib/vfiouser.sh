@@ -193,7 +193,7 @@ vu_state()
 	echo "pci:"
 	ls /sys/bus/pci/devices
 	echo "block:"
-	ls /sys/block | grep -v '^loop'
+	(cd /sys/block && find . -name '[!l]*' | sort)
 	echo "processes:"
 	processes
 	echo "shm:"

@@ -32,6 +32,10 @@ version=$(basename /usr/src/vfiouser_pci-*)
 version=${version#vfiouser_pci-}
 module=vfiouser_pci/$version
 
+# a version may have a plus sign
+pattern=${kernel//./\\.}
+pattern=${pattern//+/\\+}
+
 installed()
 {
 	find "/lib/modules/$kernel/updates" -name 'vfiouser_pci.ko*' 2>/dev/null | grep .
@@ -43,10 +47,10 @@ ktap_run "add" dkms add "$module"
 ktap_match "status: added" "$(dkms status "$module")" "added"
 ktap_run "build" dkms build "$module" -k "$kernel" || ktap_log <"/var/lib/dkms/$module/build/make.log"
 ktap_run "install" dkms install "$module" -k "$kernel"
-ktap_match "status: installed" "$(dkms status "$module")" "$kernel.*installed"
+ktap_match "status: installed" "$(dkms status "$module")" "$pattern.*installed"
 ktap_run "module file" installed
 ktap_match "module is for this kernel" "$(modinfo -k "$kernel" -F vermagic vfiouser_pci)" \
-	"^$kernel "
+	"^$pattern "
 ktap_run "modprobe finds it" modprobe -S "$kernel" --show-depends vfiouser_pci
 ktap_status '!0' "an unsupported kernel is passed over" \
 	dkms build "$module" -k 5.10.0-1-amd64 --kernelsourcedir "/lib/modules/$kernel/build"

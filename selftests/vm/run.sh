@@ -59,7 +59,7 @@ die()
 	exit 1
 }
 
-jobs=1 smp= mem=1G disk= limit= append= build=1 stream= raw= shell= tests=()
+jobs=1 smp='' mem=1G disk='' limit='' append='' build=1 stream='' raw='' shell='' tests=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
@@ -135,7 +135,7 @@ qemu_command()
 	kernel=$("$vm/kernels.sh" fetch "$series")
 	image=$kernel/vmlinux
 	[ -e "$image" ] || image=$kernel/vmlinuz
-	# shellcheck disable=SC2046
+	# shellcheck disable=SC2046,SC2207
 	qemu=(qemu-system-x86_64 -machine q35 $(accel) -m "$mem" -nodefaults -display none -no-reboot
 	      -kernel "$image" -initrd "$out/initrd"
 	      -append "console=ttyS0 loglevel=7 panic=-1 oops=panic nokaslr mitigations=off \
