@@ -84,6 +84,15 @@ static int vfu_domain_find(void)
 	return domain;
 }
 
+/*
+ * The bus outlives its removal while anyone holds one of its devices, as nvme
+ * does until the last file of a lost disk is closed; so does its sysdata.
+ */
+static void vfu_bridge_release(struct pci_host_bridge *bridge)
+{
+	vfu_dev_put(bridge->release_data);
+}
+
 /**
  * vfu_bridge_add() - make a device's bus, scan it, and let drivers bind
  * @vdev: device with config, window and interrupt domain
@@ -115,6 +124,8 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 		pci_free_resource_list(&resources);
 		return -ENODEV;
 	}
+	vfu_dev_get(vdev);
+	pci_set_host_bridge_release(to_pci_host_bridge(bus->bridge), vfu_bridge_release, vdev);
 	vdev->bus = bus;
 	dev_set_msi_domain(&bus->dev, vdev->irq_domain);
 	pci_scan_child_bus(bus);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Carrying out a decoded instruction.
+ *
+ * Owns the interface between the emulator (emulate.c) and whoever holds the registers and the
+ * memory: the fault handler of the module, or a unit test. Nothing here outlives a call.
+ */
+#ifndef VFU_EMULATE_H
+#define VFU_EMULATE_H
+
+#include "insn.h"
+
+/**
+ * struct vfu_cpu - the registers of the interrupted context
+ * @gpr: general-purpose registers in encoding order: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8
+ *	... r15; point into struct pt_regs in the kernel
+ * @ip: address of the instruction
+ * @flags: EFLAGS
+ * @fs_base: what an FS override adds; looked at only where vfu_insn.seg says so
+ * @gs_base: likewise for GS
+ */
+struct vfu_cpu {
+	unsigned long *gpr[16];
+	unsigned long *ip;
+	unsigned long *flags;
+	u64 fs_base;
+	u64 gs_base;
+};
+
+/**
+ * struct vfu_mem_ops - memory as the instruction sees it
+ * @read: copy @len bytes at virtual address @addr to @buf, in one access where the place is a
+ * device
+ * @write: the reverse
+ *
+ * @len is 1, 2, 4, 8 or (MOVDIR64B) 64. Addresses come as the instruction has them: not aligned, in
+ * any mix of trapped, direct and ordinary pages, or nonsense; the callback has to tell. A
+ * read-modify-write comes as one read and one write, locked or not: who needs them indivisible must
+ * hold something around vfu_emulate(). Both return 0 or a negative errno.
+ */
+struct vfu_mem_ops {
+	int (*read)(void *opaque, u64 addr, void *buf, unsigned int len);
+	int (*write)(void *opaque, u64 addr, const void *buf, unsigned int len);
+};
+
+int vfu_emulate(const struct vfu_insn *insn, struct vfu_cpu *cpu, const struct vfu_mem_ops *ops,
+		void *opaque, unsigned int max_elements);
+
+#endif /* VFU_EMULATE_H */
