@@ -545,7 +545,7 @@ static unsigned long check_opcode(const u8 *escape, size_t escape_len, u8 opcode
 		len += escape_len;
 		head[len++] = opcode;
 		for (unsigned int modrm = 0; modrm < 256; modrm++) {
-			/* One register form for each opcode extension is enough: all are refused. */
+			/* One register form for each opcode extension: all are refused. */
 			if (modrm < 0xc0 || !(modrm & 7))
 				cases += check_modrm(head, len, modrm);
 		}
