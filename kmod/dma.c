@@ -296,7 +296,7 @@ static int vfu_check_phys(phys_addr_t phys, size_t size, unsigned long attrs)
  * memory; -ENOMEM: no room now.
  */
 static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
-		   unsigned long attrs, dma_addr_t *addr)
+		   enum dma_data_direction dir, unsigned long attrs, dma_addr_t *addr)
 {
 	unsigned long i, nr, offset = offset_in_page(phys);
 	struct vfu_dev *vdev;
@@ -332,12 +332,16 @@ static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
 	WRITE_ONCE(slot->nr, nr);
 
 	/*
-	 * Fill it whatever the direction and DMA_ATTR_SKIP_CPU_SYNC: what the
-	 * device then does not write must come back as it was, not as what
-	 * an earlier mapping left in the pool.
+	 * Fill it whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an
+	 * earlier mapping left in the pool would come back where the device
+	 * writes less than it may. For what it only writes, with zeroes: the
+	 * driver's own bytes may be what someone freed, and no server's business.
 	 */
 	*addr = pool->iova + ((u64)index << PAGE_SHIFT) + offset;
-	vfu_bounce(vdev, pool, *addr, size, true);
+	if (dir == DMA_FROM_DEVICE)
+		memset(pool->vaddr + (*addr - pool->iova), 0, size);
+	else
+		vfu_bounce(vdev, pool, *addr, size, true);
 	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
 	return 0;
 }
@@ -347,7 +351,7 @@ static dma_addr_t vfu_map_phys(struct device *dev, phys_addr_t phys, size_t size
 {
 	dma_addr_t addr;
 
-	return vfu_map(dev, phys, size, attrs, &addr) ? DMA_MAPPING_ERROR : addr;
+	return vfu_map(dev, phys, size, dir, attrs, &addr) ? DMA_MAPPING_ERROR : addr;
 }
 
 VFU_DEFINE_MAP_PAGE(vfu_map_phys)
@@ -426,7 +430,7 @@ static int vfu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	int i, ret;
 
 	for_each_sg(sgl, sg, nents, i) {
-		ret = vfu_map(dev, sg_phys(sg), sg->length, attrs,
+		ret = vfu_map(dev, sg_phys(sg), sg->length, dir, attrs,
 			      &sg_dma_address(sg));
 		if (ret) {
 			vfu_unmap_sg(dev, sgl, i, dir,
@@ -591,7 +595,7 @@ static struct page *vfu_alloc_pages(struct device *dev, size_t size,
 				order);
 	if (!page)
 		return NULL;
-	if (vfu_map(dev, page_to_phys(page), size, 0, handle)) {
+	if (vfu_map(dev, page_to_phys(page), size, dir, 0, handle)) {
 		__free_pages(page, order);
 		return NULL;
 	}
