@@ -19,7 +19,7 @@
 #include "vfiouser.h"
 
 struct vfu_channel {
-	struct mutex lock;
+	struct mutex lock;	/* @vdev being set, once */
 	struct vfu_ring *ring;
 	struct vfu_dev *vdev;
 	u32 polled_state;

@@ -12,6 +12,7 @@
 #include <linux/panic_notifier.h>
 #include <linux/reboot.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/suspend.h>
 #include <linux/xarray.h>
@@ -62,6 +63,8 @@ static void vfu_dev_free_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 
+	cancel_work_sync(&vdev->rescue_work);
+	put_task_struct(vdev->task);
 	vfu_irqs_destroy(vdev);
 	vfu_regions_release(vdev->regions);
 	vfu_pool_destroy(vdev->pool);
@@ -277,6 +280,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	mutex_init(&vdev->irq_lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
+	INIT_WORK(&vdev->rescue_work, vfu_ring_rescue_work);
 	vdev->irq_mode = -1;
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
@@ -313,6 +317,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vdev->ring = ring;
 	mmgrab(current->mm);
 	vdev->helper = current->mm;
+	vdev->task = get_task_struct(current);
 	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;

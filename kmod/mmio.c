@@ -196,7 +196,7 @@ err_dev:
  * Context: may sleep.
  * Return: false if @addr is not ours.
  */
-bool vfu_mmio_unmap(const volatile void __iomem *addr)
+bool vfu_mmio_unmap(void __iomem *addr)
 {
 	unsigned long virt = (unsigned long)addr & PAGE_MASK;
 	struct vfu_area *area = mtree_load(&vfu_areas, virt);

@@ -44,7 +44,7 @@ static void __iomem *vfu_trap_ioremap(resource_size_t phys, unsigned long size)
 	return vfu_mmio_map(phys, size);
 }
 
-static void vfu_trap_iounmap(volatile void __iomem *addr)
+static void vfu_trap_iounmap(void __iomem *addr)
 {
 	vfu_mmio_unmap(addr);
 }

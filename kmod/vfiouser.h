@@ -128,6 +128,7 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
 		     const void *data, u32 count);
 int vfu_request_reset(struct vfu_dev *vdev);
+void vfu_ring_rescue_work(struct work_struct *work);
 bool vfu_may_sleep(void);
 int vfu_request_irq(struct vfu_dev *vdev, enum vfiouser_op op, u32 index,
 		    u32 start, u32 count);
@@ -254,7 +255,10 @@ struct vfu_config {
  * @name: unique
  * @socket: as told by the helper; information
  * @pid: the helper's, information
- * @helper: the helper's memory, to recognise its threads; not a reference
+ * @helper: the helper's address space, to recognise its threads
+ * @task: the helper's thread
+ * @rescue_cpu: where somebody spins for an answer
+ * @rescue_work: moves @task away from there
  * @flags: VFIOUSER_DEV_F_*
  * @timeout_ms: bound of a sleeping wait for the helper
  * @dev: parent of the host bridge, in class "vfiouser"
@@ -290,6 +294,9 @@ struct vfu_dev {
 	char socket[VFIOUSER_SOCKET_MAX];
 	pid_t pid;
 	struct mm_struct *helper;
+	struct task_struct *task;
+	unsigned int rescue_cpu;
+	struct work_struct rescue_work;
 	u32 flags;
 	u32 timeout_ms;
 	struct device *dev;
@@ -400,7 +407,7 @@ void vfu_bridge_exit(void);
 int vfu_mmio_init(void);
 void vfu_mmio_exit(void);
 void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size);
-bool vfu_mmio_unmap(const volatile void __iomem *addr);
+bool vfu_mmio_unmap(void __iomem *addr);
 int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma);
 bool vfu_mmio_owns(unsigned long addr);
 bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr);
