@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sockets: turning an address into a connected one, and moving bytes and descriptors through it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/vm_sockets.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "transport.h"
+
+static const char *after(const char *address, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(address, prefix, n) ? NULL : address + n;
+}
+
+/* Digits only, the whole string, at most max. */
+static bool parse_number(const char *text, unsigned long max, unsigned long *value)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoul(text, &end, 10);
+	return !errno && !*end && *value <= max;
+}
+
+static int connect_error(struct vfuc_error *error, const char *address, int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ENOTDIR:
+		return vfuc_error_set(error, VFUC_NO_SOCKET, err,
+				      "%s: no such socket; is the server running, with this path?",
+				      address);
+	case -ENOTSOCK:
+		return vfuc_error_set(error, VFUC_NOT_A_SOCKET, err,
+				      "%s: not a socket; give the server's UNIX socket", address);
+	case -EPROTOTYPE:
+		return vfuc_error_set(error, VFUC_NOT_A_SOCKET, err,
+				      "%s: not a stream socket, vfio-user needs one", address);
+	case -ECONNREFUSED:
+		return vfuc_error_set(error, VFUC_REFUSED, err,
+				      "%s: nobody listens there; start the server first", address);
+	case -EACCES:
+	case -EPERM:
+		return vfuc_error_set(error, VFUC_PERMISSION, err,
+				      "%s: permission denied; check who may use the socket",
+				      address);
+	case -ETIMEDOUT:
+		return vfuc_error_set(error, VFUC_TIMEOUT, err,
+				      "%s: the server does not accept the connection; is it busy with another client?",
+				      address);
+	default:
+		return vfuc_error_set(error, VFUC_SYSTEM, err, "%s: cannot connect: %s", address,
+				      strerror(-err));
+	}
+}
+
+/*
+ * A UNIX connect() whose server has a full backlog gives EAGAIN and nothing to poll for: such a
+ * socket must block instead, bounded by its send timeout.
+ */
+static int connect_bounded(int fd, const struct sockaddr *addr, socklen_t len,
+			   unsigned int timeout_ms)
+{
+	struct timeval tv = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_usec = timeout_ms % 1000 * 1000,
+	};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)))
+		return -errno;
+	if (connect(fd, addr, len)) {
+		if (errno == EAGAIN || errno == EINPROGRESS)
+			return -ETIMEDOUT;
+		return -errno;
+	}
+	return 0;
+}
+
+static int connect_unix(const char *path, bool abstract, unsigned int timeout_ms, int *out)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t n = strlen(path);
+	char dir[PATH_MAX];
+	socklen_t len;
+	int dir_fd = -1;
+	struct stat st;
+	int err;
+	int fd;
+
+	if (!n)
+		return -EINVAL;
+	if (abstract) {
+		if (n > sizeof(addr.sun_path) - 1)
+			return -ENAMETOOLONG;
+		memcpy(addr.sun_path + 1, path, n);
+		len = offsetof(struct sockaddr_un, sun_path) + 1 + n;
+	} else {
+		if (stat(path, &st))
+			return -errno;
+		if (!S_ISSOCK(st.st_mode))
+			return -ENOTSOCK;
+		if (n >= sizeof(addr.sun_path)) {
+			/* Longer than an address can hold: go through its directory. */
+			const char *slash = strrchr(path, '/');
+
+			if (!slash || (size_t)(slash - path) >= sizeof(dir))
+				return -ENAMETOOLONG;
+			memcpy(dir, path, slash - path);
+			dir[slash - path] = '\0';
+			dir_fd = open(slash == path ? "/" : dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+			if (dir_fd < 0)
+				return -errno;
+			n = snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d%s",
+				     dir_fd, slash);
+			if (n >= sizeof(addr.sun_path)) {
+				close(dir_fd);
+				return -ENAMETOOLONG;
+			}
+		} else {
+			memcpy(addr.sun_path, path, n + 1);
+		}
+		len = sizeof(addr);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		err = -errno;
+	else
+		err = connect_bounded(fd, (struct sockaddr *)&addr, len, timeout_ms);
+	if (dir_fd >= 0)
+		close(dir_fd);
+	if (err) {
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int connect_vsock(const char *where, unsigned int timeout_ms, int *out)
+{
+	struct sockaddr_vm addr = { .svm_family = AF_VSOCK };
+	const char *colon = strchr(where, ':');
+	unsigned long cid, port;
+	char text[32];
+	int err;
+	int fd;
+
+	if (!colon || (size_t)(colon - where) >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, where, colon - where);
+	text[colon - where] = '\0';
+	if (!parse_number(text, UINT32_MAX, &cid) || !parse_number(colon + 1, UINT32_MAX, &port))
+		return -EINVAL;
+	addr.svm_cid = cid;
+	addr.svm_port = port;
+	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = connect_bounded(fd, (struct sockaddr *)&addr, sizeof(addr), timeout_ms);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+/* The error of the last address tried is the one reported. */
+static int connect_tcp(const char *where, unsigned int timeout_ms, int *out)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	const char *colon = strrchr(where, ':');
+	struct addrinfo *list, *ai;
+	unsigned long port;
+	char host[256];
+	int err = -EINVAL;
+	size_t n;
+	int fd;
+
+	if (!colon || !parse_number(colon + 1, UINT16_MAX, &port))
+		return -EINVAL;
+	n = colon - where;
+	if (n > 2 && where[0] == '[' && where[n - 1] == ']') {
+		where++;
+		n -= 2;
+	}
+	if (!n || n >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, where, n);
+	host[n] = '\0';
+	if (getaddrinfo(host, colon + 1, &hints, &list))
+		return -EHOSTUNREACH;
+	for (ai = list; ai; ai = ai->ai_next) {
+		fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fd < 0) {
+			err = -errno;
+			continue;
+		}
+		err = connect_bounded(fd, ai->ai_addr, ai->ai_addrlen, timeout_ms);
+		if (!err) {
+			*out = fd;
+			break;
+		}
+		close(fd);
+	}
+	freeaddrinfo(list);
+	return err;
+}
+
+int vfuc_transport_adopt(int fd, bool *passes_fds)
+{
+	socklen_t len = sizeof(int);
+	int domain, type, flags;
+	int one = 1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len))
+		return -errno;
+	if (type != SOCK_STREAM)
+		return -EPROTOTYPE;
+	len = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
+		return -errno;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return -errno;
+	if ((domain == AF_INET || domain == AF_INET6) &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
+		return -errno;
+	*passes_fds = domain == AF_UNIX;
+	return 0;
+}
+
+int vfuc_transport_open(const char *address, unsigned int timeout_ms, int *fd, bool *passes_fds,
+			struct vfuc_error *error)
+{
+	unsigned long number;
+	const char *rest;
+	int err;
+
+	if ((rest = after(address, "fd:"))) {
+		err = parse_number(rest, INT_MAX, &number) ? 0 : -EINVAL;
+		*fd = err ? -1 : (int)number;
+	} else if ((rest = after(address, "vsock:"))) {
+		err = connect_vsock(rest, timeout_ms, fd);
+	} else if ((rest = after(address, "tcp:"))) {
+		err = connect_tcp(rest, timeout_ms, fd);
+	} else if ((rest = after(address, "unix-abstract:")) || (rest = after(address, "@"))) {
+		err = connect_unix(rest, true, timeout_ms, fd);
+		if (err == -ECONNREFUSED)
+			err = -ENOENT;	/* an abstract name without listener does not exist */
+	} else {
+		rest = after(address, "unix:");
+		err = connect_unix(rest ? rest : address, false, timeout_ms, fd);
+	}
+	if (err == -EINVAL)
+		return vfuc_error_set(error, VFUC_USAGE, err,
+				      "%s: not an address; give PATH, unix:PATH, @NAME, fd:N, vsock:CID:PORT or tcp:HOST:PORT",
+				      address);
+	if (err)
+		return connect_error(error, address, err);
+	err = vfuc_transport_adopt(*fd, passes_fds);
+	if (err) {
+		close(*fd);
+		if (err == -EBADF)
+			return vfuc_error_set(error, VFUC_NO_SOCKET, err,
+					      "%s: no such descriptor was inherited", address);
+		return connect_error(error, address, err);
+	}
+	return 0;
+}
+
+ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *fds,
+			    unsigned int nr_fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(VFUC_TRANSPORT_MAX_FDS * sizeof(int))];
+	} control;
+	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
+	struct cmsghdr *cmsg;
+	ssize_t ret;
+
+	if (nr_fds) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int));
+		memset(&control, 0, msg.msg_controllen);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, nr_fds * sizeof(int));
+	}
+	do {
+		ret = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
+	if (ret >= 0)
+		return ret;
+	switch (errno) {
+	case EWOULDBLOCK:
+	case ENOBUFS:
+	case ENOMEM:
+	case ETOOMANYREFS:	/* descriptors in flight: until the server receives some */
+		return -EAGAIN;
+	case EPIPE:
+		return -ECONNRESET;
+	default:
+		return -errno;
+	}
+}
+
+static void take_fds(struct msghdr *msg, struct vfuc_fds *fds, unsigned int *surplus)
+{
+	struct cmsghdr *cmsg;
+	size_t n, i;
+	int fd;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+			if (fds->count < VFUC_TRANSPORT_MAX_FDS) {
+				fds->fd[fds->count++] = fd;
+			} else {
+				close(fd);
+				(*surplus)++;
+			}
+		}
+	}
+}
+
+ssize_t vfuc_transport_receive(int fd, void *buf, size_t len, struct vfuc_fds *fds,
+			       unsigned int *surplus)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(VFUC_TRANSPORT_MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t ret;
+
+	if (fds) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	do {
+		ret = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (ret < 0 && errno == EINTR);
+	if (ret < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	if (fds)
+		take_fds(&msg, fds, surplus);
+	if (msg.msg_flags & MSG_CTRUNC)
+		(*surplus)++;
+	return ret ? ret : -ECONNRESET;
+}
+
+unsigned int vfuc_fds_close(struct vfuc_fds *fds)
+{
+	unsigned int closed = 0;
+	unsigned int i;
+
+	for (i = 0; i < fds->count; i++) {
+		if (fds->fd[i] >= 0) {
+			close(fds->fd[i]);
+			closed++;
+		}
+	}
+	fds->count = 0;
+	return closed;
+}
+
+int vfuc_fds_take(struct vfuc_fds *fds, unsigned int index)
+{
+	int fd;
+
+	if (index >= fds->count)
+		return -1;
+	fd = fds->fd[index];
+	fds->fd[index] = -1;
+	return fd;
+}
