@@ -182,7 +182,7 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 	w.addr = req.addr;
 	w.size = req.size;
 	w.flags = req.flags;
-	if (m->nfds) {
+	if (m->nfds && !s->cfg.no_dma_fds) {
 		int ret = map_win(s, &w, m->fds[0], req.offset);
 
 		if (ret)

@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfiouser-testdev: a PCI device for tests of a vfio-user client, and of the drivers on it.
+ *
+ * Has one of everything that a PCI driver can meet (testdev.h), keeps a log of what reached it, and
+ * does on command what devices do: DMA, interrupts, late answers. One thread, as vfus has it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "pcicfg.h"
+#include "testdev.h"
+#include "vfus.h"
+
+#define PROG		"vfiouser-testdev"
+
+#define DMA_CHUNK	65536
+#define DMA_LEN_MAX	(1u << 30)
+#define SLOW_MAX_US	60000000
+
+#define NR_AREAS	(TESTDEV_BAR2_SIZE / TESTDEV_PAGE / 2)
+
+struct testdev {
+	struct vfus *vfus;
+	struct pcicfg cfg;
+
+	uint8_t regs[TESTDEV_LOG];
+	uint8_t ram[TESTDEV_RAM_SIZE];
+	uint8_t bar1[TESTDEV_BAR1_SIZE];
+	uint8_t bar4[TESTDEV_BAR4_SIZE];
+	uint8_t rom[TESTDEV_ROM_SIZE];
+	uint8_t *bar2;
+	int bar2_fd;
+	struct vfus_area areas[NR_AREAS];
+
+	uint64_t counter;
+	uint32_t resets;
+
+	bool logging;
+	uint32_t log_count;
+	struct testdev_access log[TESTDEV_LOG_ENTRIES];
+};
+
+_Static_assert(sizeof(struct testdev_access) == 32, "the log's layout is known to the driver");
+_Static_assert(TESTDEV_LOG + sizeof(((struct testdev *)0)->log) <= TESTDEV_RAM, "log overlaps");
+
+/* ---- the log ---- */
+
+static void log_access(struct testdev *t, unsigned int region, bool write, const void *buf,
+		       size_t count, uint64_t offset)
+{
+	struct testdev_access *a;
+
+	if (!t->logging)
+		return;
+	a = &t->log[t->log_count % TESTDEV_LOG_ENTRIES];
+	memset(a, 0, sizeof(*a));
+	a->offset = offset;
+	memcpy(&a->value, buf, count < sizeof(a->value) ? count : sizeof(a->value));
+	a->size = (uint32_t)count;
+	a->region = (uint8_t)region;
+	a->write = write;
+	a->seq = t->log_count++;
+}
+
+/* ---- registers ---- */
+
+static uint32_t get32(const struct testdev *t, unsigned int reg)
+{
+	uint32_t v;
+
+	memcpy(&v, t->regs + reg, sizeof(v));
+	return v;
+}
+
+static uint64_t get64(const struct testdev *t, unsigned int reg)
+{
+	uint64_t v;
+
+	memcpy(&v, t->regs + reg, sizeof(v));
+	return v;
+}
+
+static void put32(struct testdev *t, unsigned int reg, uint32_t v)
+{
+	memcpy(t->regs + reg, &v, sizeof(v));
+}
+
+/* Does an access of @count bytes at @offset touch @size bytes at @reg? */
+static bool touches(uint64_t offset, size_t count, unsigned int reg, unsigned int size)
+{
+	return offset < reg + size && offset + count > reg;
+}
+
+static void slow(const struct testdev *t)
+{
+	uint32_t us = get32(t, TESTDEV_SLOW_US);
+
+	usleep(us < SLOW_MAX_US ? us : SLOW_MAX_US);
+}
+
+/* A part of BAR 0 that DMA may name. */
+static uint8_t *dma_ram(struct testdev *t, uint32_t offset, uint32_t len)
+{
+	if (offset < TESTDEV_RAM || offset - TESTDEV_RAM > TESTDEV_RAM_SIZE ||
+	    len > TESTDEV_RAM_SIZE - (offset - TESTDEV_RAM))
+		return NULL;
+	return t->ram + (offset - TESTDEV_RAM);
+}
+
+static int dma_fill(struct testdev *t, uint64_t addr, uint32_t len, uint32_t seed)
+{
+	static uint8_t buf[DMA_CHUNK];
+	uint32_t at, n, i;
+	int ret = 0;
+
+	for (at = 0; !ret && at < len; at += n) {
+		n = len - at < sizeof(buf) ? len - at : sizeof(buf);
+		for (i = 0; i < n; i++)
+			buf[i] = TESTDEV_PATTERN(seed, at + i);
+		ret = vfus_dma_write(t->vfus, addr + at, buf, n);
+	}
+	return ret;
+}
+
+static int dma_check(struct testdev *t, uint64_t addr, uint32_t len, uint32_t seed, bool pattern)
+{
+	static uint8_t buf[DMA_CHUNK];
+	uint32_t at, n, i, wrong = 0, first = 0;
+	int ret = 0;
+
+	for (at = 0; !ret && at < len; at += n) {
+		n = len - at < sizeof(buf) ? len - at : sizeof(buf);
+		ret = vfus_dma_read(t->vfus, buf, addr + at, n);
+		for (i = 0; !ret && i < n; i++)
+			if (buf[i] != (pattern ? TESTDEV_PATTERN(seed, at + i) : (uint8_t)seed) &&
+			    !wrong++)
+				first = at + i;
+	}
+	put32(t, TESTDEV_DMA_WRONG, wrong);
+	put32(t, TESTDEV_DMA_FIRST, first);
+	return ret;
+}
+
+static void dma(struct testdev *t)
+{
+	uint64_t addr = get64(t, TESTDEV_DMA_ADDR);
+	uint32_t len = get32(t, TESTDEV_DMA_LEN), arg = get32(t, TESTDEV_DMA_ARG);
+	uint32_t cmd = get32(t, TESTDEV_DMA_CMD);
+	uint8_t *ram = dma_ram(t, arg, len);
+	int ret = -EINVAL;
+
+	put32(t, TESTDEV_DMA_WRONG, 0);
+	put32(t, TESTDEV_DMA_FIRST, 0);
+	if (len > DMA_LEN_MAX)
+		ret = -E2BIG;
+	else if (cmd == TESTDEV_DMA_READ && ram)
+		ret = vfus_dma_read(t->vfus, ram, addr, len);
+	else if (cmd == TESTDEV_DMA_WRITE && ram)
+		ret = vfus_dma_write(t->vfus, addr, ram, len);
+	else if (cmd == TESTDEV_DMA_FILL)
+		ret = dma_fill(t, addr, len, arg);
+	else if (cmd == TESTDEV_DMA_CHECK || cmd == TESTDEV_DMA_CHECK_BYTE)
+		ret = dma_check(t, addr, len, arg, cmd == TESTDEV_DMA_CHECK);
+	put32(t, TESTDEV_DMA_STATUS, (uint32_t)-ret);
+}
+
+static void read_regs(struct testdev *t, uint8_t *buf, size_t count, uint64_t offset)
+{
+	uint64_t at = get64(t, TESTDEV_PEEK_AT);
+	const uint32_t level = get32(t, TESTDEV_INTX);
+
+	put32(t, TESTDEV_ID, TESTDEV_MAGIC);
+	put32(t, TESTDEV_RESETS, t->resets);
+	put32(t, TESTDEV_LOG_COUNT, t->log_count);
+	put32(t, TESTDEV_INTX, level & 1);
+	memcpy(t->regs + TESTDEV_COUNTER, &t->counter, sizeof(t->counter));
+	if (touches(offset, count, TESTDEV_PEEK, 8) && at <= TESTDEV_BAR2_SIZE - 8)
+		memcpy(t->regs + TESTDEV_PEEK, t->bar2 + at, 8);
+	if (touches(offset, count, TESTDEV_SLOW, 4))
+		slow(t);
+	memcpy(buf, t->regs + offset, count);
+	if (touches(offset, count, TESTDEV_COUNTER, 8))
+		t->counter++;
+}
+
+static void write_regs(struct testdev *t, const uint8_t *buf, size_t count, uint64_t offset)
+{
+	uint64_t at;
+	uint32_t v, i;
+
+	memcpy(t->regs + offset, buf, count);
+	if (touches(offset, count, TESTDEV_COUNTER, 8))
+		t->counter = get64(t, TESTDEV_COUNTER);
+	if (touches(offset, count, TESTDEV_SLOW, 4))
+		slow(t);
+	if (touches(offset, count, TESTDEV_LOG_CTL, 4)) {
+		t->logging = get32(t, TESTDEV_LOG_CTL) & 1;
+		t->log_count = 0;
+		memset(t->log, 0, sizeof(t->log));
+	}
+	v = get32(t, TESTDEV_IRQ);
+	if (touches(offset, count, TESTDEV_IRQ, 4))
+		vfus_irq_trigger(t->vfus, v >> 16, v & 0xffff);
+	if (touches(offset, count, TESTDEV_INTX, 4))
+		vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, get32(t, TESTDEV_INTX) & 1);
+	v = get32(t, TESTDEV_IRQ_ALL);
+	if (touches(offset, count, TESTDEV_IRQ_ALL, 4))
+		for (i = 0; i < (v & 0xffff) && i < TESTDEV_VECTORS; i++)
+			vfus_irq_trigger(t->vfus, v >> 16, i);
+	if (touches(offset, count, TESTDEV_DMA_CMD, 4))
+		dma(t);
+	at = get64(t, TESTDEV_PEEK_AT);
+	if (touches(offset, count, TESTDEV_PEEK, 8) && at <= TESTDEV_BAR2_SIZE - 8)
+		memcpy(t->bar2 + at, t->regs + TESTDEV_PEEK, 8);
+}
+
+/* ---- regions ---- */
+
+/* Plain memory of a region; in BAR 0 what is behind the log. */
+static uint8_t *memory(struct testdev *t, unsigned int region, uint64_t offset)
+{
+	switch (region) {
+	case VFIO_PCI_BAR0_REGION_INDEX:
+		return t->ram + (offset - TESTDEV_RAM);
+	case VFIO_PCI_BAR1_REGION_INDEX:
+		return t->bar1 + offset;
+	case VFIO_PCI_BAR2_REGION_INDEX:
+		return t->bar2 + offset;
+	case VFIO_PCI_BAR4_REGION_INDEX:
+		return t->bar4 + offset;
+	}
+	return t->rom + offset;
+}
+
+/* The log, and the registers that control it or are only for looking. */
+static bool unlogged(unsigned int region, uint64_t offset)
+{
+	return region == VFIO_PCI_CONFIG_REGION_INDEX ||
+	       (region == VFIO_PCI_BAR0_REGION_INDEX &&
+		((offset >= TESTDEV_LOG && offset < TESTDEV_RAM) ||
+		 (offset >= TESTDEV_LOG_CTL && offset < TESTDEV_LOG_CTL + 8) ||
+		 (offset >= TESTDEV_PEEK_AT && offset < TESTDEV_PEEK + 8)));
+}
+
+static uint64_t pending_bits(const struct testdev *t)
+{
+	uint64_t bits = 0;
+	unsigned int i;
+
+	for (i = 0; i < TESTDEV_VECTORS; i++)
+		if (vfus_irq_pending(t->vfus, VFIO_PCI_MSIX_IRQ_INDEX, i))
+			bits |= 1ull << i;
+	return bits;
+}
+
+static int region_read(void *priv, unsigned int region, void *buf, size_t count, uint64_t offset)
+{
+	struct testdev *t = priv;
+	uint64_t v;
+
+	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
+		pcicfg_read(&t->cfg, buf, count, offset);
+		return 0;
+	}
+	if (region == VFIO_PCI_BAR5_REGION_INDEX) {
+		memset(buf, 0, count);
+		memcpy(buf, &t->counter, count < 8 ? count : 8);
+		t->counter++;
+	} else if (region == VFIO_PCI_BAR0_REGION_INDEX && offset < TESTDEV_LOG) {
+		if (offset + count > TESTDEV_LOG)
+			return -EINVAL;
+		read_regs(t, buf, count, offset);
+	} else if (region == VFIO_PCI_BAR0_REGION_INDEX && offset < TESTDEV_RAM) {
+		if (offset + count > TESTDEV_RAM || offset - TESTDEV_LOG + count > sizeof(t->log))
+			return -EINVAL;
+		memcpy(buf, (uint8_t *)t->log + (offset - TESTDEV_LOG), count);
+	} else {
+		if (region == VFIO_PCI_BAR2_REGION_INDEX &&
+		    touches(offset, count, TESTDEV_MSIX_PBA, 8)) {
+			v = pending_bits(t);
+			memcpy(t->bar2 + TESTDEV_MSIX_PBA, &v, sizeof(v));
+		}
+		memcpy(buf, memory(t, region, offset), count);
+	}
+	if (!unlogged(region, offset))
+		log_access(t, region, false, buf, count, offset);
+	return 0;
+}
+
+static int reset(void *priv);
+
+static int region_write(void *priv, unsigned int region, const void *buf, size_t count,
+			uint64_t offset)
+{
+	struct testdev *t = priv;
+
+	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
+		if (pcicfg_write(&t->cfg, buf, count, offset))
+			return reset(t);
+		return 0;
+	}
+	if (!unlogged(region, offset))
+		log_access(t, region, true, buf, count, offset);
+	if (region == VFIO_PCI_BAR5_REGION_INDEX) {
+		t->counter = 0;
+		memcpy(&t->counter, buf, count < 8 ? count : 8);
+	} else if (region == VFIO_PCI_BAR0_REGION_INDEX && offset < TESTDEV_LOG) {
+		if (offset + count > TESTDEV_LOG)
+			return -EINVAL;
+		write_regs(t, buf, count, offset);
+	} else if (region == VFIO_PCI_BAR0_REGION_INDEX && offset < TESTDEV_RAM) {
+		return -EPERM;
+	} else {
+		memcpy(memory(t, region, offset), buf, count);
+	}
+	return 0;
+}
+
+static int reset(void *priv)
+{
+	struct testdev *t = priv;
+
+	vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, false);
+	pcicfg_reset(&t->cfg);
+	memset(t->regs, 0, sizeof(t->regs));
+	memset(t->ram, 0, sizeof(t->ram));
+	t->counter = 0;
+	t->logging = false;
+	t->log_count = 0;
+	t->resets++;
+	return 0;
+}
+
+/* ---- what it looks like ---- */
+
+static void build_rom(uint8_t *rom)
+{
+	static const uint8_t pcir[] = {
+		'P', 'C', 'I', 'R',
+		TESTDEV_VENDOR & 0xff, TESTDEV_VENDOR >> 8,
+		TESTDEV_DEVICE & 0xff, TESTDEV_DEVICE >> 8,
+		0, 0, 0x18, 0, 3,
+		TESTDEV_CLASS & 0xff, TESTDEV_CLASS >> 8 & 0xff, TESTDEV_CLASS >> 16,
+		TESTDEV_ROM_SIZE / 512, 0, 1, 0, 0xff, 0x80, 0, 0,
+	};
+	unsigned int i;
+
+	rom[0] = 0x55;
+	rom[1] = 0xaa;
+	rom[0x18] = 0x1c;
+	memcpy(rom + 0x1c, pcir, sizeof(pcir));
+	for (i = TESTDEV_ROM_HEADER; i < TESTDEV_ROM_SIZE; i++)
+		rom[i] = TESTDEV_ROM_BYTE(i);
+}
+
+static void cfg_put32(struct pcicfg *c, unsigned int at, uint32_t v)
+{
+	memcpy(c->bytes + at, &v, sizeof(v));
+}
+
+static void build_bar(struct pcicfg *c, unsigned int at, uint32_t size, uint32_t type)
+{
+	uint32_t mask = ~(size - 1);
+
+	cfg_put32(c, at, type);
+	memcpy(c->wmask + at, &mask, sizeof(mask));
+}
+
+static void build_config(struct testdev *t, unsigned int irqs)
+{
+	const struct pcicfg_ids ids = {
+		.vendor = TESTDEV_VENDOR, .device = TESTDEV_DEVICE,
+		.sub_vendor = TESTDEV_SUB_VENDOR, .sub_device = TESTDEV_SUB_DEVICE,
+		.class_code = TESTDEV_CLASS, .revision = TESTDEV_REVISION,
+	};
+	const uint8_t text_len = PCI_CAP_FLAGS + 1 + sizeof(TESTDEV_VENDOR_TEXT);
+	struct pcicfg *c = &t->cfg;
+	unsigned int at;
+
+	pcicfg_init(c, &ids);
+	build_bar(c, PCI_BASE_ADDRESS_0, TESTDEV_BAR0_SIZE, 0);
+	build_bar(c, PCI_BASE_ADDRESS_1, TESTDEV_BAR1_SIZE, 0);
+	pcicfg_bar64(c, 2, TESTDEV_BAR2_SIZE, true);
+	build_bar(c, PCI_BASE_ADDRESS_4, TESTDEV_BAR4_SIZE, PCI_BASE_ADDRESS_SPACE_IO);
+	c->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
+	build_bar(c, PCI_BASE_ADDRESS_5, TESTDEV_BAR5_SIZE, 0);
+	build_bar(c, PCI_ROM_ADDRESS, TESTDEV_ROM_SIZE, 0);
+	c->wmask[PCI_ROM_ADDRESS] |= PCI_ROM_ADDRESS_ENABLE;
+
+	pcicfg_pm(c);
+	pcicfg_pcie_endpoint(c);
+	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
+		pcicfg_msi(c, TESTDEV_MSI_LOG2);
+	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
+		pcicfg_msix(c, TESTDEV_VECTORS, 2, TESTDEV_MSIX_TABLE, 2, TESTDEV_MSIX_PBA);
+	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
+		pcicfg_intx(c, 1);
+
+	at = c->next;
+	c->bytes[c->link] = (uint8_t)at;
+	c->bytes[at] = PCI_CAP_ID_VNDR;
+	c->bytes[at + PCI_CAP_FLAGS] = text_len;
+	memcpy(c->bytes + at + PCI_CAP_FLAGS + 1, TESTDEV_VENDOR_TEXT, sizeof(TESTDEV_VENDOR_TEXT));
+	c->link = at + PCI_CAP_LIST_NEXT;
+	c->next = (at + text_len + 3) & ~3u;
+
+	cfg_put32(c, TESTDEV_DSN, PCI_EXT_CAP_ID_DSN | 1 << 16 | TESTDEV_VSEC << 20);
+	cfg_put32(c, TESTDEV_DSN + 4, (uint32_t)TESTDEV_SERIAL);
+	cfg_put32(c, TESTDEV_DSN + 8, (uint32_t)(TESTDEV_SERIAL >> 32));
+	cfg_put32(c, TESTDEV_VSEC, PCI_EXT_CAP_ID_VNDR | 1 << 16);
+	cfg_put32(c, TESTDEV_VSEC + 4, TESTDEV_VSEC_ID | 1 << 16 | 12u << 20);
+	cfg_put32(c, TESTDEV_VSEC + 8, TESTDEV_VSEC_DATA);
+	/* the last word of config space can be written */
+	memset(c->wmask + PCICFG_SIZE - 4, 0xff, 4);
+	pcicfg_seal(c);
+}
+
+static void build_device(struct testdev *t, struct vfus_device *dev, unsigned int irqs)
+{
+	const uint32_t rw = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	static const struct {
+		unsigned int region;
+		uint64_t size;
+	} sizes[] = {
+		{ VFIO_PCI_BAR0_REGION_INDEX, TESTDEV_BAR0_SIZE },
+		{ VFIO_PCI_BAR1_REGION_INDEX, TESTDEV_BAR1_SIZE },
+		{ VFIO_PCI_BAR2_REGION_INDEX, TESTDEV_BAR2_SIZE },
+		{ VFIO_PCI_BAR4_REGION_INDEX, TESTDEV_BAR4_SIZE },
+		{ VFIO_PCI_BAR5_REGION_INDEX, TESTDEV_BAR5_SIZE },
+		{ VFIO_PCI_ROM_REGION_INDEX, TESTDEV_ROM_SIZE },
+		{ VFIO_PCI_CONFIG_REGION_INDEX, PCICFG_SIZE },
+	};
+	unsigned int i;
+
+	dev->nr_regions = VFIO_PCI_NUM_REGIONS;
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		dev->regions[sizes[i].region] = (struct vfus_region){
+			.size = sizes[i].size, .flags = rw, .fd = -1,
+		};
+	dev->regions[VFIO_PCI_ROM_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
+	for (i = 0; i < NR_AREAS; i++)
+		t->areas[i] = (struct vfus_area){ (2ull * i + 1) * TESTDEV_PAGE, TESTDEV_PAGE };
+	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd = t->bar2_fd;
+	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].areas = t->areas;
+	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = NR_AREAS;
+	dev->fd = -1;
+
+	dev->nr_irqs = VFIO_PCI_NUM_IRQS;
+	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
+		dev->irqs[VFIO_PCI_INTX_IRQ_INDEX] = (struct vfus_irq_type){
+			1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
+			   VFIO_IRQ_INFO_AUTOMASKED };
+	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
+		dev->irqs[VFIO_PCI_MSI_IRQ_INDEX] = (struct vfus_irq_type){
+			1 << TESTDEV_MSI_LOG2, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
+	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
+		dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct vfus_irq_type){
+			TESTDEV_VECTORS, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
+	build_config(t, irqs);
+}
+
+static int make_bar2(struct testdev *t)
+{
+	void *p;
+
+	t->bar2_fd = memfd_create("testdev-bar2", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (t->bar2_fd < 0 || ftruncate(t->bar2_fd, TESTDEV_BAR2_SIZE) ||
+	    fcntl(t->bar2_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	p = mmap(NULL, TESTDEV_BAR2_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->bar2_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	t->bar2 = p;
+	return 0;
+}
+
+/* ---- command line ---- */
+
+static const char usage_text[] =
+"Usage: " PROG " (--socket-path=PATH | --fd=N) [OPTION...]\n"
+"Serve a PCI device for tests over vfio-user. Runs in the foreground until SIGTERM.\n"
+"\n"
+"  --socket-path=PATH    listen on this UNIX socket; removed at the end\n"
+"  --fd=N                use this descriptor instead, a listening or a connected socket\n"
+"  --interrupts=LIST     of msix, msi, intx (all of them)\n"
+"  --no-map              reach the client's memory by messages only\n"
+"  --max-msg-fds=N       descriptors accepted in one message, 1 to 253 (8)\n"
+"  --max-xfer=N          bytes accepted in one access message (1048576)\n"
+"  --twin-socket         offer a second socket for requests to the client\n"
+"  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
+"  --fault=KIND[:N]      misbehave: %s\n"
+"  --verbose             say what happens on standard error; twice for more\n"
+"  --help\n";
+
+enum {
+	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN,
+	OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{ "socket-path", required_argument, NULL, OPT_SOCKET },
+	{ "fd", required_argument, NULL, OPT_FD },
+	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
+	{ "no-map", no_argument, NULL, OPT_NO_MAP },
+	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
+	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
+	{ "twin-socket", no_argument, NULL, OPT_TWIN },
+	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
+	{ "fault", required_argument, NULL, OPT_FAULT },
+	{ "verbose", no_argument, NULL, OPT_VERBOSE },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void bad_option(const char *name, const char *arg, const char *want)
+{
+	fprintf(stderr, "%s: --%s=%s: give %s\n", PROG, name, arg, want);
+	exit(2);
+}
+
+static unsigned int number(const char *name, const char *arg, unsigned int min, unsigned int max)
+{
+	char *end, want[80];
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(arg, &end, 0);
+	if (errno || end == arg || *end || *arg == '-' || v < min || v > max) {
+		snprintf(want, sizeof(want), "a number from %u to %u", min, max);
+		bad_option(name, arg, want);
+	}
+	return (unsigned int)v;
+}
+
+static unsigned int irq_list(char *arg)
+{
+	static const struct {
+		const char *name;
+		unsigned int index;
+	} types[] = {
+		{ "msix", VFIO_PCI_MSIX_IRQ_INDEX },
+		{ "msi", VFIO_PCI_MSI_IRQ_INDEX },
+		{ "intx", VFIO_PCI_INTX_IRQ_INDEX },
+	};
+	unsigned int i, v = 0;
+	char *save = NULL, *p;
+
+	for (p = strtok_r(arg, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		for (i = 0; i < 3 && strcmp(p, types[i].name); i++)
+			;
+		if (i == 3)
+			bad_option("interrupts", p, "a list of msix, msi, intx");
+		v |= 1u << types[i].index;
+	}
+	return v;
+}
+
+static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, unsigned int *irqs,
+			  int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case OPT_SOCKET:
+			cfg->socket_path = optarg;
+			break;
+		case OPT_FD:
+			if (vfus_config_parse_fd(cfg, optarg))
+				bad_option("fd", optarg, "the number of an open descriptor");
+			break;
+		case OPT_INTERRUPTS:
+			*irqs = irq_list(optarg);
+			break;
+		case OPT_NO_MAP:
+			cfg->no_dma_fds = true;
+			break;
+		case OPT_MAX_FDS:
+			cfg->max_msg_fds = number("max-msg-fds", optarg, 1, VFUS_MAX_FDS);
+			break;
+		case OPT_MAX_XFER:
+			cfg->max_xfer = number("max-xfer", optarg, 4096, 16 << 20);
+			break;
+		case OPT_TWIN:
+			cfg->twin_socket = true;
+			break;
+		case OPT_NO_MULTI:
+			cfg->write_multiple = false;
+			break;
+		case OPT_FAULT:
+			if (fault_parse(optarg, hooks))
+				bad_option("fault", optarg, "one of the kinds that --help lists");
+			cfg->hooks = hooks;
+			break;
+		case OPT_VERBOSE:
+			cfg->verbose++;
+			break;
+		case OPT_HELP:
+			printf(usage_text, fault_help());
+			exit(0);
+		default:
+			fprintf(stderr, "%s: see %s --help\n", PROG, PROG);
+			exit(2);
+		}
+	}
+	if (optind < argc || !cfg->socket_path == (cfg->fd < 0)) {
+		fprintf(stderr, "%s: give either --socket-path or --fd; see %s --help\n", PROG,
+			PROG);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct vfus_ops ops = {
+		.region_read = region_read,
+		.region_write = region_write,
+		.reset = reset,
+	};
+	static struct testdev testdev;
+	struct testdev *t = &testdev;
+	unsigned int irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
+			    1u << VFIO_PCI_MSIX_IRQ_INDEX;
+	struct vfus_device dev = { .ops = &ops, .priv = t };
+	struct vfus_hooks hooks = { 0 };
+	struct vfus_config cfg;
+	int ret;
+
+	vfus_config_init(&cfg);
+	parse_options(&cfg, &hooks, &irqs, argc, argv);
+	ret = make_bar2(t);
+	if (ret) {
+		fprintf(stderr, "%s: memory of BAR 2: %s\n", PROG, strerror(-ret));
+		return 1;
+	}
+	build_rom(t->rom);
+	build_device(t, &dev, irqs);
+	t->vfus = vfus_create(&cfg, &dev);
+	if (!t->vfus)
+		return 1;
+	ret = vfus_run(t->vfus);
+	if (ret)
+		fprintf(stderr, "%s: event loop: %s\n", PROG, strerror(-ret));
+	vfus_destroy(t->vfus);
+	munmap(t->bar2, TESTDEV_BAR2_SIZE);
+	close(t->bar2_fd);
+	return ret ? 1 : 0;
+}
