@@ -1,0 +1,745 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * "attach": from a server's address to a PCI device that a driver has.
+ *
+ * Two processes, see proc.c: helper() runs in the child and serves, front() waits until the device
+ * is usable.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "device.h"
+#include "engine/client.h"
+#include "log.h"
+#include "pool.h"
+#include "proc.h"
+#include "ring.h"
+#include "serve.h"
+#include "status.h"
+#include "sysfs.h"
+
+#define CHANNEL			"/dev/" VFIOUSER_DEV_NAME
+
+#define DEFAULT_WAIT_US		10000000
+#define DEFAULT_POLL_US		50
+/* With fewer CPUs, spinning takes the CPU that the server needs to answer. */
+#define POLL_MIN_CPUS		4
+#define MAX_POLL_US		1000000
+#define MIN_TIMEOUT_MS		100
+#define MAX_TIMEOUT_MS		600000
+
+/* How often the front looks at sysfs. */
+#define LOOK_MS			20
+/* A driver's link is there while it probes, and goes away where it fails. */
+#define BOUND_MS		200
+/* A controller that is live scans its namespaces; one that has none looks the same. */
+#define NO_DISK_MS		3000
+/* How long the helper may take to end. */
+#define HELPER_END_MS		5000
+/* How long the bus scan may take without an event. */
+#define SCAN_MS			120000
+
+#define PCI_CLASS_NVME		0x010802
+
+/* ---- the helper ---- */
+
+static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
+{
+	const void *from = pool_at(opaque, iova, count);
+
+	if (!from)
+		return -EFAULT;
+	memcpy(buf, from, count);
+	return 0;
+}
+
+static int dma_write(void *opaque, uint64_t iova, const void *buf, size_t count)
+{
+	void *to = pool_at(opaque, iova, count);
+
+	if (!to)
+		return -EFAULT;
+	memcpy(to, buf, count);
+	return 0;
+}
+
+static void note(void *opaque, enum vfuc_level level, const char *text)
+{
+	(void)opaque;
+	if (level == VFUC_WARN)
+		log_note("server: %s", text);
+	else
+		log_debug("server: %s", text);
+}
+
+static int open_channel(struct ring *ring)
+{
+	int err = ring_open(ring, CHANNEL);
+
+	if (!err)
+		return ST_OK;
+	if (err == -ENOENT || err == -ENXIO || err == -ENODEV)
+		return log_fail(ST_NO_MODULE,
+				"the kernel module is not loaded (no " CHANNEL "); run \"modprobe vfiouser_pci\"");
+	if (err == -EINVAL)
+		return log_fail(ST_ABI, "the kernel module's request ring has another size; vfiouserctl and vfiouser_pci must be of one version");
+	return log_fail(status_of_kernel(err), "cannot open " CHANNEL ": %s", strerror(-err));
+}
+
+static int map_pool(struct vfuc *server, const struct pool *pool)
+{
+	bool fds = vfuc_caps(server)->can_pass_fds;
+	struct vfuc_error error = { 0 };
+
+	log_debug("pool: %" PRIu64 " bytes at DMA address 0x%" PRIx64 "%s%s", pool->size,
+		  pool->iova, pool->huge ? ", huge pages" : "",
+		  fds ? "" : ", no descriptor passed");
+	if (!vfuc_dma_map(server, pool->iova, pool->size, VFUC_DMA_READ | VFUC_DMA_WRITE,
+			  fds ? pool->fd : -1, 0, &error))
+		return ST_OK;
+	return log_fail(status_of_server(&error), "the server does not take the DMA pool: %s",
+			error.message);
+}
+
+/* As others can use it to name the device: absolute, where it is a path. */
+static void socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address)
+{
+	const char *path = address;
+	char real[PATH_MAX];
+
+	if (!strncmp(path, "unix:", 5))
+		path += 5;
+	if (*path != '@' && realpath(path, real))
+		address = real;
+	snprintf(name, VFIOUSER_SOCKET_MAX, "%.*s", VFIOUSER_SOCKET_MAX - 1, address);
+}
+
+static int create_device(const struct attach_options *opt, const char *socket,
+			 const struct ring *ring, const struct device *dev,
+			 const struct pool *pool, uint32_t *id)
+{
+	struct netlink_new params = {
+		.name = opt->name,
+		.socket = socket,
+		.channel = ring->fd,
+		.timeout_ms = opt->timeout_ms,
+		.device = dev,
+		.pool = pool,
+	};
+	struct netlink *nl;
+	int err, status;
+
+	if (dev->info.flags & VFIO_DEVICE_FLAGS_RESET)
+		params.flags |= VFIOUSER_DEV_F_RESET;
+	if (opt->force)
+		params.flags |= VFIOUSER_DEV_F_FORCE;
+	status = cmd_netlink(&nl);
+	if (status)
+		return status;
+	err = netlink_device_new(nl, &params, id);
+	if (err == -EEXIST)
+		status = log_fail(ST_EXISTS, "a device named \"%s\" exists; choose another --name",
+				  opt->name ? opt->name : "");
+	else if (err == -EPROTONOSUPPORT)
+		status = log_fail(ST_ABI, "the kernel module has another interface (%s); vfiouserctl and vfiouser_pci must be of one version",
+				  netlink_error(nl));
+	else if (err)
+		status = log_fail(status_of_kernel(err) == ST_NO_DEVICE ? ST_KERNEL :
+				  status_of_kernel(err),
+				  "the kernel refused the device: %s", netlink_error(nl));
+	netlink_close(nl);
+	return status;
+}
+
+static void front_gone(void)
+{
+	log_debug("going on in the background");
+	proc_background();
+}
+
+static int serve(const struct attach_options *opt, struct vfuc *server, struct ring *ring,
+		 const struct device *dev, int front)
+{
+	struct serve s = {
+		.ring = ring,
+		.server = server,
+		.poll_us = opt->poll_us,
+		.front_fd = front,
+		.front_gone = front_gone,
+	};
+	unsigned int i;
+	int err, status;
+
+	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
+		s.irqs.types[i].count = dev->irqs[i].count;
+	s.signal_fd = proc_signals();
+	if (s.signal_fd < 0)
+		return log_fail(ST_FAILED, "cannot receive signals: %s", strerror(-s.signal_fd));
+	err = proc_confine(opt->sandbox);
+	if (err)
+		return log_fail(ST_FAILED, "cannot confine the helper (%s); --no-sandbox goes without",
+				strerror(-err));
+	status = serve_run(&s);
+	irq_release(&s.irqs);
+	close(s.signal_fd);
+	return status;
+}
+
+static int with_pool(const struct attach_options *opt, const char *socket, struct vfuc *server,
+		     struct ring *ring, const struct device *dev, const struct pool *pool,
+		     int front)
+{
+	struct proc_ready ready = { 0 };
+	int status;
+
+	status = map_pool(server, pool);
+	if (status)
+		return status;
+	status = create_device(opt, socket, ring, dev, pool, &ready.id);
+	if (status)
+		return status;
+	log_debug("device %u created", ready.id);
+	/* In the foreground the front stays, and we go with it. */
+	if (!opt->foreground)
+		proc_stay();
+	/* A front that died does not matter any more. */
+	if (send(front, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+		log_debug("the front has gone");
+	return serve(opt, server, ring, dev, front);
+}
+
+static int with_server(const struct attach_options *opt, const char *socket, struct vfuc *server,
+		       struct ring *ring, struct pool *pool, int front)
+{
+	const struct vfuc_caps *caps = vfuc_caps(server);
+	struct device dev;
+	int err, status;
+
+	log_debug("vfio-user %u.%u, %u descriptors a message, %" PRIu64 " bytes a transfer, twin socket %s",
+		  caps->major, caps->minor, caps->max_msg_fds, caps->max_data_xfer_size,
+		  caps->twin_socket ? "yes" : "no");
+	/* After the connection, since the address may be relative to the current directory. */
+	err = proc_prepare();
+	if (err)
+		return log_fail(ST_FAILED, "cannot prepare the helper process: %s",
+				strerror(-err));
+	if (!caps->can_pass_fds)
+		log_note("this transport passes no descriptors: no direct BARs, DMA by message, and no interrupts");
+	status = device_query(&dev, server, opt->direct && caps->can_pass_fds);
+	if (status)
+		return status;
+	err = pool_create(pool, opt->pool_size);
+	if (err) {
+		status = log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
+				  "cannot allocate %" PRIu64 " MiB for the DMA pool (%s); try a smaller --pool-size",
+				  opt->pool_size >> 20, strerror(-err));
+	} else {
+		status = with_pool(opt, socket, server, ring, &dev, pool, front);
+		pool_destroy(pool);
+	}
+	device_release(&dev);
+	return status;
+}
+
+static int with_channel(const struct attach_options *opt, const char *socket, struct ring *ring,
+			int front)
+{
+	static const struct vfuc_ops ops = {
+		.dma_read = dma_read,
+		.dma_write = dma_write,
+		.note = note,
+	};
+	struct pool pool = { .fd = -1 };
+	struct vfuc_config config = {
+		.address = opt->address,
+		.timeout_ms = opt->timeout_ms,
+		.ops = &ops,
+		.opaque = &pool,
+	};
+	struct vfuc_error error = { 0 };
+	struct vfuc *server;
+	int status;
+
+	if (vfuc_open(&server, &config, &error))
+		return log_fail(status_of_server(&error), "%s", error.message);
+	status = with_server(opt, socket, server, ring, &pool, front);
+	vfuc_close(server);
+	return status;
+}
+
+static int helper(const struct attach_options *opt, int front)
+{
+	char socket[VFIOUSER_SOCKET_MAX];
+	struct ring ring;
+	int status;
+
+	log_device(opt->name ? opt->name : opt->address);
+	socket_name(socket, opt->address);
+	status = open_channel(&ring);
+	if (status)
+		return status;
+	status = with_channel(opt, socket, &ring, front);
+	/* Now, if it still exists, the device goes. */
+	ring_close(&ring);
+	return status;
+}
+
+/* ---- the front ---- */
+
+/**
+ * struct front - the command that was typed
+ * @opt: its options
+ * @nl: subscribed to events
+ * @helper: process id
+ * @fd: our end of the pair; readable or hung up
+ * @device: what is being attached
+ */
+struct front {
+	const struct attach_options *opt;
+	struct netlink *nl;
+	pid_t helper;
+	int fd;
+	struct netlink_device device;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Sleeps up to ms. Returns false if the helper has ended meanwhile. */
+static bool pause_ms(const struct front *front, int ms)
+{
+	struct pollfd fd = { .fd = front->fd, .events = POLLIN };
+
+	return poll(&fd, 1, ms) <= 0;
+}
+
+/* The helper has ended; it has said why, unless it had nothing to complain about. */
+static int helper_ended(struct front *front)
+{
+	int status = proc_status(front->helper);
+
+	front->helper = 0;
+	if (status == ST_OK)
+		status = log_fail(ST_FAILED, "the device was removed while it was being attached");
+	return status;
+}
+
+static int wait_created(struct front *front)
+{
+	struct proc_ready ready;
+	ssize_t n;
+
+	do {
+		n = recv(front->fd, &ready, sizeof(ready), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n != sizeof(ready))
+		return helper_ended(front);
+	front->device.id = ready.id;
+	return ST_OK;
+}
+
+/* Waits until the bus was scanned and drivers were asked. */
+static int wait_added(struct front *front)
+{
+	int64_t end = now_ms() + SCAN_MS;
+	uint32_t id = front->device.id;
+	struct netlink_event event;
+	int err;
+
+	for (;;) {
+		while (!netlink_event(front->nl, &event)) {
+			log_debug("event %u for device %u", event.event, event.device.id);
+			if (event.device.id == id && event.event == VFIOUSER_EVENT_FAILED)
+				return log_fail(ST_KERNEL,
+						"the kernel could not add the device (%s); see its log",
+						strerror(event.error));
+		}
+		err = netlink_device_get(front->nl, id, &front->device);
+		if (err && err != -ENODEV)
+			return log_fail(status_of_kernel(err), "cannot look at the device: %s",
+					netlink_error(front->nl));
+		if (!err && front->device.state == VFIOUSER_STATE_LIVE)
+			return ST_OK;
+		if (err || front->device.state > VFIOUSER_STATE_LIVE) {
+			/* Why is what the helper says, if it is not hanging too. */
+			if (!pause_ms(front, 1000))
+				return helper_ended(front);
+			return log_fail(ST_KERNEL, "the device was lost while it was being added; see the kernel's log");
+		}
+		if (now_ms() > end)
+			return log_fail(ST_TIMEOUT, "the scan of the bus does not end; see the kernel's log");
+		if (!pause_ms(front, LOOK_MS))
+			return helper_ended(front);
+	}
+}
+
+/* An NVMe controller's disk: there, not empty, and with a device node. */
+static bool disk_usable(const struct sysfs_nodes *nodes)
+{
+	char path[PATH_MAX], size[32];
+	size_t i;
+
+	for (i = 0; i < nodes->count; i++) {
+		const struct sysfs_node *node = &nodes->node[i];
+
+		if (strcmp(node->subsystem, "block") || !node->has_dev)
+			continue;
+		if (sysfs_path(path, "%s/size", node->path) ||
+		    sysfs_read(path, size, sizeof(size)) || !strcmp(size, "0"))
+			continue;
+		if (!sysfs_path(path, "/dev/%s", node->name) && !access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+static bool nvme_live(const struct sysfs_nodes *nodes)
+{
+	char path[PATH_MAX], state[32];
+	size_t i;
+
+	for (i = 0; i < nodes->count; i++)
+		if (!strcmp(nodes->node[i].subsystem, "nvme") &&
+		    !sysfs_path(path, "%s/state", nodes->node[i].path) &&
+		    !sysfs_read(path, state, sizeof(state)) && !strcmp(state, "live"))
+			return true;
+	return false;
+}
+
+/*
+ * Drivers may bind later, on a thread of the kernel's or once udev has loaded them. Waits until one
+ * has, and for NVMe until there is a disk. A device without a driver is no error.
+ */
+static int wait_usable(struct front *front)
+{
+	const struct bdf *bdf = &front->device.bdf;
+	int64_t end = now_ms() + front->opt->wait_us / 1000;
+	int64_t bound = 0, live = 0;
+	unsigned int class = 0;
+	struct sysfs_nodes nodes;
+	char driver[64];
+
+	sysfs_pci_id(bdf, "class", &class);
+	while (now_ms() < end) {
+		if (sysfs_pci_driver(bdf, driver, sizeof(driver)))
+			bound = 0;
+		else if (!bound)
+			bound = now_ms();
+		if (bound && (class != PCI_CLASS_NVME || strcmp(driver, "nvme"))) {
+			if (now_ms() - bound >= BOUND_MS)
+				return ST_OK;
+		} else if (bound && !sysfs_pci_nodes(bdf, &nodes)) {
+			bool usable = disk_usable(&nodes);
+
+			if (!live && nvme_live(&nodes))
+				live = now_ms();
+			sysfs_nodes_free(&nodes);
+			if (usable || (live && now_ms() - live >= NO_DISK_MS))
+				return ST_OK;
+		}
+		if (!pause_ms(front, LOOK_MS))
+			return helper_ended(front);
+	}
+	/* Nobody asked for a driver where nobody waits for one. */
+	if (front->opt->wait_us && sysfs_pci_driver(bdf, driver, sizeof(driver)))
+		log_note("no driver has taken the device within %" PRIu64 " s; is the driver's module there?",
+			 front->opt->wait_us / 1000000);
+	return ST_OK;
+}
+
+static void print_device(const struct front *front)
+{
+	const struct netlink_device *device = &front->device;
+	char bdf[BDF_TEXT], driver[64], children[256];
+	unsigned int vendor = 0xffff, id = 0xffff;
+
+	if (front->opt->json) {
+		cmd_print_json(list_device_json(device));
+		return;
+	}
+	format_bdf(bdf, &device->bdf);
+	sysfs_pci_id(&device->bdf, "vendor", &vendor);
+	sysfs_pci_id(&device->bdf, "device", &id);
+	if (sysfs_pci_driver(&device->bdf, driver, sizeof(driver)))
+		strcpy(driver, "-");
+	list_children(device, children, sizeof(children));
+	printf("%s %s %04x:%04x %s%s%s\n", device->name, bdf, vendor, id, driver,
+	       *children ? " " : "", children);
+}
+
+/* In the foreground: until the device has gone. The first signal removes it, the second kills. */
+static int stay(struct front *front, int signals)
+{
+	struct pollfd fds[2] = {
+		{ .fd = front->fd, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN },
+	};
+	struct signalfd_siginfo info;
+	bool asked = false;
+	int err;
+
+	while (!fds[0].revents) {
+		if (poll(fds, 2, -1) < 0 || !fds[1].revents)
+			continue;
+		fds[1].revents = 0;
+		if (read(signals, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (asked) {
+			kill(front->helper, SIGKILL);
+			continue;
+		}
+		asked = true;
+		log_note("signal %u: removing %s", info.ssi_signo, front->device.name);
+		err = netlink_device_del(front->nl, front->device.id);
+		if (err && err != -ENODEV) {
+			log_error("the kernel refused to remove %s (%s); ending the helper",
+				  front->device.name, netlink_error(front->nl));
+			kill(front->helper, SIGTERM);
+		}
+	}
+	return proc_status(front->helper);
+}
+
+static int front(const struct attach_options *opt, pid_t helper, int fd, struct netlink *nl)
+{
+	struct front front = { .opt = opt, .nl = nl, .helper = helper, .fd = fd };
+	int status, signals = -1;
+
+	status = wait_created(&front);
+	if (status)
+		return status;
+	/* From here on a signal must not leave the device half attached and nobody told. */
+	if (opt->foreground) {
+		signals = proc_signals();
+		if (signals < 0)
+			return log_fail(ST_FAILED, "cannot receive signals: %s",
+					strerror(-signals));
+	}
+	status = wait_added(&front);
+	if (!status)
+		status = wait_usable(&front);
+	if (status) {
+		/* Its device did not come to be; leave nothing behind. */
+		if (front.helper) {
+			kill(front.helper, SIGTERM);
+			pause_ms(&front, HELPER_END_MS);
+		}
+		return status;
+	}
+	print_device(&front);
+	fflush(stdout);
+	return opt->foreground ? stay(&front, signals) : ST_OK;
+}
+
+/* ---- the command ---- */
+
+static int attach(struct attach_options *opt)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct netlink *nl;
+	int fd, status;
+	pid_t pid;
+
+	if (!proc_privileged())
+		return log_fail(ST_PERMISSION, "attaching needs root (CAP_SYS_ADMIN); run it with sudo");
+	if (access(CHANNEL, F_OK))
+		return log_fail(ST_NO_MODULE, "the kernel module is not loaded (no " CHANNEL "); run \"modprobe vfiouser_pci\"");
+	if (cpus == 1 && !opt->force)
+		return log_fail(ST_ONE_CPU, "with one CPU online a driver's read could wait for ever; add a CPU, or try your luck with --force");
+	if (opt->poll_us < 0)
+		opt->poll_us = cpus >= POLL_MIN_CPUS ? DEFAULT_POLL_US : 0;
+	status = cmd_netlink(&nl);
+	if (status)
+		return status;
+	if (netlink_subscribe(nl)) {
+		status = log_fail(ST_FAILED, "cannot follow the kernel's events: %s",
+				  netlink_error(nl));
+		netlink_close(nl);
+		return status;
+	}
+	pid = proc_fork(&fd);
+	if (!pid) {
+		netlink_close(nl);
+		exit(helper(opt, fd));
+	}
+	if (pid < 0) {
+		status = log_fail(ST_FAILED, "cannot start the helper: %s", strerror(-pid));
+	} else {
+		status = front(opt, pid, fd, nl);
+		close(fd);
+	}
+	netlink_close(nl);
+	return status;
+}
+
+/**
+ * attach_parse() - the command line of "attach"
+ * @argc: number of arguments
+ * @argv: argv[0] is "attach"
+ * @opt: result
+ *
+ * Says on its own what is wrong.
+ *
+ * Context: any.
+ * Return: enum status.
+ */
+int attach_parse(int argc, char **argv, struct attach_options *opt)
+{
+	enum { OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE };
+	static const struct option options[] = {
+		{ "name", required_argument, NULL, 'n' },
+		{ "foreground", no_argument, NULL, 'F' },
+		{ "pool-size", required_argument, NULL, OPT_POOL },
+		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+		{ "wait", required_argument, NULL, OPT_WAIT },
+		{ "poll-us", required_argument, NULL, OPT_POLL },
+		{ "no-sandbox", no_argument, NULL, OPT_SANDBOX },
+		{ "no-direct", no_argument, NULL, OPT_DIRECT },
+		{ "force", no_argument, NULL, OPT_FORCE },
+		{ "json", no_argument, NULL, 'j' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	uint64_t value;
+	int c;
+
+	*opt = (struct attach_options) {
+		.pool_size = POOL_DEFAULT,
+		.timeout_ms = VFUC_DEFAULT_TIMEOUT_MS,
+		.wait_us = DEFAULT_WAIT_US,
+		.poll_us = -1,
+		.sandbox = true,
+		.direct = true,
+	};
+	while ((c = getopt_long(argc, argv, ":n:Fjvh", options, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			if (!parse_name_valid(optarg, VFIOUSER_NAME_MAX))
+				return cmd_usage(&cmd_attach, "\"%s\" is no name: up to %d letters, digits, and . _ - in between",
+						 optarg, VFIOUSER_NAME_MAX - 1);
+			opt->name = optarg;
+			break;
+		case 'F':
+			opt->foreground = true;
+			break;
+		case OPT_POOL:
+			if (parse_size(optarg, &value) || !value || value > POOL_MAX)
+				return cmd_usage(&cmd_attach, "\"%s\" is no pool size: 2M up to %lluM",
+						 optarg, POOL_MAX >> 20);
+			opt->pool_size = pool_round(value);
+			break;
+		case OPT_TIMEOUT:
+			if (parse_duration(optarg, 1000000, &value) ||
+			    value < MIN_TIMEOUT_MS * 1000ull || value > MAX_TIMEOUT_MS * 1000ull)
+				return cmd_usage(&cmd_attach, "\"%s\" is no timeout: 100ms up to 600s",
+						 optarg);
+			opt->timeout_ms = value / 1000;
+			break;
+		case OPT_WAIT:
+			if (parse_duration(optarg, 1000000, &value))
+				return cmd_usage(&cmd_attach, "\"%s\" is no time like 10s", optarg);
+			opt->wait_us = value;
+			break;
+		case OPT_POLL:
+			if (parse_u64(optarg, MAX_POLL_US, &value))
+				return cmd_usage(&cmd_attach, "\"%s\" is no number of microseconds up to %d",
+						 optarg, MAX_POLL_US);
+			opt->poll_us = value;
+			break;
+		case OPT_SANDBOX:
+			opt->sandbox = false;
+			break;
+		case OPT_DIRECT:
+			opt->direct = false;
+			break;
+		case OPT_FORCE:
+			opt->force = true;
+			break;
+		case 'j':
+			opt->json = true;
+			break;
+		case 'v':
+			log_verbose = true;
+			break;
+		case 'h':
+			opt->help = true;
+			return ST_OK;
+		default:
+			return cmd_bad_option(&cmd_attach, c, argv);
+		}
+	}
+	if (optind != argc - 1)
+		return cmd_usage(&cmd_attach, "it takes one server address");
+	opt->address = argv[optind];
+	/* The helper has other uses for these. */
+	if (!strncmp(opt->address, "fd:", 3) && !parse_u64(opt->address + 3, 2, &value))
+		return cmd_usage(&cmd_attach, "descriptor %s cannot be the server; use one above 2",
+				 opt->address + 3);
+	return ST_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	struct attach_options opt;
+	int status;
+
+	status = attach_parse(argc, argv, &opt);
+	if (status)
+		return status;
+	if (opt.help) {
+		cmd_help(&cmd_attach);
+		return ST_OK;
+	}
+	return attach(&opt);
+}
+
+const struct cmd cmd_attach = {
+	.name = "attach",
+	.synopsis = "[OPTION...] SOCKET",
+	.summary = "make a server's device a PCI device of this host",
+	.help =
+"Connects to a vfio-user server and makes its device a PCI device of this host. Returns\n"
+"when a driver has it (for NVMe: when there is a disk) and prints its name, PCI address,\n"
+"IDs, driver, and disks or network interfaces:\n\n"
+"  vfu0 10000:00:00.0 1b36:0010 nvme nvme0n1\n\n"
+"A helper process serves the device until \"vfiouserctl detach\".\n\n"
+"SOCKET is a path (unix:PATH), @NAME (unix-abstract:NAME), fd:N, vsock:CID:PORT or\n"
+"tcp:HOST:PORT.\n\n"
+"Options:\n"
+"  -n, --name=NAME       name of the device (default vfuN)\n"
+"  -F, --foreground      stay until the device is gone; ^C detaches it\n"
+"      --pool-size=SIZE  memory that the device can reach by DMA (default 64M)\n"
+"      --timeout=TIME    how long the server may take for an answer (default 5s)\n"
+"      --wait=TIME       how long to wait for a driver (default 10s, 0: not at all)\n"
+"      --poll-us=N       microseconds to look for work before sleeping (default 50, or 0\n"
+"                        with fewer than 4 CPUs)\n"
+"      --no-direct       map no BAR of the server, forward each access\n"
+"      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
+"      --force           also with a single CPU\n"
+"  -j, --json            print JSON; schema in vfiouserctl(8)\n"
+"  -v, --verbose         one line for each event\n"
+"  -h, --help            this text\n\n"
+"Examples:\n"
+"  vfiouserctl attach /run/nvme.sock\n"
+"  vfiouserctl attach --foreground --verbose --name=disk1 /run/nvme.sock\n",
+	.run = run,
+};

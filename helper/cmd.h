@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The subcommands of vfiouserctl, and what they share.
+ */
+#ifndef HELPER_CMD_H
+#define HELPER_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netlink.h"
+
+struct json_object;
+
+/**
+ * struct cmd - a subcommand
+ * @name: what is typed
+ * @synopsis: its arguments
+ * @summary: one line
+ * @help: for --help: what it does, its options, examples
+ * @run: argv[0] is @name; returns enum status
+ */
+struct cmd {
+	const char *name;
+	const char *synopsis;
+	const char *summary;
+	const char *help;
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_probe;
+
+/* main.c */
+void cmd_help(const struct cmd *cmd);
+int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cmd_bad_option(const struct cmd *cmd, int c, char **argv);
+int cmd_finish(int status);
+int cmd_netlink(struct netlink **nl);
+void cmd_print_json(struct json_object *json);
+
+/* list.c: a device as all commands print it */
+struct json_object *list_device_json(const struct netlink_device *device);
+void list_children(const struct netlink_device *device, char *text, size_t len);
+
+/**
+ * struct attach_options - "attach"
+ * @address: of the server, as typed
+ * @name: of the device, or NULL
+ * @pool_size: bytes
+ * @timeout_ms: message timeout
+ * @wait_us: how long to wait for a driver
+ * @poll_us: how long to spin, microseconds; -1: depends on the machine
+ * @foreground: stay
+ * @force: with one CPU, too
+ * @sandbox: confine the helper
+ * @direct: map BARs
+ * @json: print JSON
+ * @help: print the help only
+ */
+struct attach_options {
+	const char *address;
+	const char *name;
+	uint64_t pool_size;
+	unsigned int timeout_ms;
+	uint64_t wait_us;
+	int64_t poll_us;
+	bool foreground;
+	bool force;
+	bool sandbox;
+	bool direct;
+	bool json;
+	bool help;
+};
+
+int attach_parse(int argc, char **argv, struct attach_options *opt);
+
+#endif

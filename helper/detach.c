@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * "detach": the orderly removal of a device: its driver is unbound first, then the device goes, then
+ * its helper. Refused while the device is in use, unless forced.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "busy.h"
+#include "cmd.h"
+#include "log.h"
+#include "ring.h"
+#include "status.h"
+#include "sysfs.h"
+
+#define DEFAULT_TIMEOUT_US	60000000
+/* How long a helper may take to end after its device has gone, or after it was killed. */
+#define HELPER_END_MS		5000
+/* Processes like udev's have a short look at disks now and then: how often to look again. */
+#define SETTLE_TRIES		10
+#define SETTLE_MS		200
+#define PROGRESS_MS		2000
+
+struct options {
+	const char *target;
+	bool force;
+	uint64_t timeout_us;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+static bool same_socket(const char *socket, const char *target)
+{
+	char real[PATH_MAX];
+
+	if (!*socket)
+		return false;
+	if (!strcmp(socket, target))
+		return true;
+	return realpath(target, real) && !strcmp(socket, real);
+}
+
+static bool matches(const struct netlink_device *device, const char *target)
+{
+	struct bdf bdf;
+
+	if (!strcmp(device->name, target) || same_socket(device->socket, target))
+		return true;
+	return device->has_bdf && !parse_bdf(target, &bdf) && bdf.domain == device->bdf.domain &&
+	       bdf.bus == device->bdf.bus && bdf.devfn == device->bdf.devfn;
+}
+
+static int find(struct netlink *nl, const char *target, struct netlink_device *device)
+{
+	struct netlink_device *devices;
+	size_t count, i, found = 0;
+	int err;
+
+	err = netlink_device_list(nl, &devices, &count);
+	if (err == -EPERM || err == -EACCES)
+		return log_fail(ST_PERMISSION, "detaching needs root; run it with sudo");
+	if (err)
+		return log_fail(status_of_kernel(err), "cannot list devices: %s",
+				netlink_error(nl));
+	for (i = 0; i < count; i++) {
+		if (!matches(&devices[i], target))
+			continue;
+		*device = devices[i];
+		found++;
+	}
+	free(devices);
+	if (!found)
+		return log_fail(ST_NO_DEVICE, "no device \"%s\"; \"" PROGRAM " list\" shows what there is",
+				target);
+	if (found > 1)
+		return log_fail(ST_USAGE, "\"%s\" fits %zu devices; use a name of \"" PROGRAM " list\"",
+				target, found);
+	return ST_OK;
+}
+
+static int check_unused(const struct netlink_device *device)
+{
+	struct sysfs_nodes nodes;
+	struct busy busy;
+	int err, i;
+
+	if (!device->has_bdf)
+		return ST_OK;
+	for (i = 0; i < SETTLE_TRIES; i++) {
+		if (i)
+			sleep_ms(SETTLE_MS);
+		err = sysfs_pci_nodes(&device->bdf, &nodes);
+		if (err == -ENOENT)
+			return ST_OK;
+		if (!err)
+			err = busy_check(&nodes, &busy);
+		sysfs_nodes_free(&nodes);
+		if (err)
+			return log_fail(ST_FAILED, "cannot see whether %s is in use (%s); use --force to detach it anyhow",
+					device->name, strerror(-err));
+		if (!busy.count)
+			return ST_OK;
+		if (!busy.passing)
+			break;
+	}
+	if (busy.count > 1)
+		return log_fail(ST_BUSY, "%s, or use --force (%zu more uses, shown by --verbose)",
+				busy.first, busy.count - 1);
+	return log_fail(ST_BUSY, "%s, or use --force", busy.first);
+}
+
+/* 0 while the device is there, 1 once it has gone. */
+static int gone(struct netlink *nl, uint32_t id)
+{
+	struct netlink_device device;
+	struct netlink_event event;
+
+	while (!netlink_event(nl, &event)) {
+		log_debug("event %u for device %u", event.event, event.device.id);
+		if (event.event == VFIOUSER_EVENT_REMOVED && event.device.id == id)
+			return 1;
+	}
+	/* Events can get lost; the device table is what counts. */
+	return netlink_device_get(nl, id, &device) == -ENODEV;
+}
+
+static bool wait_gone(struct netlink *nl, const struct netlink_device *device, int64_t timeout_ms)
+{
+	struct pollfd fd = { .fd = netlink_event_fd(nl), .events = POLLIN };
+	int64_t start = now_ms(), end = start + timeout_ms;
+	int64_t progress = start + PROGRESS_MS;
+
+	while (!gone(nl, device->id)) {
+		if (now_ms() >= end)
+			return false;
+		if (now_ms() >= progress && isatty(STDERR_FILENO)) {
+			log_note("%s is being removed, %lld s so far...", device->name,
+				 (long long)(now_ms() - start) / 1000);
+			progress += PROGRESS_MS;
+		}
+		poll(&fd, 1, 200);
+	}
+	return true;
+}
+
+static int remove_device(struct netlink *nl, const struct netlink_device *device,
+			 const struct options *opt, int helper)
+{
+	struct pollfd fd = { .fd = helper, .events = POLLIN };
+	int err;
+
+	err = netlink_device_del(nl, device->id);
+	/* Whoever removes it as well is as good. */
+	if (err && err != -ENODEV && err != -EALREADY && err != -EINPROGRESS)
+		return log_fail(status_of_kernel(err), "the kernel refused to remove %s: %s",
+				device->name, netlink_error(nl));
+	if (!wait_gone(nl, device, opt->timeout_us / 1000)) {
+		if (!opt->force || helper < 0)
+			return log_fail(ST_TIMEOUT, "%s is still being removed after %llu s; wait with a longer --timeout, or use --force to end its helper",
+					device->name,
+					(unsigned long long)opt->timeout_us / 1000000);
+		log_note("ending the helper (process %u)", device->pid);
+		syscall(SYS_pidfd_send_signal, helper, SIGKILL, NULL, 0);
+		if (!wait_gone(nl, device, HELPER_END_MS))
+			return log_fail(ST_TIMEOUT, "%s is still there without its helper; see the kernel's log",
+					device->name);
+	}
+	/* So that nothing of it is left when we return. */
+	if (helper >= 0)
+		poll(&fd, 1, HELPER_END_MS);
+	return ST_OK;
+}
+
+static int detach(const struct options *opt)
+{
+	struct netlink_device device;
+	struct netlink *nl;
+	int status, helper = -1;
+
+	status = cmd_netlink(&nl);
+	if (status)
+		return status;
+	status = find(nl, opt->target, &device);
+	if (!status && !opt->force)
+		status = check_unused(&device);
+	if (!status && netlink_subscribe(nl))
+		status = log_fail(ST_FAILED, "cannot follow the kernel's events: %s",
+				  netlink_error(nl));
+	if (!status) {
+		log_debug("removing %s (id %u, %s, helper %u)", device.name, device.id,
+			  ring_state_name(device.state), device.pid);
+		if (device.pid)
+			helper = syscall(SYS_pidfd_open, device.pid, 0);
+		status = remove_device(nl, &device, opt, helper);
+		if (helper >= 0)
+			close(helper);
+	}
+	netlink_close(nl);
+	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "force", no_argument, NULL, 'f' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	struct options opt = { .timeout_us = DEFAULT_TIMEOUT_US };
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":ft:vh", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			opt.force = true;
+			break;
+		case 't':
+			if (parse_duration(optarg, 1000000, &opt.timeout_us))
+				return cmd_usage(&cmd_detach, "\"%s\" is no time like 60s", optarg);
+			break;
+		case 'v':
+			log_verbose = true;
+			break;
+		case 'h':
+			cmd_help(&cmd_detach);
+			return ST_OK;
+		default:
+			return cmd_bad_option(&cmd_detach, c, argv);
+		}
+	}
+	if (optind != argc - 1)
+		return cmd_usage(&cmd_detach, "it takes one device");
+	opt.target = argv[optind];
+	return detach(&opt);
+}
+
+const struct cmd cmd_detach = {
+	.name = "detach",
+	.synopsis = "[OPTION...] NAME|ADDRESS|SOCKET",
+	.summary = "remove a device in an orderly way",
+	.help =
+"Unbinds the driver, removes the PCI device, and ends its helper. The device is given\n"
+"by its name (vfu0), its PCI address (10000:00:00.0) or its server's socket. Refused\n"
+"while it is in use: mounted in any mount namespace, used as swap, part of another\n"
+"block device, or open.\n\n"
+"Options:\n"
+"  -f, --force         also while it is in use (unsaved data is lost), and end a helper\n"
+"                      that does not let go\n"
+"  -t, --timeout=TIME  how long to wait for the removal (default 60s)\n"
+"  -v, --verbose       one line for each use and event\n"
+"  -h, --help          this text\n\n"
+"Example:\n"
+"  umount /mnt && vfiouserctl detach vfu0\n",
+	.run = run,
+};

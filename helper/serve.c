@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The main loop of a device: requests of the ring become messages to the server, and back.
+ *
+ * Ordering: requests are submitted in ring order and the engine sends in the order of submission,
+ * so the server sees the accesses as the kernel produced them. Answers may come in any order; each
+ * goes to its own slot. A request that the engine does not take now stays in the ring, and with it
+ * all that follow.
+ *
+ * Locking: none, one thread. Callbacks of the engine run inside vfuc_process().
+ *
+ * The loop spins for poll_us after the last work, then sleeps in poll(). It spins for the server's
+ * answer too, so poll_us should be 0 where CPUs are few (see attach.c).
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "log.h"
+#include "serve.h"
+#include "status.h"
+
+/* Requests of one round, so that answers do not wait for an endless stream of writes. */
+#define BATCH	VFIOUSER_RING_ENTRIES
+
+#define NO_SLOT	UINT32_MAX
+
+static const char *op_name(uint16_t op)
+{
+	static const char *const names[] = {
+		"nop", "read", "write", "reset", "irq-arm", "irq-disarm", "irq-unmask",
+	};
+
+	return op < sizeof(names) / sizeof(names[0]) ? names[op] : "unknown";
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void stop(struct serve *serve, int status)
+{
+	if (serve->stop)
+		return;
+	serve->stop = true;
+	serve->status = status;
+}
+
+static uint64_t make_cookie(uint32_t slot, uint32_t generation)
+{
+	return (uint64_t)generation << 32 | slot;
+}
+
+/* A request without an answer from the server, or one that was refused on the way there. */
+static void answer(struct serve *serve, uint64_t cookie, int error, const void *data, size_t len)
+{
+	uint32_t slot = (uint32_t)cookie;
+
+	if (slot != NO_SLOT)
+		ring_complete(serve->ring, slot, cookie >> 32, error, data, len);
+}
+
+/*
+ * The engine's callback: the server has answered, or will not any more. Without an answer in time
+ * the server counts as dead: which of its other answers would still be worth anything?
+ */
+static void done(void *opaque, uint64_t cookie, int error, const void *data, size_t len)
+{
+	struct serve *serve = opaque;
+	const struct serve_slot *s = NULL;
+	uint32_t slot = (uint32_t)cookie;
+
+	if (slot != NO_SLOT)
+		s = &serve->slots[slot];
+	if (log_verbose)
+		log_debug("done slot %d %s error %d, %zu bytes", (int)slot,
+			  s ? op_name(s->op) : "posted", error, len);
+	if (s && s->op == VFIOUSER_OP_IRQ_ARM && error)
+		irq_unhook(&serve->irqs, serve->ring, s->index, s->start, s->count);
+	if (s && s->op == VFIOUSER_OP_IRQ_DISARM)
+		irq_unhook(&serve->irqs, serve->ring, s->index, 0, 0);
+	answer(serve, cookie, error, data, len);
+
+	if (error == -ETIMEDOUT && !serve->stop) {
+		log_error("no answer from the server in time (%s); device given up",
+			  s ? op_name(s->op) : "posted request");
+		stop(serve, ST_TIMEOUT);
+	}
+}
+
+static int submit_arm(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
+{
+	int err;
+
+	if (req->offset > UINT32_MAX)
+		return -EINVAL;
+	err = irq_hook(&serve->irqs, serve->ring, req->region, req->offset, req->count);
+	if (err)
+		return err;
+	return vfuc_submit_set_irqs(serve->server, req->region,
+				    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				    req->offset, req->count,
+				    irq_fds(&serve->irqs, req->region, req->offset), done, serve,
+				    cookie);
+}
+
+static int submit(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
+{
+	bool posted = req->flags & VFIOUSER_REQ_POSTED;
+
+	switch (req->op) {
+	case VFIOUSER_OP_NOP:
+		answer(serve, cookie, 0, NULL, 0);
+		return 0;
+	case VFIOUSER_OP_READ:
+		if (req->count > VFIOUSER_DATA_MAX)
+			return -EINVAL;
+		return vfuc_submit_read(serve->server, req->region, req->offset, req->count, done,
+					serve, cookie);
+	case VFIOUSER_OP_WRITE:
+		if (req->count > VFIOUSER_DATA_MAX)
+			return -EINVAL;
+		return vfuc_submit_write(serve->server, req->region, req->offset, req->data,
+					 req->count, posted, posted ? NULL : done, serve, cookie);
+	case VFIOUSER_OP_RESET:
+		return vfuc_submit_reset(serve->server, done, serve, cookie);
+	case VFIOUSER_OP_IRQ_ARM:
+		return submit_arm(serve, req, cookie);
+	case VFIOUSER_OP_IRQ_DISARM:
+		return vfuc_submit_set_irqs(serve->server, req->region,
+					    VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+					    0, 0, NULL, done, serve, cookie);
+	case VFIOUSER_OP_IRQ_UNMASK:
+		if (req->offset > UINT32_MAX)
+			return -EINVAL;
+		return vfuc_submit_set_irqs(serve->server, req->region,
+					    VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK,
+					    req->offset, req->count, NULL, done, serve, cookie);
+	}
+	return -EOPNOTSUPP;
+}
+
+/* Returns false if the request has to wait for the engine. */
+static bool serve_request(struct serve *serve, const struct vfiouser_request *req)
+{
+	bool posted = req->flags & VFIOUSER_REQ_POSTED;
+	uint64_t cookie = make_cookie(NO_SLOT, 0);
+	int err;
+
+	if (!posted && req->slot < VFIOUSER_RING_SLOTS) {
+		cookie = make_cookie(req->slot, req->generation);
+		serve->slots[req->slot] = (struct serve_slot) {
+			.op = req->op,
+			.index = req->region,
+			.start = req->offset,
+			.count = req->count,
+		};
+	}
+	err = submit(serve, req, cookie);
+	if (err && req->op == VFIOUSER_OP_IRQ_ARM)
+		irq_unhook(&serve->irqs, serve->ring, req->region, req->offset, req->count);
+	if (err == -EAGAIN)
+		return false;
+	if (log_verbose)
+		log_debug("%s %s 0x%" PRIx64 "+%u slot %d%s",
+			  op_name(req->op), req->op >= VFIOUSER_OP_IRQ_ARM ?
+			  device_irq_name(req->region) : device_region_name(req->region),
+			  (uint64_t)req->offset, req->count, posted ? -1 : (int)req->slot,
+			  err ? ": refused" : "");
+	if (err)
+		answer(serve, cookie, err, NULL, 0);
+	return true;
+}
+
+/* Takes what is in the ring. Returns true if there was something. */
+static bool serve_ring(struct serve *serve)
+{
+	const struct vfiouser_request *req = ring_peek(serve->ring);
+	unsigned int n = 0;
+
+	if (!req) {
+		serve->blocked = false;
+		return false;
+	}
+	vfuc_cork(serve->server);
+	while (req && n < BATCH && serve_request(serve, req)) {
+		ring_advance(serve->ring);
+		req = ring_peek(serve->ring);
+		n++;
+	}
+	serve->blocked = req && n < BATCH;
+	/* A dead connection is the next vfuc_process()' business. */
+	vfuc_uncork(serve->server);
+	return n;
+}
+
+/* Takes what the server sent. Returns true if there was something. */
+static bool serve_server(struct serve *serve)
+{
+	uint64_t before = vfuc_stats(serve->server)->messages_received;
+	int err;
+
+	err = vfuc_process(serve->server);
+	if (err && !serve->stop) {
+		if (err == -ETIMEDOUT)
+			log_error("the server takes no messages any more; device given up");
+		else if (status_of_errno(err) == ST_CLOSED)
+			log_error("the server closed the connection; device given up");
+		else
+			log_error("connection to the server lost (%s); device given up",
+				  strerror(-err));
+		stop(serve, status_of_errno(err));
+	}
+	return vfuc_stats(serve->server)->messages_received != before;
+}
+
+static void look_at_state(struct serve *serve)
+{
+	uint32_t state = ring_state(serve->ring);
+
+	if (state == serve->state)
+		return;
+	log_debug("device %s", ring_state_name(state));
+	serve->state = state;
+	if (state == VFIOUSER_STATE_GONE) {
+		stop(serve, ST_OK);
+	} else if (state == VFIOUSER_STATE_LOST) {
+		log_error("the kernel has given the device up: no answer in time");
+		stop(serve, ST_TIMEOUT);
+	}
+}
+
+static void take_signal(struct serve *serve)
+{
+	struct signalfd_siginfo info;
+
+	if (read(serve->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	/*
+	 * An orderly removal takes privileges that we have dropped; who has them is
+	 * "vfiouserctl detach", or the parent of a helper in the foreground. What is left for us is
+	 * to go, and the device with us.
+	 */
+	log_note("signal %u: device given up; use \"" PROGRAM " detach\" for an orderly removal",
+		 info.ssi_signo);
+	stop(serve, ST_OK);
+}
+
+/* Sleeps until there may be something to do. */
+static void serve_sleep(struct serve *serve)
+{
+	struct pollfd fds[3 + VFUC_POLL_FDS];
+	const int own = 3;
+	int n;
+
+	/* Blocked: what is in the ring cannot be taken, so there is no point in being woken for it. */
+	if (!serve->blocked && !ring_sleep(serve->ring)) {
+		/* An endless stream of requests must not keep the answers waiting. */
+		if (vfuc_pending(serve->server))
+			serve_server(serve);
+		look_at_state(serve);
+		return;
+	}
+	/* After the flag was set, so that a change from here on makes poll() return. */
+	look_at_state(serve);
+	if (!serve->stop) {
+		fds[0] = (struct pollfd) {
+			.fd = serve->ring->fd,
+			.events = serve->blocked ? POLLPRI : POLLIN | POLLPRI,
+		};
+		fds[1] = (struct pollfd) { .fd = serve->signal_fd, .events = POLLIN };
+		fds[2] = (struct pollfd) { .fd = serve->front_fd, .events = 0 };
+		n = own + vfuc_poll_fds(serve->server, fds + own, VFUC_POLL_FDS);
+		n = poll(fds, n, vfuc_next_deadline_ms(serve->server));
+		if (n > 0) {
+			if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+				log_error("the channel is closed; device given up");
+				stop(serve, ST_FAILED);
+			}
+			if (fds[1].revents)
+				take_signal(serve);
+			if (fds[2].revents) {
+				serve->front_gone();
+				close(serve->front_fd);
+				serve->front_fd = -1;
+			}
+		}
+	}
+	ring_awake(serve->ring);
+	serve_server(serve);
+	look_at_state(serve);
+}
+
+/**
+ * serve_run() - serve a device until it is gone, or its server is
+ * @serve: @ring to @front_gone set, @irqs.types[].count set, all else zero
+ *
+ * Says on its own why it ends, unless the device was removed.
+ *
+ * Context: the process's only thread; sleeps.
+ * Return: enum status, ST_OK after a removal.
+ */
+int serve_run(struct serve *serve)
+{
+	uint64_t last = now_us();
+	bool worked;
+
+	while (!serve->stop) {
+		worked = serve_ring(serve);
+		if (serve->poll_us) {
+			/*
+			 * Receiving is a system call: not while only the ring can have anything new,
+			 * which is so as long as nothing is outstanding. Requests of the server
+			 * itself (DMA by message) then wait for the end of spinning.
+			 */
+			if (vfuc_pending(serve->server) || vfuc_busy(serve->server))
+				worked |= serve_server(serve);
+			look_at_state(serve);
+			if (worked)
+				last = now_us();
+			if (worked || now_us() - last < serve->poll_us) {
+				if (!worked)
+					__builtin_ia32_pause();
+				continue;
+			}
+		}
+		if (!serve->stop)
+			serve_sleep(serve);
+	}
+	return serve->status;
+}

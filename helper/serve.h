@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The main loop of a device: requests of the ring become messages to the server, and back.
+ */
+#ifndef HELPER_SERVE_H
+#define HELPER_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/client.h"
+#include "irq.h"
+#include "ring.h"
+
+/**
+ * struct serve_slot - what a request needs when its answer comes
+ * @op: enum vfiouser_op
+ * @index: interrupt index (IRQ_*)
+ * @start: first vector (IRQ_ARM)
+ * @count: bytes or vectors
+ */
+struct serve_slot {
+	uint16_t op;
+	uint32_t index;
+	uint32_t start;
+	uint32_t count;
+};
+
+/**
+ * struct serve - one device being served
+ * @ring: channel with a device
+ * @server: connection
+ * @irqs: interrupts
+ * @poll_us: how long to look for work before sleeping, microseconds; 0: never
+ * @signal_fd: readable: stop serving; or -1
+ * @front_fd: hangs up when the command that started us has ended; or -1
+ * @front_gone: called then, once
+ * @state: last state of the ring that was seen
+ * @blocked: the engine takes no request now
+ * @stop: leave the loop
+ * @status: enum status to leave with
+ * @slots: requests under way
+ */
+struct serve {
+	struct ring *ring;
+	struct vfuc *server;
+	struct irqs irqs;
+	unsigned int poll_us;
+	int signal_fd;
+	int front_fd;
+	void (*front_gone)(void);
+
+	uint32_t state;
+	bool blocked;
+	bool stop;
+	int status;
+	struct serve_slot slots[VFIOUSER_RING_SLOTS];
+};
+
+int serve_run(struct serve *serve);
+
+#endif
