@@ -115,6 +115,7 @@ driver_of()
 # disk_of BDF: waits for the NVMe controller's first namespace and prints its device node.
 disk_of()
 {
+	[ -n "$1" ] || return 1
 	wait_for "${DISK_TIMEOUT:-60}" vu_disk "$1" || return 1
 	vu_disk "$1"
 }

@@ -29,7 +29,7 @@ die()
 skeleton()
 {
 	rm -rf "$1"
-	mkdir -p "$1"/{dev,etc,proc,root,run,share,sys,tmp,var/tmp,usr/bin,usr/lib,usr/lib64}
+	mkdir -p "$1"/{dev,etc,mnt,proc,root,run,share,sys,tmp,var/tmp,usr/bin,usr/lib,usr/lib64}
 	ln -s usr/bin "$1/bin"
 	ln -s usr/bin "$1/sbin"
 	ln -s bin "$1/usr/sbin"
@@ -161,7 +161,7 @@ for dir in "$O/helper" "$O/servers" "$O/tests"; do
 	[ -d "$dir" ] || continue
 	while read -r file; do
 		install_program "$root" "$file"
-	done < <(find "$dir" -maxdepth 1 -type f -perm -u+x ! -name '*.so*')
+	done < <(find "$dir" -maxdepth 1 -type f -perm -u+x ! -name '*.so*' ! -name '*-asan')
 done
 mkdir -p "$root/selftests/vm"
 cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
