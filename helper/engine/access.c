@@ -135,7 +135,7 @@ static void fill_multi(uint8_t *to, const struct vfuc_wire_access *access, const
 	memcpy(to, &write, sizeof(write));
 }
 
-/* Makes the youngest queued message, a posted write, a WRITE_MULTI of one; its buffer is large enough. */
+/* Makes the youngest queued message, a posted write, a WRITE_MULTI of one; there is room for it. */
 static void convert_tail(struct vfuc *c, struct vfuc_buf *tail)
 {
 	uint8_t *payload = tail->data + sizeof(struct vfuc_header);

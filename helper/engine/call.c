@@ -19,8 +19,8 @@ int vfuc_wait(struct vfuc *c, const bool *finished, struct vfuc_error *error)
 
 	while (!*finished) {
 		/*
-		 * Poll first: there was no time for a reply. An interrupted or failed poll() does no
-		 * harm, vfuc_process() looks at the sockets and the clock by itself.
+		 * Poll first: there was no time for a reply. An interrupted or failed poll() does
+		 * no harm, vfuc_process() looks at the sockets and the clock by itself.
 		 */
 		n = vfuc_poll_fds(c, fds, VFUC_POLL_FDS);
 		poll(fds, n, vfuc_next_deadline_ms(c));

@@ -4,8 +4,8 @@
  *
  * Sending: servers built on libvfio-user receive a header, then the body with one recv() that does
  * not wait for all of it. A message must therefore be in the server's socket completely as soon as
- * its header is. One sendmsg() that fits into one socket buffer segment of the kernel is taken whole
- * or not at all, so messages are sent together only up to BATCH_BYTES, which is below that size.
+ * its header is. One sendmsg() that fits into one socket buffer of the kernel is taken whole or not
+ * at all, so messages are sent together only up to BATCH_BYTES, which is below that size.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -37,7 +37,7 @@ void vfuc_note(struct vfuc *c, enum vfuc_level level, const char *fmt, ...)
 			    "no more notes about this server, it has had enough");
 }
 
-/* Ends every waiting request. Callbacks may submit, which fails by now as the connection is dead. */
+/* Ends every waiting request. Callbacks may submit, which fails as the connection is dead by now. */
 static void fail_pending(struct vfuc *c, enum vfuc_error_kind kind, int err)
 {
 	struct vfuc_reply reply = { .error = err, .kind = kind };
@@ -524,7 +524,8 @@ int vfuc_open(struct vfuc **out, const struct vfuc_config *config, struct vfuc_e
 		goto fail;
 	err = vfuc_pending_init(&c->pending, c->config.max_pending);
 	if (err) {
-		vfuc_error_set(error, VFUC_USAGE, err, "max_pending %u is not a power of two up to 32768",
+		vfuc_error_set(error, VFUC_USAGE, err,
+			       "max_pending %u is not a power of two up to 32768",
 			       c->config.max_pending);
 		goto fail;
 	}

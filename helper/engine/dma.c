@@ -180,7 +180,7 @@ int vfuc_dma_unmap(struct vfuc *c, uint64_t iova, uint64_t size, struct vfuc_err
 		.address = iova,
 		.size = size,
 	};
-	struct vfuc_wire_dma_unmap reply;
+	struct vfuc_wire_dma_unmap reply = { 0 };
 	struct vfuc_call call = {
 		.command = VFUC_CMD_DMA_UNMAP,
 		.payload = &wire,
@@ -241,24 +241,24 @@ int vfuc_serve_error(struct vfuc_channel *ch, const struct vfuc_message *message
 	return 0;
 }
 
-/* Returns 0 or the errno (positive) for the server. */
+/* Returns 0 or the errno for the server. */
 static int check_request(struct vfuc *c, const struct vfuc_message *message,
 			 struct vfuc_wire_dma *dma)
 {
 	bool write = message->header.command == VFUC_CMD_DMA_WRITE;
 
 	if (message->len < sizeof(*dma))
-		return EINVAL;
+		return -EINVAL;
 	memcpy(dma, message->payload, sizeof(*dma));
 	if (!dma->count || dma->count > c->proposal.max_data_xfer_size)
-		return EINVAL;
+		return -EINVAL;
 	if (message->len - sizeof(*dma) != (write ? dma->count : 0))
-		return EINVAL;
+		return -EINVAL;
 	if (!vfuc_dma_allowed(&c->dma, dma->address, dma->count,
 			      write ? VFUC_DMA_WRITE : VFUC_DMA_READ))
-		return EFAULT;
+		return -EFAULT;
 	if (write ? !c->ops.dma_write : !c->ops.dma_read)
-		return EOPNOTSUPP;
+		return -EOPNOTSUPP;
 	return 0;
 }
 
@@ -266,7 +266,7 @@ static int refuse(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_mes
 		  int err)
 {
 	c->stats.dma_refused++;
-	return vfuc_serve_error(ch, message, err);
+	return vfuc_serve_error(ch, message, -err);
 }
 
 int vfuc_serve_dma(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_message *message)
@@ -283,7 +283,7 @@ int vfuc_serve_dma(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_me
 		vfuc_note(c, VFUC_WARN, "%s of %#llx bytes at %#llx refused: %s",
 			  vfuc_command_name(message->header.command),
 			  (unsigned long long)dma.count, (unsigned long long)dma.address,
-			  strerror(err));
+			  strerror(-err));
 		return refuse(c, ch, message, err);
 	}
 	size = sizeof(header) + sizeof(dma) + (write ? 0 : dma.count);
@@ -298,7 +298,7 @@ int vfuc_serve_dma(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_me
 				      buf->data + sizeof(header) + sizeof(dma), dma.count);
 	if (err) {
 		vfuc_pool_put(&c->pool, buf);
-		return refuse(c, ch, message, -err);
+		return refuse(c, ch, message, err);
 	}
 	if (write)
 		c->stats.dma_writes++;

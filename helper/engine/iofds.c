@@ -39,6 +39,7 @@ static int query(struct vfuc *c, uint32_t index, struct vfuc_call *call,
 		call->payload = &wire;
 		call->len = sizeof(wire);
 		err = vfuc_call(c, call, error);
+		call->payload = NULL;
 		if (err)
 			return err;
 		why = "the reply's size is not what it says";

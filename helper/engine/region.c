@@ -206,6 +206,7 @@ static int query(struct vfuc *c, uint32_t index, struct vfuc_call *call, struct 
 		call->payload = &wire;
 		call->len = sizeof(wire);
 		err = vfuc_call(c, call, error);
+		call->payload = NULL;
 		if (err)
 			return err;
 		if (call->reply_len < sizeof(reply)) {
