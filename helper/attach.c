@@ -479,7 +479,7 @@ static void print_device(const struct front *front)
 	sysfs_pci_id(&device->bdf, "vendor", &vendor);
 	sysfs_pci_id(&device->bdf, "device", &id);
 	if (sysfs_pci_driver(&device->bdf, driver, sizeof(driver)))
-		strcpy(driver, "-");
+		snprintf(driver, sizeof(driver), "-");
 	list_children(device, children, sizeof(children));
 	printf("%s %s %04x:%04x %s%s%s\n", device->name, bdf, vendor, id, driver,
 	       *children ? " " : "", children);
@@ -603,7 +603,9 @@ static int attach(struct attach_options *opt)
  */
 int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
-	enum { OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE };
+	enum {
+		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE,
+	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
 		{ "foreground", no_argument, NULL, 'F' },

@@ -163,7 +163,7 @@ static void scan_mounts(struct scan *scan, const char *pid, bool own)
 	memcpy(more[scan->nr_namespaces++], ns, sizeof(ns));
 
 	if (sysfs_path(path, "/proc/%s/comm", pid) || sysfs_read(path, comm, sizeof(comm)))
-		strcpy(comm, "?");
+		snprintf(comm, sizeof(comm), "?");
 	if (sysfs_path(path, "/proc/%s/mountinfo", pid))
 		return;
 	f = fopen(path, "re");
@@ -217,7 +217,8 @@ static void scan_holders(struct scan *scan, const struct sysfs_node *node)
 			continue;
 		if (sysfs_path(path, "/sys/class/block/%s/dm/name", entry->d_name) ||
 		    sysfs_read(path, name, sizeof(name)))
-			found(scan, false, "%s is part of %s; stop that", node->name, entry->d_name);
+			found(scan, false, "%s is part of %s; stop that", node->name,
+			      entry->d_name);
 		else
 			found(scan, false, "%s is part of %s (%s); stop that", node->name,
 			      entry->d_name, name);
@@ -248,7 +249,7 @@ static void scan_files(struct scan *scan, const char *pid)
 			continue;
 		if (sysfs_path(path, "/proc/%s/comm", pid) ||
 		    sysfs_read(path, comm, sizeof(comm)))
-			strcpy(comm, "?");
+			snprintf(comm, sizeof(comm), "?");
 		found(scan, true, "%s is open in process %s (%s); end it", node->name, pid, comm);
 		/* Once for each process is enough. */
 		break;

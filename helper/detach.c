@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "detach": the orderly removal of a device: its driver is unbound first, then the device goes, then
- * its helper. Refused while the device is in use, unless forced.
+ * "detach": the orderly removal of a device: its driver is unbound first, then the device goes, and
+ * then its helper. Refused while the device is in use, unless forced.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -44,7 +44,9 @@ const char *device_region_name(uint32_t index)
  */
 const char *device_irq_name(uint32_t index)
 {
-	static const char *const names[VFIO_PCI_NUM_IRQS] = { "INTx", "MSI", "MSI-X", "ERR", "REQ" };
+	static const char *const names[VFIO_PCI_NUM_IRQS] = {
+		"INTx", "MSI", "MSI-X", "ERR", "REQ",
+	};
 
 	return index < VFIO_PCI_NUM_IRQS ? names[index] : "extra";
 }

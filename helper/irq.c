@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The eventfds by which the server raises interrupts. The server writes to them, the kernel module's
- * hook runs; this process only introduces the two to each other.
+ * The eventfds by which the server raises interrupts. The server writes to them, the kernel
+ * module's hook runs; this process only introduces the two to each other.
  *
  * Owns: one eventfd for each vector that was ever armed, kept until irq_release() since drivers arm
  * and disarm the same vectors again.

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "cmd.h"
 #include "log.h"
 #include "ring.h"
@@ -84,7 +85,7 @@ static struct json_object *stats_json(const struct netlink_device *device)
 	struct json_object *o = json_object_new_object();
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(names); i++)
 		json_object_object_add(o, names[i].name,
 				       json_object_new_uint64(device->stats[names[i].stat]));
 	return o;
@@ -175,12 +176,12 @@ static void print_table(const struct netlink_device *devices, size_t count)
 	       "CHILDREN", "PID", "SOCKET");
 	for (i = 0; i < count; i++) {
 		d = &devices[i];
-		strcpy(bdf, "-");
-		strcpy(driver, "-");
+		snprintf(bdf, sizeof(bdf), "-");
+		snprintf(driver, sizeof(driver), "-");
 		if (d->has_bdf) {
 			format_bdf(bdf, &d->bdf);
 			if (sysfs_pci_driver(&d->bdf, driver, sizeof(driver)))
-				strcpy(driver, "-");
+				snprintf(driver, sizeof(driver), "-");
 		}
 		list_children(d, children, sizeof(children));
 		printf("%-12s %-16s %-9s %-14s %-12s %8u  %s\n", d->name, bdf,
@@ -222,7 +223,7 @@ static int run(int argc, char **argv)
 		return status;
 	err = netlink_device_list(nl, &devices, &count);
 	if (err == -EPERM || err == -EACCES) {
-		status = log_fail(ST_PERMISSION, "listing devices needs root; run it with sudo");
+		status = log_fail(ST_PERMISSION, "listing devices needs root; try sudo");
 	} else if (err) {
 		status = log_fail(status_of_kernel(err), "cannot list devices: %s",
 				  netlink_error(nl));

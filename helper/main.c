@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "array.h"
 #include "cmd.h"
 #include "log.h"
 #include "status.h"
@@ -18,7 +19,7 @@
 #endif
 
 static const struct cmd *const cmds[] = { &cmd_attach, &cmd_detach, &cmd_list, &cmd_probe };
-#define NR_CMDS	(sizeof(cmds) / sizeof(cmds[0]))
+#define NR_CMDS	ARRAY_SIZE(cmds)
 
 static const struct cmd *find_cmd(const char *name)
 {

@@ -5,8 +5,8 @@
  * Owns: a socket for commands, and one for events so that they cannot get between a command and its
  * answer. Each struct netlink belongs to one thread of one process.
  *
- * Errors are the kernel's errno, negative (libnl's own codes would lose it); netlink_error() has the
- * kernel's words for it where it gave some.
+ * Errors are the kernel's errno, negative (libnl's own codes would lose it); netlink_error() has
+ * the kernel's words for it where it gave some.
  */
 #include <errno.h>
 #include <linux/netlink.h>
@@ -203,7 +203,7 @@ static int transact(struct netlink *nl, struct nl_msg *msg, nl_recvmsg_msg_cb_t 
 	nl->err = 1;			/* no end seen yet */
 	while (nle >= 0 && nl->err == 1)
 		nle = nl_recvmsgs(nl->sk, cb);
-	/* An error message of the kernel also makes nl_recvmsgs() fail: its errno is the better one. */
+	/* An error message of the kernel makes nl_recvmsgs() fail, too: its errno is better. */
 	if (nl->err == 1)
 		nl->err = own_error(nl, nle);
 	nl_cb_put(cb);
@@ -294,7 +294,8 @@ static int put_regions(struct nl_msg *msg, const struct device *dev)
 			return -EMSGSIZE;
 		for (j = 0; j < region->nr_areas; j++) {
 			area = nla_nest_start(msg, VFIOUSER_REGION_A_AREA | NLA_F_NESTED);
-			if (!area || nla_put_u64(msg, VFIOUSER_AREA_A_OFFSET, region->areas[j].offset) ||
+			if (!area ||
+			    nla_put_u64(msg, VFIOUSER_AREA_A_OFFSET, region->areas[j].offset) ||
 			    nla_put_u64(msg, VFIOUSER_AREA_A_SIZE, region->areas[j].size) ||
 			    nla_put_u64(msg, VFIOUSER_AREA_A_ADDR,
 					(uintptr_t)region->areas[j].addr))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "array.h"
 #include "parse.h"
 
 /* A number without sign or leading space, and where it ends. */
@@ -100,7 +101,7 @@ int parse_duration(const char *text, uint64_t default_unit_us, uint64_t *us)
 		const char *name;
 		uint64_t us;
 	} units[] = {
-		{ "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 }, { "min", 60000000 },
+		{ "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 },
 	};
 	uint64_t value, unit = default_unit_us;
 	const char *end;
@@ -111,10 +112,10 @@ int parse_duration(const char *text, uint64_t default_unit_us, uint64_t *us)
 	if (err)
 		return err;
 	if (*end) {
-		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		for (i = 0; i < ARRAY_SIZE(units); i++)
 			if (!strcmp(end, units[i].name))
 				break;
-		if (i == sizeof(units) / sizeof(units[0]))
+		if (i == ARRAY_SIZE(units))
 			return -EINVAL;
 		unit = units[i].us;
 	}

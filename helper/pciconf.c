@@ -3,8 +3,8 @@
  * PCI config space in words: header, base address registers, capabilities, as lspci shows them.
  *
  * Pure functions over bytes that a server chose: lists may have loops and point anywhere.
- * Owns nothing. PCI Local Bus Specification 3.0 chapter 6, PCI Express Base Specification chapter 7;
- * the register names are those of <linux/pci_regs.h>.
+ * Owns nothing. PCI Local Bus Specification 3.0 chapter 6, PCI Express Base Specification chapter
+ * 7; the register names are those of <linux/pci_regs.h>.
  */
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "array.h"
 #include "parse.h"
 #include "pciconf.h"
 
@@ -113,10 +114,10 @@ static const char *class_name(unsigned int class)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].class == class)
 			return names[i].name;
-	return class >> 8 < sizeof(base) / sizeof(base[0]) ? base[class >> 8] : "Unknown class";
+	return class >> 8 < ARRAY_SIZE(base) ? base[class >> 8] : "Unknown class";
 }
 
 static const char *cap_name(unsigned int id)
@@ -129,7 +130,7 @@ static const char *cap_name(unsigned int id)
 		"Enhanced Allocation",
 	};
 
-	return id < sizeof(names) / sizeof(names[0]) ? names[id] : "Unknown";
+	return id < ARRAY_SIZE(names) ? names[id] : "Unknown";
 }
 
 static const char *ext_cap_name(unsigned int id)
@@ -163,7 +164,7 @@ static const char *ext_cap_name(unsigned int id)
 		[0x27] = "Lane Margining at the Receiver",
 	};
 
-	return id < sizeof(names) / sizeof(names[0]) && names[id] ? names[id] : "Unknown";
+	return id < ARRAY_SIZE(names) && names[id] ? names[id] : "Unknown";
 }
 
 /* Returns how many were found; *bad is set where the list is broken. */
@@ -488,8 +489,8 @@ static void print_bars(FILE *out, const struct view *v, const uint64_t bar_size[
 		get_bar(v, i, &bar);
 		format_size(size, sizeof(size), bar_size[i]);
 		if (bar.io)
-			fprintf(out, "  BAR %u: I/O ports at %04" PRIx64 " [size=%s]\n", i, bar.addr,
-				size);
+			fprintf(out, "  BAR %u: I/O ports at %04" PRIx64 " [size=%s]\n", i,
+				bar.addr, size);
 		else
 			fprintf(out, "  BAR %u: Memory at %08" PRIx64 " (%s-bit, %sprefetchable) [size=%s]\n",
 				i, bar.addr, bar.is64 ? "64" : "32", bar.prefetch ? "" : "non-",

@@ -131,7 +131,7 @@ int pool_create(struct pool *pool, uint64_t size)
 		return -EINVAL;
 	pool->size = size;
 	pool->iova = POOL_IOVA;
-	/* Huge pages are set aside by the administrator or they are not there; no harm in asking. */
+	/* Huge pages are there if the administrator set them aside; no harm in asking. */
 	if (!create(pool, true))
 		return 0;
 	if (!memory_available(size))

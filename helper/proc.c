@@ -3,8 +3,8 @@
  * The process that serves a device: how it is started, protected and confined.
  *
  * "attach" is two processes. The front is the command that was typed: it has the terminal and its
- * privileges, starts the server's side, waits until the device is usable and prints it; then it ends
- * or, in the foreground, stays and turns a signal into an orderly removal. The helper is the child:
+ * privileges, starts the helper, waits until the device is usable and prints it; then it ends or,
+ * in the foreground, stays and turns a signal into an orderly removal. The helper is the child:
  * it does the set-up and serves. It has the address space that the kernel module knows, drops all
  * privileges before the first request, and talks to nobody but the channel and the server.
  *

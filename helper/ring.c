@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "ring.h"
 
 /**
@@ -181,7 +182,7 @@ const char *ring_state_name(uint32_t state)
 		[VFIOUSER_STATE_GONE]		= "gone",
 	};
 
-	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
 /**

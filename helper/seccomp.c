@@ -13,6 +13,7 @@
 
 #include <linux/vfiouser.h>
 
+#include "array.h"
 #include "seccomp.h"
 
 static const int allowed[] = {
@@ -53,7 +54,7 @@ int seccomp_restrict(void)
 	if (!ctx)
 		return -ENOMEM;
 	err = 0;
-	for (i = 0; !err && i < sizeof(allowed) / sizeof(allowed[0]); i++)
+	for (i = 0; !err && i < ARRAY_SIZE(allowed); i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "device.h"
 #include "log.h"
 #include "serve.h"
@@ -36,7 +37,7 @@ static const char *op_name(uint16_t op)
 		"nop", "read", "write", "reset", "irq-arm", "irq-disarm", "irq-unmask",
 	};
 
-	return op < sizeof(names) / sizeof(names[0]) ? names[op] : "unknown";
+	return op < ARRAY_SIZE(names) ? names[op] : "unknown";
 }
 
 static uint64_t now_us(void)
@@ -82,7 +83,7 @@ static void done(void *opaque, uint64_t cookie, int error, const void *data, siz
 	if (slot != NO_SLOT)
 		s = &serve->slots[slot];
 	if (log_verbose)
-		log_debug("done slot %d %s error %d, %zu bytes", (int)slot,
+		log_debug("answer to slot %d %s error %d, %zu bytes", (int)slot,
 			  s ? op_name(s->op) : "posted", error, len);
 	if (s && s->op == VFIOUSER_OP_IRQ_ARM && error)
 		irq_unhook(&serve->irqs, serve->ring, s->index, s->start, s->count);
@@ -262,7 +263,7 @@ static void serve_sleep(struct serve *serve)
 	const int own = 3;
 	int n;
 
-	/* Blocked: what is in the ring cannot be taken, so there is no point in being woken for it. */
+	/* Blocked: what is in the ring cannot be taken, so no need to be woken for it. */
 	if (!serve->blocked && !ring_sleep(serve->ring)) {
 		/* An endless stream of requests must not keep the answers waiting. */
 		if (vfuc_pending(serve->server))
@@ -318,8 +319,8 @@ int serve_run(struct serve *serve)
 		worked = serve_ring(serve);
 		if (serve->poll_us) {
 			/*
-			 * Receiving is a system call: not while only the ring can have anything new,
-			 * which is so as long as nothing is outstanding. Requests of the server
+			 * Receiving is a system call: not while only the ring can have anything
+			 * new, which is so as long as nothing is outstanding. Requests of the server
 			 * itself (DMA by message) then wait for the end of spinning.
 			 */
 			if (vfuc_pending(serve->server) || vfuc_busy(serve->server))

@@ -254,7 +254,8 @@ static int walk_nvme_subsystems(struct sysfs_nodes *nodes, const char *controlle
 		return 0;
 	while (!err && (entry = readdir(d))) {
 		if (entry->d_name[0] == '.' ||
-		    sysfs_path(path, "/sys/class/nvme-subsystem/%s/%s", entry->d_name, controller) ||
+		    sysfs_path(path, "/sys/class/nvme-subsystem/%s/%s", entry->d_name,
+			       controller) ||
 		    access(path, F_OK))
 			continue;
 		if (!sysfs_path(path, "/sys/class/nvme-subsystem/%s", entry->d_name) &&

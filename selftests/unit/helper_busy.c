@@ -97,7 +97,7 @@ static int setup(void **state)
 	struct stat st;
 
 	(void)state;
-	strcpy(root, "/tmp/vfiouser-busy.XXXXXX");
+	snprintf(root, sizeof(root), "/tmp/vfiouser-busy.XXXXXX");
 	if (!mkdtemp(root))
 		return -1;
 	sysfs_root = root;

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "../../helper/array.h"
 #include "../../helper/cmd.h"
 #include "../../helper/log.h"
 #include "../../helper/parse.h"
@@ -56,7 +57,7 @@ static void test_size(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(parse_size(cases[i].text, &bytes), cases[i].err);
 		if (!cases[i].err)
 			assert_int_equal(bytes, cases[i].bytes);
@@ -86,7 +87,7 @@ static void test_duration(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(parse_duration(cases[i].text, 1000000, &us), cases[i].err);
 		if (!cases[i].err)
 			assert_int_equal(us, cases[i].us);
@@ -116,7 +117,7 @@ static void test_bdf(void **state)
 	bdf = (struct bdf) { UINT32_MAX, 0xff, 0xff };
 	format_bdf(text, &bdf);
 	assert_string_equal(text, "ffffffff:ff:1f.7");
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(parse_bdf(bad[i], &bdf), -EINVAL);
 }
 

@@ -433,7 +433,8 @@ static void test_pipelined(void **state)
 		for (i = 0; i < VFIOUSER_RING_SLOTS; i++) {
 			req = request(VFIOUSER_OP_READ, 0, round * 3 + i, 1);
 			req.slot = i;
-			req.generation = generation[i] = ++f.generation;
+			req.generation = ++f.generation;
+			generation[i] = req.generation;
 			produce(req);
 		}
 		for (i = 0; i < VFIOUSER_RING_SLOTS; i++)
