@@ -116,13 +116,23 @@ static u64 vfu_bar_base(const struct vfu_dev *vdev, int i)
 }
 
 /**
- * vfu_config_resolve() - which region does a CPU address reach?
+ * vfu_config_decodes() - is memory space enabled in the command register?
+ * @vdev: device
+ *
+ * As on hardware, an access goes nowhere while it is not.
+ *
+ * Context: any.
+ */
+bool vfu_config_decodes(struct vfu_dev *vdev)
+{
+	return READ_ONCE(vdev->cfg.command) & PCI_COMMAND_MEMORY;
+}
+
+/**
+ * vfu_config_resolve() - which region lies at a CPU address?
  * @vdev: device
  * @phys: address in its window
  * @offset: set to the bytes into the region
- *
- * As on hardware, nothing is decoded while memory space is disabled in the
- * command register.
  *
  * Context: any.
  * Return: VFIO_PCI_*_REGION_INDEX or -ENXIO.
@@ -134,15 +144,13 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
 	int i, ret = -ENXIO;
 
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	if (vdev->cfg.command & PCI_COMMAND_MEMORY) {
-		for (i = 0; i <= VFU_ROM; i++) {
-			u64 base = vfu_bar_base(vdev, i);
+	for (i = 0; i <= VFU_ROM; i++) {
+		u64 base = vfu_bar_base(vdev, i);
 
-			if (base && bus >= base && bus - base < vdev->regions[i].size) {
-				*offset = bus - base;
-				ret = i;
-				break;
-			}
+		if (base && bus >= base && bus - base < vdev->regions[i].size) {
+			*offset = bus - base;
+			ret = i;
+			break;
 		}
 	}
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);

@@ -239,13 +239,25 @@ int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
 
 /* ---- accesses ---- */
 
-/* One access within one page that traps. */
+/* Where an access goes: -ENXIO for nowhere. */
+static int vfu_phys_region(struct vfu_dev *vdev, phys_addr_t phys, u32 count, u64 *offset)
+{
+	int region;
+
+	if (vfu_dev_lost(vdev) || !vfu_config_decodes(vdev))
+		return -ENXIO;
+	region = vfu_config_resolve(vdev, phys, offset);
+	if (region >= 0 && *offset + count > vdev->regions[region].size)
+		return -ENXIO;
+	return region;
+}
+
 static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count)
 {
 	u64 offset;
-	int region = vfu_dev_lost(vdev) ? -ENXIO : vfu_config_resolve(vdev, phys, &offset);
+	int region = vfu_phys_region(vdev, phys, count, &offset);
 
-	if (region < 0 || offset + count > vdev->regions[region].size)
+	if (region < 0)
 		memset(data, 0xff, count);
 	else if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_read(vdev, offset, data, count);
@@ -256,9 +268,9 @@ static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u3
 static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *data, u32 count)
 {
 	u64 offset;
-	int region = vfu_dev_lost(vdev) ? -ENXIO : vfu_config_resolve(vdev, phys, &offset);
+	int region = vfu_phys_region(vdev, phys, count, &offset);
 
-	if (region < 0 || offset + count > vdev->regions[region].size)
+	if (region < 0)
 		return;
 	if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_write(vdev, offset, data, count);
@@ -281,28 +293,28 @@ static u32 vfu_page_left(unsigned long addr, u32 count)
  * An access that touches a direct page is split at the page boundary; one
  * between trapped pages goes out whole, as the CPU made it.
  */
-static bool vfu_access_direct(struct vfu_area *area, unsigned long addr, u32 count)
+static bool vfu_access_direct(struct vfu_dev *vdev, phys_addr_t phys, u32 count)
 {
-	phys_addr_t phys = area->phys + (addr - area->virt);
-
-	return vfu_phys_page(area->vdev, phys & PAGE_MASK) ||
-	       (vfu_page_left(addr, count) < count &&
-		vfu_phys_page(area->vdev, (phys + count - 1) & PAGE_MASK));
+	return vfu_phys_page(vdev, phys & PAGE_MASK) ||
+	       (vfu_page_left(phys, count) < count &&
+		vfu_phys_page(vdev, (phys + count - 1) & PAGE_MASK));
 }
 
 static void vfu_area_read(struct vfu_area *area, unsigned long addr, void *data, u32 count)
 {
 	phys_addr_t phys = area->phys + (addr - area->virt);
+	struct page *page;
 	u32 n;
 
-	if (likely(!vfu_access_direct(area, addr, count))) {
+	if (likely(!vfu_access_direct(area->vdev, phys, count))) {
 		vfu_phys_read(area->vdev, phys, data, count);
 		return;
 	}
-	for (; count; count -= n, addr += n, phys += n, data += n) {
-		n = vfu_page_left(addr, count);
-		if (vfu_phys_page(area->vdev, phys & PAGE_MASK))
-			memcpy(data, (void *)addr, n);
+	for (; count; count -= n, phys += n, data += n) {
+		n = vfu_page_left(phys, count);
+		page = vfu_phys_page(area->vdev, phys & PAGE_MASK);
+		if (page)
+			memcpy(data, page_address(page) + offset_in_page(phys), n);
 		else
 			vfu_phys_read(area->vdev, phys, data, n);
 	}
@@ -311,16 +323,18 @@ static void vfu_area_read(struct vfu_area *area, unsigned long addr, void *data,
 static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void *data, u32 count)
 {
 	phys_addr_t phys = area->phys + (addr - area->virt);
+	struct page *page;
 	u32 n;
 
-	if (likely(!vfu_access_direct(area, addr, count))) {
+	if (likely(!vfu_access_direct(area->vdev, phys, count))) {
 		vfu_phys_write(area->vdev, phys, data, count);
 		return;
 	}
-	for (; count; count -= n, addr += n, phys += n, data += n) {
-		n = vfu_page_left(addr, count);
-		if (vfu_phys_page(area->vdev, phys & PAGE_MASK))
-			memcpy((void *)addr, data, n);
+	for (; count; count -= n, phys += n, data += n) {
+		n = vfu_page_left(phys, count);
+		page = vfu_phys_page(area->vdev, phys & PAGE_MASK);
+		if (page)
+			memcpy(page_address(page) + offset_in_page(phys), data, n);
 		else
 			vfu_phys_write(area->vdev, phys, data, n);
 	}

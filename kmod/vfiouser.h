@@ -381,6 +381,7 @@ void vfu_device_exit(void);
 int vfu_config_init(struct vfu_dev *vdev);
 void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
+bool vfu_config_decodes(struct vfu_dev *vdev);
 int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
 bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count);

@@ -64,8 +64,9 @@ int vfu_window_create(struct vfu_dev *vdev)
 	window = request_free_mem_region(&iomem_resource, size, "vfiouser_pci");
 	if (IS_ERR(window))
 		return PTR_ERR(window);
-	/* Drivers request their BARs inside. */
+	/* Drivers request their BARs inside, which are no device's memory. */
 	window->flags &= ~IORESOURCE_BUSY;
+	window->desc = IORES_DESC_NONE;
 	vdev->window = window;
 
 	start = ALIGN(window->start, align);
