@@ -460,7 +460,7 @@ int main(int argc, char **argv)
 	c->nr_ioq = 8;
 	c->poll_us = 100;
 	c->poll_max_us = 1000;
-	strcpy(c->model, "vfiouser NVMe");
+	memcpy(c->model, "vfiouser NVMe", sizeof("vfiouser NVMe"));
 	parse_options(&o, c, argc, argv);
 
 	if (open_disk(c, &o))

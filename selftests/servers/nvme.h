@@ -167,7 +167,7 @@ struct nvme_ctrl {
 	unsigned int lba_shift;
 	unsigned int nr_ioq;
 	enum nvme_doorbells mode;
-	unsigned long poll_us;		/* time to look without sleeping after the last work */
+	unsigned long poll_us;		/* look without sleeping that long after work */
 	unsigned long poll_max_us;	/* longest sleep of an idle but enabled controller */
 	char serial[21];
 	char model[41];

@@ -312,6 +312,9 @@ static void interrupt(struct nvme_ctrl *c, struct nvme_cq *q)
 		vfus_irq_trigger(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX, q->vector);
 	else if (vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX) && !(c->intms & 1))
 		vfus_irq_trigger(c->vfus, VFIO_PCI_MSI_IRQ_INDEX, 0);
+	else if (!vfus_irq_armed(c->vfus, VFIO_PCI_INTX_IRQ_INDEX))
+		/* A client that has just come back: it fires when the vector gets its eventfd. */
+		vfus_irq_trigger(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX, q->vector);
 }
 
 static void interrupts(struct nvme_ctrl *c)

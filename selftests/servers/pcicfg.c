@@ -207,7 +207,7 @@ bool pcicfg_write(struct pcicfg *c, const void *buf, size_t count, uint64_t offs
 
 		c->bytes[offset + i] = (c->bytes[offset + i] & ~m) | (p[i] & m);
 		if (c->pcie && offset + i == c->pcie + PCI_EXP_DEVCTL + 1 &&
-		    p[i] & PCI_EXP_DEVCTL_BCR_FLR >> 8)
+		    p[i] & (PCI_EXP_DEVCTL_BCR_FLR >> 8))
 			flr = true;
 	}
 	return flr;

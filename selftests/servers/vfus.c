@@ -124,7 +124,7 @@ static int listen_on_path(struct vfus *s)
 			 sizeof(sun.sun_path) - 1);
 		return -EINVAL;
 	}
-	strcpy(sun.sun_path, path);
+	memcpy(sun.sun_path, path, strlen(path) + 1);
 	ret = remove_stale(&sun);
 	if (ret) {
 		vfus_log(s, 0, "socket path '%s': %s; choose another or remove it", path,
