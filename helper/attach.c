@@ -39,7 +39,7 @@
 #define POLL_MIN_CPUS		4
 #define MAX_POLL_US		1000000
 #define MIN_TIMEOUT_MS		100
-#define MAX_TIMEOUT_MS		600000
+#define MAX_TIMEOUT_MS		30000
 
 /* How often the front looks at sysfs. */
 #define LOOK_MS			20
@@ -652,7 +652,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		case OPT_TIMEOUT:
 			if (parse_duration(optarg, 1000000, &value) ||
 			    value < MIN_TIMEOUT_MS * 1000ull || value > MAX_TIMEOUT_MS * 1000ull)
-				return cmd_usage(&cmd_attach, "\"%s\" is no timeout: 100ms up to 600s",
+				return cmd_usage(&cmd_attach, "\"%s\" is no timeout: 100ms up to 30s",
 						 optarg);
 			opt->timeout_ms = value / 1000;
 			break;

@@ -3,8 +3,8 @@
  * The eventfds by which the server raises interrupts. The server writes to them, the kernel
  * module's hook runs; this process only introduces the two to each other.
  *
- * Owns: one eventfd for each vector that was ever armed, kept until irq_release() since drivers arm
- * and disarm the same vectors again.
+ * Owns: an eventfd for each vector that is hooked. Those of an interrupt that is disarmed are closed
+ * and not used again: the server may still signal them until it has seen that it should not.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -34,35 +34,55 @@ static int *table(struct irq_type *type)
 	return type->fds;
 }
 
+/* Makes and hooks the eventfds of vectors that have none. */
+static int hook_new(struct ring *ring, uint32_t index, uint32_t start, uint32_t count, int *fds)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (fds[i] < 0)
+			return -errno;
+	}
+	return ring_irqfd(ring, index, start, count, fds);
+}
+
 /**
  * irq_hook() - have eventfds for vectors, hooked to the kernel's interrupts
  * @irqs: @types[].count set, all else zero at first
  * @ring: channel with a device
  * @index: VFIO_PCI_*_IRQ_INDEX
  * @start: first vector
- * @count: number of vectors
+ * @count: number of vectors; those that are hooked stay as they are
  *
  * Context: the serving thread; may sleep.
- * Return: 0 or a negative errno: -EINVAL for vectors that do not exist.
+ * Return: 0 or a negative errno: -EINVAL for vectors that do not exist. After an error the caller
+ * unhooks them.
  */
 int irq_hook(struct irqs *irqs, struct ring *ring, uint32_t index, uint32_t start, uint32_t count)
 {
-	uint32_t i;
-	int *fds;
+	uint32_t i, n, end;
+	int err, *fds;
 
 	if (!in_range(irqs, index, start, count))
 		return -EINVAL;
 	fds = table(&irqs->types[index]);
 	if (!fds)
 		return -ENOMEM;
-	for (i = start; i < start + count; i++) {
-		if (fds[i] >= 0)
+	end = start + count;
+	for (i = start; i < end; i += n) {
+		/* As many at once as there are in a row. */
+		for (n = 0; i + n < end && fds[i + n] < 0; n++)
+			;
+		if (!n) {
+			n = 1;
 			continue;
-		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fds[i] < 0)
-			return -errno;
+		}
+		err = hook_new(ring, index, i, n, fds + i);
+		if (err)
+			return err;
 	}
-	return ring_irqfd(ring, index, start, count, fds + start);
+	return 0;
 }
 
 /**
@@ -72,7 +92,7 @@ int irq_hook(struct irqs *irqs, struct ring *ring, uint32_t index, uint32_t star
  * @start: first vector
  *
  * Context: the serving thread.
- * Return: an array, valid until irq_release().
+ * Return: an array, valid until the vectors are unhooked.
  */
 const int *irq_fds(const struct irqs *irqs, uint32_t index, uint32_t start)
 {
@@ -80,7 +100,7 @@ const int *irq_fds(const struct irqs *irqs, uint32_t index, uint32_t start)
 }
 
 /**
- * irq_unhook() - take eventfds back from the kernel, if they were ever given
+ * irq_unhook() - take eventfds back from the kernel and close them, where there are any
  * @irqs: see irq_hook()
  * @ring: channel with a device
  * @index: VFIO_PCI_*_IRQ_INDEX
@@ -94,7 +114,6 @@ void irq_unhook(struct irqs *irqs, struct ring *ring, uint32_t index, uint32_t s
 {
 	const int none = -1;
 	struct irq_type *type;
-	uint64_t value;
 	uint32_t i;
 
 	if (index >= VFIO_PCI_NUM_IRQS || !irqs->types[index].fds)
@@ -107,10 +126,10 @@ void irq_unhook(struct irqs *irqs, struct ring *ring, uint32_t index, uint32_t s
 	for (i = start; i < start + count; i++) {
 		if (type->fds[i] < 0)
 			continue;
+		/* Fails where the device is going, and with it the hook. */
 		ring_irqfd(ring, index, i, 1, &none);
-		/* What was signalled and not taken must not fire when it is armed again. */
-		if (read(type->fds[i], &value, sizeof(value)) < 0)
-			continue;
+		close(type->fds[i]);
+		type->fds[i] = -1;
 	}
 }
 

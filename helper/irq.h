@@ -13,7 +13,7 @@ struct ring;
 /**
  * struct irq_type - the vectors of one interrupt index
  * @count: how many the server has
- * @fds: eventfd of each, -1 until it is first armed; NULL until any was
+ * @fds: eventfd of each that is hooked, else -1; NULL until any was
  */
 struct irq_type {
 	uint32_t count;

@@ -4,8 +4,8 @@
  *
  * Ordering: requests are submitted in ring order and the engine sends in the order of submission,
  * so the server sees the accesses as the kernel produced them. Answers may come in any order; each
- * goes to its own slot. A request that the engine does not take now stays in the ring, and with it
- * all that follow.
+ * goes to its own slot. A request that cannot be submitted now stays in the ring, and with it all
+ * that follow: the engine's queue is full, or it is about interrupts that are still being armed.
  *
  * Locking: none, one thread. Callbacks of the engine run inside vfuc_process().
  *
@@ -56,9 +56,10 @@ static void stop(struct serve *serve, int status)
 	serve->status = status;
 }
 
-static uint64_t make_cookie(uint32_t slot, uint32_t generation)
+/* Of a request with a slot: its generation; of a posted one: its kind. */
+static uint64_t make_cookie(uint32_t slot, uint32_t high)
 {
-	return (uint64_t)generation << 32 | slot;
+	return (uint64_t)high << 32 | slot;
 }
 
 /* A request without an answer from the server, or one that was refused on the way there. */
@@ -76,24 +77,30 @@ static void answer(struct serve *serve, uint64_t cookie, int error, const void *
  */
 static void done(void *opaque, uint64_t cookie, int error, const void *data, size_t len)
 {
-	struct serve *serve = opaque;
-	const struct serve_slot *s = NULL;
 	uint32_t slot = (uint32_t)cookie;
+	struct serve *serve = opaque;
+	const struct serve_slot *s;
+	uint16_t op;
 
-	if (slot != NO_SLOT)
+	if (slot == NO_SLOT) {
+		op = cookie >> 32;
+	} else {
 		s = &serve->slots[slot];
+		op = s->op;
+		if (op == VFIOUSER_OP_IRQ_ARM) {
+			serve->arming = false;
+			if (error)
+				irq_unhook(&serve->irqs, serve->ring, s->index, s->start, s->count);
+		}
+	}
 	if (log_verbose)
-		log_debug("answer to slot %d %s error %d, %zu bytes", (int)slot,
-			  s ? op_name(s->op) : "posted", error, len);
-	if (s && s->op == VFIOUSER_OP_IRQ_ARM && error)
-		irq_unhook(&serve->irqs, serve->ring, s->index, s->start, s->count);
-	if (s && s->op == VFIOUSER_OP_IRQ_DISARM)
-		irq_unhook(&serve->irqs, serve->ring, s->index, 0, 0);
+		log_debug("%s slot %d: error %d, %zu bytes", op_name(op), (int)slot, error, len);
+	else if (slot == NO_SLOT && error && !vfuc_dead(serve->server))
+		log_note("the server failed a %s: %s", op_name(op), strerror(-error));
 	answer(serve, cookie, error, data, len);
 
 	if (error == -ETIMEDOUT && !serve->stop) {
-		log_error("no answer from the server in time (%s); device given up",
-			  s ? op_name(s->op) : "posted request");
+		log_error("no answer from the server in time (%s); device given up", op_name(op));
 		stop(serve, ST_TIMEOUT);
 	}
 }
@@ -102,16 +109,36 @@ static int submit_arm(struct serve *serve, const struct vfiouser_request *req, u
 {
 	int err;
 
-	if (req->offset > UINT32_MAX)
+	/* Nobody would know when it is over, and what to undo. */
+	if (req->offset > UINT32_MAX || (uint32_t)cookie == NO_SLOT)
 		return -EINVAL;
 	err = irq_hook(&serve->irqs, serve->ring, req->region, req->offset, req->count);
+	if (!err)
+		err = vfuc_submit_set_irqs(serve->server, req->region,
+					   VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+					   req->offset, req->count,
+					   irq_fds(&serve->irqs, req->region, req->offset), done,
+					   serve, cookie);
 	if (err)
-		return err;
-	return vfuc_submit_set_irqs(serve->server, req->region,
-				    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-				    req->offset, req->count,
-				    irq_fds(&serve->irqs, req->region, req->offset), done, serve,
-				    cookie);
+		irq_unhook(&serve->irqs, serve->ring, req->region, req->offset, req->count);
+	else
+		serve->arming = true;
+	return err;
+}
+
+static int submit_disarm(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
+{
+	int err;
+
+	if (req->region >= VFIO_PCI_NUM_IRQS)
+		return -EINVAL;
+	err = vfuc_submit_set_irqs(serve->server, req->region,
+				   VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, NULL,
+				   done, serve, cookie);
+	/* At once and not with the answer: the kernel may arm the same vectors again before. */
+	if (err != -EAGAIN)
+		irq_unhook(&serve->irqs, serve->ring, req->region, 0, 0);
+	return err;
 }
 
 static int submit(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
@@ -135,11 +162,9 @@ static int submit(struct serve *serve, const struct vfiouser_request *req, uint6
 	case VFIOUSER_OP_RESET:
 		return vfuc_submit_reset(serve->server, done, serve, cookie);
 	case VFIOUSER_OP_IRQ_ARM:
-		return submit_arm(serve, req, cookie);
+		return serve->arming ? -EAGAIN : submit_arm(serve, req, cookie);
 	case VFIOUSER_OP_IRQ_DISARM:
-		return vfuc_submit_set_irqs(serve->server, req->region,
-					    VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
-					    0, 0, NULL, done, serve, cookie);
+		return serve->arming ? -EAGAIN : submit_disarm(serve, req, cookie);
 	case VFIOUSER_OP_IRQ_UNMASK:
 		if (req->offset > UINT32_MAX)
 			return -EINVAL;
@@ -150,11 +175,11 @@ static int submit(struct serve *serve, const struct vfiouser_request *req, uint6
 	return -EOPNOTSUPP;
 }
 
-/* Returns false if the request has to wait for the engine. */
+/* Returns false if the request has to wait for the server. */
 static bool serve_request(struct serve *serve, const struct vfiouser_request *req)
 {
 	bool posted = req->flags & VFIOUSER_REQ_POSTED;
-	uint64_t cookie = make_cookie(NO_SLOT, 0);
+	uint64_t cookie = make_cookie(NO_SLOT, req->op);
 	int err;
 
 	if (!posted && req->slot < VFIOUSER_RING_SLOTS) {
@@ -167,8 +192,6 @@ static bool serve_request(struct serve *serve, const struct vfiouser_request *re
 		};
 	}
 	err = submit(serve, req, cookie);
-	if (err && req->op == VFIOUSER_OP_IRQ_ARM)
-		irq_unhook(&serve->irqs, serve->ring, req->region, req->offset, req->count);
 	if (err == -EAGAIN)
 		return false;
 	if (log_verbose)
@@ -284,7 +307,10 @@ static void serve_sleep(struct serve *serve)
 		n = poll(fds, n, vfuc_next_deadline_ms(serve->server));
 		if (n > 0) {
 			if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-				log_error("the channel is closed; device given up");
+				/* So it does once the device is gone, as it should. */
+				look_at_state(serve);
+				if (!serve->stop)
+					log_error("the channel is closed; device given up");
 				stop(serve, ST_FAILED);
 			}
 			if (fds[1].revents)

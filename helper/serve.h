@@ -36,7 +36,8 @@ struct serve_slot {
  * @front_fd: hangs up when the command that started us has ended; or -1
  * @front_gone: called then, once
  * @state: last state of the ring that was seen
- * @blocked: the engine takes no request now
+ * @blocked: the request at the head of the ring has to wait for the server
+ * @arming: interrupts are being armed; their eventfds must not be touched
  * @stop: leave the loop
  * @status: enum status to leave with
  * @slots: requests under way
@@ -52,6 +53,7 @@ struct serve {
 
 	uint32_t state;
 	bool blocked;
+	bool arming;
 	bool stop;
 	int status;
 	struct serve_slot slots[VFIOUSER_RING_SLOTS];

@@ -99,8 +99,14 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		return -1;
 	}
 	fds = (const int32_t *)(uintptr_t)irqfd->fds;
-	for (i = 0; i < irqfd->count; i++)
+	for (i = 0; i < irqfd->count; i++) {
+		/* As the kernel does: a hooked vector is not hooked again. */
+		if (fds[i] >= 0 && f.hooked[irqfd->start + i] >= 0) {
+			errno = EBUSY;
+			return -1;
+		}
 		__atomic_store_n(&f.hooked[irqfd->start + i], fds[i], __ATOMIC_SEQ_CST);
+	}
 	return 0;
 }
 
@@ -149,6 +155,13 @@ static void reply(const struct header *to, uint32_t error, const void *data, siz
 	send(f.sock, buf, h.size, MSG_NOSIGNAL);
 }
 
+static void replace_fd(uint32_t vector, int fd)
+{
+	if (f.irq_fds[vector] >= 0)
+		close(f.irq_fds[vector]);
+	f.irq_fds[vector] = fd;
+}
+
 static void serve_irqs(const struct set_irqs *set, const int *fds, unsigned int nr_fds)
 {
 	unsigned int i;
@@ -157,7 +170,7 @@ static void serve_irqs(const struct set_irqs *set, const int *fds, unsigned int 
 	f.set_irqs_messages++;
 	for (i = 0; i < nr_fds; i++) {
 		if (set->start + i < VECTORS)
-			f.irq_fds[set->start + i] = fds[i];
+			replace_fd(set->start + i, fds[i]);
 		else
 			close(fds[i]);
 	}
@@ -477,27 +490,29 @@ static void test_bad_requests(void **state)
 	assert_int_equal(ask(request(VFIOUSER_OP_READ, 0, 0, 4))->error, 0);
 }
 
-static void test_irqs(void **state)
+/* The server's end of a vector and the kernel's end are one eventfd. */
+static void check_wired(int vector)
 {
 	const uint64_t one = 1;
 	uint64_t value;
-	int i, first;
+
+	assert_true(f.hooked[vector] >= 0);
+	assert_true(f.irq_fds[vector] >= 0);
+	assert_int_equal(write(f.irq_fds[vector], &one, sizeof(one)), sizeof(one));
+	assert_int_equal(read(f.hooked[vector], &value, sizeof(value)), sizeof(value));
+	assert_int_equal(value, 1);
+}
+
+static void test_irqs(void **state)
+{
+	int i;
 
 	(void)state;
 	/* Eight descriptors a message: five messages, one answer. */
 	assert_int_equal(ask(request(VFIOUSER_OP_IRQ_ARM, 2, 0, VECTORS))->error, 0);
 	assert_int_equal(f.set_irqs_messages, 5);
-	for (i = 0; i < VECTORS; i++) {
-		assert_true(f.hooked[i] >= 0);
-		assert_true(f.irq_fds[i] >= 0);
-		/* The server's end and the kernel's end are one eventfd. */
-		assert_int_equal(write(f.irq_fds[i], &one, sizeof(one)), sizeof(one));
-		assert_int_equal(read(f.hooked[i], &value, sizeof(value)), sizeof(value));
-		assert_int_equal(value, 1);
-	}
-	first = f.hooked[0];
-	/* Signalled and not taken. */
-	assert_int_equal(write(f.irq_fds[0], &one, sizeof(one)), sizeof(one));
+	for (i = 0; i < VECTORS; i++)
+		check_wired(i);
 
 	assert_int_equal(ask(request(VFIOUSER_OP_IRQ_DISARM, 2, 0, 0))->error, 0);
 	assert_int_equal(f.last_irqs.count, 0);
@@ -506,17 +521,46 @@ static void test_irqs(void **state)
 	for (i = 0; i < VECTORS; i++)
 		assert_int_equal(f.hooked[i], -1);
 
-	/* The same eventfd again, without what was signalled before. */
-	assert_int_equal(ask(request(VFIOUSER_OP_IRQ_ARM, 2, 0, 1))->error, 0);
-	assert_int_equal(f.hooked[0], first);
-	assert_int_equal(read(first, &value, sizeof(value)), -1);
-	assert_int_equal(errno, EAGAIN);
-
 	assert_int_equal(ask(request(VFIOUSER_OP_IRQ_UNMASK, 0, 0, 1))->error, 0);
 	assert_int_equal(f.last_irqs.index, 0);
 	assert_int_equal(f.last_irqs.count, 1);
 	assert_int_equal(f.last_irqs.flags,
 			 VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK);
+}
+
+/* Disarmed without waiting and armed again at once; then more vectors, some of them armed. */
+static void test_irqs_again(void **state)
+{
+	struct vfiouser_request disarm = request(VFIOUSER_OP_IRQ_DISARM, 2, 0, 0);
+	struct vfiouser_slot *slot;
+	int round, i;
+
+	(void)state;
+	disarm.flags = VFIOUSER_REQ_POSTED;
+	for (round = 0; round < 20; round++) {
+		slot = ask(request(VFIOUSER_OP_IRQ_ARM, 2, 0, 20));
+		assert_int_equal(slot->error, 0);
+		slot = ask(request(VFIOUSER_OP_IRQ_ARM, 2, 10, VECTORS - 10));
+		assert_int_equal(slot->error, 0);
+		for (i = 0; i < VECTORS; i++)
+			check_wired(i);
+		produce(disarm);
+	}
+	/* Behind an arming that is not over. */
+	for (round = 0; round < 20; round++) {
+		struct vfiouser_request arm = request(VFIOUSER_OP_IRQ_ARM, 2, 0, VECTORS);
+
+		arm.slot = 100;
+		arm.generation = ++f.generation;
+		produce(arm);
+		produce(disarm);
+		assert_int_equal(wait_slot(100, arm.generation)->error, 0);
+	}
+	assert_int_equal(ask(request(VFIOUSER_OP_READ, 0, 0, 4))->error, 0);
+	for (i = 0; i < VECTORS; i++) {
+		assert_int_equal(f.hooked[i], -1);
+		assert_int_equal(f.irq_fds[i], -1);
+	}
 }
 
 static void test_irqs_refused(void **state)
@@ -595,6 +639,7 @@ int main(void)
 		TEST(test_error_answer),
 		TEST(test_bad_requests),
 		TEST(test_irqs),
+		TEST(test_irqs_again),
 		TEST(test_irqs_refused),
 		TEST(test_reset),
 		TEST(test_server_dies),
