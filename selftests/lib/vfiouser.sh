@@ -37,6 +37,8 @@ wait_for()
 # load_module [PARAM=VALUE...]
 load_module()
 {
+	# No udev in the VM that would load a device's driver.
+	modprobe -q nvme
 	modprobe vfiouser_pci "$@" || ktap_bail "modprobe vfiouser_pci failed"
 	wait_for 10 test -c /dev/vfiouser || ktap_bail "no /dev/vfiouser after modprobe"
 }
@@ -136,8 +138,8 @@ vu_disk()
 }
 
 # processes: names of the kernel threads and programs that run, one a line, without workers, which
-# the kernel starts and ends as it likes, and without this script and the commands that it runs; its
-# servers are in.
+# the kernel starts and ends as it likes, without what loads drivers for events, and without this
+# script and the commands that it runs; its servers are in.
 processes()
 {
 	cat /proc/[0-9]*/stat 2>/dev/null | awk -v self=$$ -v servers="$SERVER_PIDS" '
@@ -155,7 +157,7 @@ processes()
 		for (i in list)
 			server[list[i]] = 1
 		for (pid in name) {
-			if (name[pid] ~ /^kworker\/(u?[0-9])/)
+			if (name[pid] ~ /^kworker\/(u?[0-9])/ || name[parent[pid]] == "uevent")
 				continue
 			for (up = pid; up in parent && up != self && !(up in server); )
 				up = parent[up]

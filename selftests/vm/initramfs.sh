@@ -166,7 +166,7 @@ done
 mkdir -p "$root/selftests/vm"
 cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
 cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
-cp "$vm/init" "$root/init"
+cp "$vm/init" "$vm/hotplug" "$root/"
 archive "$root" "$out/build.cpio"
 cat "$O/vm/tools.cpio" "$out/build.cpio" >"$out/initrd.partial"
 mv "$out/initrd.partial" "$out/initrd"

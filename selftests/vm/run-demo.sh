@@ -25,5 +25,6 @@ echo
 if "$vm/run.sh" --raw --timeout "${DEMO_TIMEOUT:-240}" "$series" vm/demo.sh; then
 	exit 0
 fi
+grep -a -m 1 -A 20 -E 'BUG:|Oops|WARNING|Kernel panic' "$O/vm/$series/demo/console.log" || true
 echo "The demo failed: the console of the VM is in $O/vm/$series/demo/console.log" >&2
 exit 1
