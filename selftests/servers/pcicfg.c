@@ -106,7 +106,8 @@ void pcicfg_pcie_endpoint(struct pcicfg *c)
 	c->pcie = at;
 	put16(c->bytes + at + PCI_EXP_FLAGS, 2 | PCI_EXP_TYPE_ENDPOINT << 4);
 	put32(c->bytes + at + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER | 1);
-	put16(c->bytes + at + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_RELAX_EN);
+	put16(c->bytes + at + PCI_EXP_DEVCTL,
+	      PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_READRQ_512B);
 	put16(c->wmask + at + PCI_EXP_DEVCTL, 0x7fff);
 	put32(c->bytes + at + PCI_EXP_LNKCAP, link);
 	put16(c->wmask + at + PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_CCC);
