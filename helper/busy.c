@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who uses a device: mounts in any mount namespace, swap, block devices stacked on it, and open
- * files. A snapshot: whoever comes later is not seen, and gets I/O errors.
+ * Who uses a device: mounts in any mount namespace, swap, block devices stacked on it, open files,
+ * and whatever else in the kernel has claimed it. A snapshot: whoever comes later is not seen, and gets I/O errors.
  *
  * Looks only at /proc and /sys below sysfs_root. Owns nothing.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,57 @@ static void scan_holders(struct scan *scan, const struct sysfs_node *node)
 	closedir(d);
 }
 
+/* Loop devices are no holders. */
+static void scan_loops(struct scan *scan)
+{
+	const struct sysfs_node *node;
+	char path[PATH_MAX], file[PATH_MAX];
+	struct dirent *entry;
+	DIR *d;
+
+	if (sysfs_path(path, "/sys/block"))
+		return;
+	d = opendir(path);
+	if (!d)
+		return;
+	while ((entry = readdir(d))) {
+		if (strncmp(entry->d_name, "loop", 4) ||
+		    sysfs_path(path, "/sys/block/%s/loop/backing_file", entry->d_name) ||
+		    sysfs_read(path, file, sizeof(file)))
+			continue;
+		node = by_file(scan, file);
+		if (node)
+			found(scan, false, "%s is behind %s; detach that with losetup", node->name,
+			      entry->d_name);
+	}
+	closedir(d);
+}
+
+/*
+ * Who uses a disk in earnest has claimed it, also where no list says so (the second disk of a btrfs,
+ * an exported one). A claim of ours, for a moment, is refused then.
+ */
+static void scan_claims(struct scan *scan)
+{
+	const struct sysfs_node *node;
+	char path[PATH_MAX];
+	size_t i;
+	int fd;
+
+	for (i = 0; i < scan->nodes->count; i++) {
+		node = &scan->nodes->node[i];
+		if (strcmp(node->subsystem, "block") || !node->has_dev ||
+		    sysfs_path(path, "/dev/%s", node->name))
+			continue;
+		fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0)
+			close(fd);
+		else if (errno == EBUSY)
+			found(scan, false, "%s is claimed by something in the kernel; end that",
+			      node->name);
+	}
+}
+
 static void scan_files(struct scan *scan, const char *pid)
 {
 	const struct sysfs_node *node;
@@ -300,10 +352,14 @@ int busy_check(const struct sysfs_nodes *nodes, struct busy *busy)
 		return 0;
 	scan_mounts(&scan, "self", true);
 	scan_swaps(&scan);
+	scan_loops(&scan);
 	for (i = 0; i < nodes->count; i++)
 		if (!strcmp(nodes->node[i].subsystem, "block"))
 			scan_holders(&scan, &nodes->node[i]);
 	scan_processes(&scan);
+	/* Last, since it knows least. */
+	if (!busy->count)
+		scan_claims(&scan);
 	free(scan.namespaces);
 	return scan.failed ? -ENOMEM : 0;
 }

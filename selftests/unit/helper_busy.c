@@ -301,6 +301,21 @@ static void test_holders(void **state)
 	assert_string_equal(busy.first, "nvme0n1 is part of dm-0 (vg-root); stop that");
 }
 
+static void test_loop(void **state)
+{
+	struct busy busy;
+
+	(void)state;
+	put("/sys/block/loop0/loop/backing_file", "/dev/nvme0n10\n");
+	put("/sys/block/loop1/size", "0\n");
+	check(&busy);
+	assert_int_equal(busy.count, 0);
+	put("/sys/block/loop7/loop/backing_file", "/dev/nvme0n1\n");
+	check(&busy);
+	assert_int_equal(busy.count, 1);
+	assert_string_equal(busy.first, "nvme0n1 is behind loop7; detach that with losetup");
+}
+
 static void test_open_file(void **state)
 {
 	struct busy busy;
@@ -337,6 +352,7 @@ int main(void)
 		TEST(test_other_namespace),
 		TEST(test_swap),
 		TEST(test_holders),
+		TEST(test_loop),
 		TEST(test_open_file),
 	};
 
