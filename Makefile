@@ -26,7 +26,9 @@ INSTALL ?= install
 MODULE := vfiouser_pci
 VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
 DKMS_SRC := $(DESTDIR)/usr/src/$(MODULE)-$(VERSION)
-MANPAGES = $(wildcard Documentation/*.8 Documentation/man/*.8 $(O)/man/*.8)
+# man pages are made where docutils is installed
+RST2MAN := $(shell command -v rst2man || command -v rst2man.py)
+MANPAGES := $(if $(RST2MAN),$(patsubst Documentation/man/%.rst,$(O)/man/%,$(wildcard Documentation/man/*.8.rst)))
 
 all: helper servers
 	@if [ -e $(KDIR)/Makefile ]; then \
@@ -48,14 +50,19 @@ servers:
 unit:
 	$(MAKE) -C selftests/unit run
 
-install: helper
+$(O)/man/%: Documentation/man/%.rst
+	@mkdir -p $(@D)
+	$(RST2MAN) $< $@
+
+install: helper $(MANPAGES)
 	$(INSTALL) -D -m 755 $(O)/helper/vfiouserctl $(DESTDIR)$(sbindir)/vfiouserctl
 	$(INSTALL) -D -m 644 uapi/linux/vfiouser.h $(DESTDIR)$(includedir)/linux/vfiouser.h
 	@set -e; for page in $(MANPAGES); do \
 		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man8/$$(basename $$page); \
 	done
 	@if [ -e $(MODULE).ko ]; then \
-		$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install; \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
+			INSTALL_MOD_DIR=updates modules_install; \
 	else \
 		echo "The module was not built here. For DKMS to build it for each kernel:"; \
 		echo "  make dkms-install && dkms install $(MODULE)/$(VERSION)"; \
@@ -63,9 +70,8 @@ install: helper
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/vfiouserctl $(DESTDIR)$(includedir)/linux/vfiouser.h
-	rm -f $(foreach page,$(MANPAGES),$(DESTDIR)$(mandir)/man8/$(notdir $(page)))
+	rm -f $(patsubst Documentation/man/%.rst,$(DESTDIR)$(mandir)/man8/%,$(wildcard Documentation/man/*.8.rst))
 	rm -f $(DESTDIR)/lib/modules/*/updates/$(MODULE).ko*
-	rm -f $(DESTDIR)/lib/modules/*/updates/kmod/$(MODULE).ko*
 
 # The module's source where DKMS looks for it; "dkms install" builds it.
 dkms-install:
