@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Who uses a device: mounts in any mount namespace, swap, block devices stacked on it, open files,
- * and whatever else in the kernel has claimed it. A snapshot: whoever comes later is not seen, and gets I/O errors.
+ * and whatever else in the kernel has claimed it. A snapshot: whoever comes later is not seen, and
+ * gets I/O errors.
  *
  * Looks only at /proc and /sys below sysfs_root. Owns nothing.
  */
@@ -254,8 +255,8 @@ static void scan_loops(struct scan *scan)
 }
 
 /*
- * Who uses a disk in earnest has claimed it, also where no list says so (the second disk of a btrfs,
- * an exported one). A claim of ours, for a moment, is refused then.
+ * Who uses a disk in earnest has claimed it, also where no list says so (the second disk of a
+ * btrfs, an exported one). A claim of ours, for a moment, is refused then.
  */
 static void scan_claims(struct scan *scan)
 {

@@ -3,8 +3,8 @@
  * The eventfds by which the server raises interrupts. The server writes to them, the kernel
  * module's hook runs; this process only introduces the two to each other.
  *
- * Owns: an eventfd for each vector that is hooked. Those of an interrupt that is disarmed are closed
- * and not used again: the server may still signal them until it has seen that it should not.
+ * Owns: an eventfd for each vector that is hooked. Those of an interrupt that is disarmed are
+ * closed and not used again: the server may still signal them until it has seen that it should not.
  */
 #include <errno.h>
 #include <stdbool.h>

@@ -346,8 +346,8 @@ int serve_run(struct serve *serve)
 		if (serve->poll_us) {
 			/*
 			 * Receiving is a system call: not while only the ring can have anything
-			 * new, which is so as long as nothing is outstanding. Requests of the server
-			 * itself (DMA by message) then wait for the end of spinning.
+			 * new, which is so as long as nothing is outstanding. Requests of the
+			 * server itself (DMA by message) wait for the end of spinning.
 			 */
 			if (vfuc_pending(serve->server) || vfuc_busy(serve->server))
 				worked |= serve_server(serve);

@@ -23,7 +23,7 @@
 #define NULL_FD	"/dev/null"
 
 static const struct bdf device = { 0x10000, 0, 0 };
-static char root[] = "/tmp/vfiouser-busy.XXXXXX";
+static char root[64];
 
 /* The path in the made-up tree, its directories made. */
 static const char *at(const char *path)
@@ -89,7 +89,7 @@ static void put_process(const char *pid, const char *comm, const char *ns, const
 	make_dir(path);
 }
 
-#define ROOT_MOUNT	"25 1 0:22 / / rw,relatime shared:1 - tmpfs tmpfs rw\n"
+#define ROOT_MOUNT	"25 1 0:22 / / rw,relatime shared:1 - tmpfs none rw\n"
 
 static int setup(void **state)
 {

@@ -83,7 +83,7 @@ static void allows(void)
 	struct iovec iov;
 	uint64_t value = 1;
 	int pair[2], null, fd;
-	void *p;
+	void *p, *more;
 
 	null = open("/dev/null", O_RDWR);
 	EXPECT(null >= 0 && !socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
@@ -109,9 +109,9 @@ static void allows(void)
 	p = malloc(64 << 20);
 	EXPECT(p);
 	memset(p, 1, 64 << 20);
-	p = realloc(p, 128 << 20);
-	EXPECT(p);
-	free(p);
+	more = realloc(p, 128 << 20);
+	EXPECT(more);
+	free(more);
 	/* Letting the terminal go. */
 	EXPECT(dup2(null, STDERR_FILENO) == STDERR_FILENO);
 	EXPECT(!close(fd));

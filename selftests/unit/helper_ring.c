@@ -25,8 +25,6 @@ static unsigned int wakes[VFIOUSER_RING_SLOTS];
 static struct vfiouser_irqfd irqfd;
 static sem_t slot_sem[VFIOUSER_RING_SLOTS];
 
-int __wrap_ioctl(int fd, unsigned long request, unsigned long arg);
-
 int __wrap_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	if (fd != FD) {

@@ -84,8 +84,6 @@ static struct {
 	int status;
 } f;
 
-int __wrap_ioctl(int fd, unsigned long request, void *arg);
-
 int __wrap_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct vfiouser_irqfd *irqfd = arg;
@@ -626,27 +624,40 @@ static void test_given_up_by_kernel(void **state)
 	finish(ST_TIMEOUT);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup_sleeping, teardown), \
-			cmocka_unit_test_setup_teardown(name, setup_polling, teardown)
+#define SLEEPING(name)	cmocka_unit_test_setup_teardown(name, setup_sleeping, teardown)
+#define POLLING(name)	cmocka_unit_test_setup_teardown(name, setup_polling, teardown)
 
 int main(void)
 {
-	/* Each without and with polling. */
 	const struct CMUnitTest tests[] = {
-		TEST(test_read),
-		TEST(test_order),
-		TEST(test_pipelined),
-		TEST(test_error_answer),
-		TEST(test_bad_requests),
-		TEST(test_irqs),
-		TEST(test_irqs_again),
-		TEST(test_irqs_refused),
-		TEST(test_reset),
-		TEST(test_server_dies),
-		TEST(test_server_dies_idle),
-		TEST(test_server_hangs),
-		TEST(test_removed),
-		TEST(test_given_up_by_kernel),
+		SLEEPING(test_read),
+		POLLING(test_read),
+		SLEEPING(test_order),
+		POLLING(test_order),
+		SLEEPING(test_pipelined),
+		POLLING(test_pipelined),
+		SLEEPING(test_error_answer),
+		POLLING(test_error_answer),
+		SLEEPING(test_bad_requests),
+		POLLING(test_bad_requests),
+		SLEEPING(test_irqs),
+		POLLING(test_irqs),
+		SLEEPING(test_irqs_again),
+		POLLING(test_irqs_again),
+		SLEEPING(test_irqs_refused),
+		POLLING(test_irqs_refused),
+		SLEEPING(test_reset),
+		POLLING(test_reset),
+		SLEEPING(test_server_dies),
+		POLLING(test_server_dies),
+		SLEEPING(test_server_dies_idle),
+		POLLING(test_server_dies_idle),
+		SLEEPING(test_server_hangs),
+		POLLING(test_server_hangs),
+		SLEEPING(test_removed),
+		POLLING(test_removed),
+		SLEEPING(test_given_up_by_kernel),
+		POLLING(test_given_up_by_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
