@@ -43,8 +43,8 @@ int vfuc_describe(const struct vfuc *c, unsigned int command, enum vfuc_error_ki
 	switch (kind) {
 	case VFUC_TIMEOUT:
 		return vfuc_error_set(error, kind, err,
-				      "the server did not answer %s within %u ms; is it hung?", name,
-				      command == VFUC_CMD_RESET ? c->config.reset_timeout_ms :
+				      "the server did not answer %s within %u ms; is it hung?",
+				      name, command == VFUC_CMD_RESET ? c->config.reset_timeout_ms :
 				      c->config.timeout_ms);
 	case VFUC_SERVER_ERROR:
 		return vfuc_error_set(error, kind, err, "the server refused %s: %s", name,

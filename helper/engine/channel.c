@@ -4,19 +4,22 @@
  *
  * Sending: servers built on libvfio-user receive a header, then the body with one recv() that does
  * not wait for all of it. A message must therefore be in the server's socket completely as soon as
- * its header is. One sendmsg() that fits into one socket buffer of the kernel is taken whole or not
- * at all, so messages are sent together only up to BATCH_BYTES, which is below that size.
+ * its header is. A UNIX socket cuts what one sendmsg() gives it into segments, of half its send
+ * buffer or 48 KiB, and each is taken whole or not at all: so messages are sent together only as long
+ * as one segment holds them.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
 
 #define BATCH_BYTES	(32 * 1024)
+#define SEGMENT_COST	128	/* of the kernel's own in half a send buffer, and some to spare */
 #define BATCH_IOVS	64
 #define RX_INITIAL	(64 * 1024)
 #define MAX_IOVS	4
@@ -32,7 +35,16 @@ uint64_t vfuc_now_ms(void)
 void vfuc_channel_init(struct vfuc_channel *ch, int fd, struct vfuc_pool *pool,
 		       struct vfuc_stats *stats)
 {
+	socklen_t len = sizeof(int);
+	int half;
+
 	memset(ch, 0, sizeof(*ch));
+	ch->tx_batch = BATCH_BYTES;
+	if (!getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, &len)) {
+		half = half / 2 - SEGMENT_COST;
+		if (half < BATCH_BYTES)
+			ch->tx_batch = half > 0 ? half : 0;
+	}
 	ch->fd = fd;
 	ch->pool = pool;
 	ch->stats = stats;
@@ -175,7 +187,7 @@ static int gather(struct vfuc_channel *ch, struct iovec *iov)
 	for (buf = ch->tx_head; buf && n < BATCH_IOVS; buf = buf->next) {
 		size_t len = buf->len - buf->sent;
 
-		if (n && (buf->nr_fds || bytes + len > BATCH_BYTES))
+		if (n && (buf->nr_fds || bytes + len > ch->tx_batch))
 			break;
 		iov[n].iov_base = buf->data + buf->sent;
 		iov[n].iov_len = len;

@@ -27,6 +27,7 @@
  * @tx_tail: youngest
  * @tx_bytes: bytes queued
  * @tx_reply_bytes: bytes of VFUC_BUF_REPLY queued, in whole messages
+ * @tx_batch: bytes of messages that may be sent together
  * @tx_progress_ms: when the queue last moved or ceased to be empty
  * @rx: receive buffer
  * @rx_capacity: its size
@@ -44,6 +45,7 @@ struct vfuc_channel {
 	struct vfuc_buf *tx_tail;
 	size_t tx_bytes;
 	size_t tx_reply_bytes;
+	size_t tx_batch;
 	uint64_t tx_progress_ms;
 	uint8_t *rx;
 	size_t rx_capacity;

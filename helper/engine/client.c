@@ -37,7 +37,7 @@ void vfuc_note(struct vfuc *c, enum vfuc_level level, const char *fmt, ...)
 			    "no more notes about this server, it has had enough");
 }
 
-/* Ends every waiting request. Callbacks may submit, which fails as the connection is dead by now. */
+/* Ends every waiting request. Callbacks may submit, which fails as the connection is dead. */
 static void fail_pending(struct vfuc *c, enum vfuc_error_kind kind, int err)
 {
 	struct vfuc_reply reply = { .error = err, .kind = kind };

@@ -151,7 +151,7 @@ struct vfuc_stats {
 	uint64_t unknown_replies;	/* to no request of ours, duplicates included */
 	uint64_t unknown_commands;
 	uint64_t violations;		/* all rule breaking, the two above included */
-	uint64_t surplus_fds;		/* received where none belong, closed */
+	uint64_t surplus_fds;		/* where none belong, closed; dropped unseen ones count once */
 };
 
 /* ---- connection ---------------------------------------------------------------------------- */
@@ -359,7 +359,8 @@ typedef void (*vfuc_done_fn)(void *opaque, uint64_t cookie, int error, const voi
 /*
  * All vfuc_submit_*(): 0, or -EAGAIN (send queue or pending table full: wait for POLLOUT/replies),
  * -EINVAL (count 0 or above max_data_xfer_size), -ENOMEM, or the errno of the dead connection.
- * Sent in the order of submission, at once where the socket takes it and nothing is corked. A
+ * Sent in the order of submission, at once where the socket takes it and nothing is corked. After
+ * -EAGAIN a smaller one may still fit: who wants order submits nothing else until it was accepted. A
  * connection that turns out to be dead meanwhile is reported by the next vfuc_process().
  */
 int vfuc_submit_read(struct vfuc *c, uint32_t region, uint64_t offset, uint32_t count,

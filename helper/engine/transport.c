@@ -201,7 +201,7 @@ static int connect_tcp(const char *where, unsigned int timeout_ms, int *out)
 	if (!colon || !parse_number(colon + 1, UINT16_MAX, &port))
 		return -EINVAL;
 	n = colon - where;
-	if (n > 2 && where[0] == '[' && where[n - 1] == ']') {
+	if (n >= 2 && where[0] == '[' && where[n - 1] == ']') {
 		where++;
 		n -= 2;
 	}

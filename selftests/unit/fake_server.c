@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "fake_server.h"
+#include "internal.h"
 
 #define PATIENCE_MS	20000	/* before a silent peer is called a failure */
 #define ONE_SEND	(32 * 1024)	/* a message up to this size arrives as a whole */
@@ -339,6 +340,11 @@ struct vfuc *fs_open(struct fake_server *s, const struct vfuc_config *config)
 	if (fs_try_open(s, &c, config, &error))
 		fail_msg("vfuc_open: %s", error.message);
 	return c;
+}
+
+void fs_set_timeout(struct vfuc *c, unsigned int timeout_ms)
+{
+	c->config.timeout_ms = timeout_ms;
 }
 
 void fs_finish(struct fake_server *s)

@@ -4,8 +4,8 @@
  * socket pair.
  *
  * A script is a function that receives and sends messages with the functions below. Where what it
- * receives is not what it expects, the script ends, and fs_finish(), on the test's own thread, fails
- * the test. A message body is taken with one recv() that does not wait for all of it, as servers
+ * receives is not what it expects, the script ends, and fs_finish(), on the test's own thread,
+ * fails the test. A message body is taken with one recv() that does not wait for all of it, as servers
  * built on libvfio-user do, unless it is larger than what one send can deliver.
  */
 #ifndef FAKE_SERVER_H
@@ -71,6 +71,12 @@ int fs_try_open(struct fake_server *s, struct vfuc **c, const struct vfuc_config
 
 /* The same, and it must succeed. */
 struct vfuc *fs_open(struct fake_server *s, const struct vfuc_config *config);
+
+/*
+ * The message timeout from now on. Tests of timeouts open with the default, so that they do not depend
+ * on the machine being quick to shake hands.
+ */
+void fs_set_timeout(struct vfuc *c, unsigned int timeout_ms);
 
 /* Waits for the script to end; fails the test if it was not content. */
 void fs_finish(struct fake_server *s);
