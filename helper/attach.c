@@ -39,7 +39,7 @@
 #define POLL_MIN_CPUS		4
 #define MAX_POLL_US		1000000
 #define MIN_TIMEOUT_MS		100
-#define MAX_TIMEOUT_MS		30000
+#define MAX_TIMEOUT_MS		600000
 
 /* How often the front looks at sysfs. */
 #define LOOK_MS			20
@@ -494,7 +494,6 @@ static int stay(struct front *front, int signals)
 	};
 	struct signalfd_siginfo info;
 	bool asked = false;
-	int err;
 
 	while (!fds[0].revents) {
 		if (poll(fds, 2, -1) < 0 || !fds[1].revents)
@@ -507,13 +506,7 @@ static int stay(struct front *front, int signals)
 			continue;
 		}
 		asked = true;
-		log_note("signal %u: removing %s", info.ssi_signo, front->device.name);
-		err = netlink_device_del(front->nl, front->device.id);
-		if (err && err != -ENODEV) {
-			log_error("the kernel refused to remove %s (%s); ending the helper",
-				  front->device.name, netlink_error(front->nl));
-			kill(front->helper, SIGTERM);
-		}
+		kill(front->helper, SIGTERM);
 	}
 	return proc_status(front->helper);
 }
@@ -652,7 +645,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		case OPT_TIMEOUT:
 			if (parse_duration(optarg, 1000000, &value) ||
 			    value < MIN_TIMEOUT_MS * 1000ull || value > MAX_TIMEOUT_MS * 1000ull)
-				return cmd_usage(&cmd_attach, "\"%s\" is no timeout: 100ms up to 30s",
+				return cmd_usage(&cmd_attach, "\"%s\" is no timeout: 100ms up to 600s",
 						 optarg);
 			opt->timeout_ms = value / 1000;
 			break;

@@ -207,3 +207,17 @@ int ring_irqfd(struct ring *ring, uint32_t index, uint32_t start, uint32_t count
 
 	return ioctl(ring->fd, VFIOUSER_IOC_IRQFD, &arg) < 0 ? -errno : 0;
 }
+
+/**
+ * ring_remove() - begin the orderly removal of the channel's device
+ * @ring: open, with a device
+ *
+ * The drivers still need answers: go on serving until the state is VFIOUSER_STATE_GONE.
+ *
+ * Context: does not sleep.
+ * Return: 0 or a negative errno.
+ */
+int ring_remove(struct ring *ring)
+{
+	return ioctl(ring->fd, VFIOUSER_IOC_REMOVE) < 0 ? -errno : 0;
+}

@@ -33,6 +33,7 @@ bool ring_sleep(struct ring *ring);
 void ring_awake(struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
+int ring_remove(struct ring *ring);
 int ring_irqfd(struct ring *ring, uint32_t index, uint32_t start, uint32_t count, const int *fds);
 
 #endif

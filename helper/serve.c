@@ -269,13 +269,12 @@ static void take_signal(struct serve *serve)
 
 	if (read(serve->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	/*
-	 * An orderly removal takes privileges that we have dropped; who has them is
-	 * "vfiouserctl detach", or the parent of a helper in the foreground. What is left for us is
-	 * to go, and the device with us.
-	 */
-	log_note("signal %u: device given up; use \"" PROGRAM " detach\" for an orderly removal",
-		 info.ssi_signo);
+	if (!serve->removing && !ring_remove(serve->ring)) {
+		log_note("signal %u: removing the device", info.ssi_signo);
+		serve->removing = true;
+		return;
+	}
+	log_note("signal %u: device given up", info.ssi_signo);
 	stop(serve, ST_OK);
 }
 

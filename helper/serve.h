@@ -32,11 +32,12 @@ struct serve_slot {
  * @server: connection
  * @irqs: interrupts
  * @poll_us: how long to look for work before sleeping, microseconds; 0: never
- * @signal_fd: readable: stop serving; or -1
+ * @signal_fd: readable: remove the device, or if that was asked for already, stop; or -1
  * @front_fd: hangs up when the command that started us has ended; or -1
  * @front_gone: called then, once
  * @state: last state of the ring that was seen
  * @blocked: the request at the head of the ring has to wait for the server
+ * @removing: a signal has asked for the device's removal
  * @arming: interrupts are being armed; their eventfds must not be touched
  * @stop: leave the loop
  * @status: enum status to leave with
@@ -53,6 +54,7 @@ struct serve {
 
 	uint32_t state;
 	bool blocked;
+	bool removing;
 	bool arming;
 	bool stop;
 	int status;

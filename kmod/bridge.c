@@ -147,16 +147,20 @@ int vfu_bridge_add(struct vfu_dev *vdev)
  */
 void vfu_bridge_remove(struct vfu_dev *vdev)
 {
+	struct pci_host_bridge *bridge;
 	struct pci_dev *pdev;
 
 	pci_lock_rescan_remove();
 	if (vdev->bus) {
+		bridge = to_pci_host_bridge(vdev->bus->bridge);
 		/* Drivers look at this instead of waiting for the device. */
 		if (vfu_dev_lost(vdev))
 			list_for_each_entry(pdev, &vdev->bus->devices, bus_list)
 				pdev->error_state = pci_channel_io_perm_failure;
 		pci_stop_root_bus(vdev->bus);
 		pci_remove_root_bus(vdev->bus);
+		/* The one that pci_create_root_bus() began with; the bus has its own. */
+		put_device(&bridge->dev);
 		vdev->bus = NULL;
 	}
 	pci_unlock_rescan_remove();

@@ -107,6 +107,11 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 		if (!READ_ONCE(chan->vdev))
 			return -ENODEV;
 		return vfu_irqfd_set(chan->vdev, &irqfd);
+	case VFIOUSER_IOC_REMOVE:
+		if (!READ_ONCE(chan->vdev))
+			return -ENODEV;
+		vfu_dev_remove(chan->vdev);
+		return 0;
 	}
 	return -ENOTTY;
 }

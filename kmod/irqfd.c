@@ -113,7 +113,7 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 		return -EINVAL;
 
 	mutex_lock(&vdev->irq_lock);
-	if (test_bit(0, &vdev->removing))
+	if (vdev->irqfd_closed)
 		err = -ENODEV;
 	for (i = 0; !err && i < arg->count; i++) {
 		struct vfu_vector *vec = &irqs->vectors[arg->start + i];
@@ -131,8 +131,8 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 }
 
 /**
- * vfu_irqfd_clear() - unhook all; no vector is raised afterwards
- * @vdev: device, with @removing set so that none can be added
+ * vfu_irqfd_clear() - unhook all; none can be added, no vector raised afterwards
+ * @vdev: device
  *
  * Context: may sleep.
  */
@@ -141,6 +141,7 @@ void vfu_irqfd_clear(struct vfu_dev *vdev)
 	u32 index, nr;
 
 	mutex_lock(&vdev->irq_lock);
+	vdev->irqfd_closed = true;
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
 		for (nr = 0; nr < vdev->irqs[index].count; nr++)
 			vfu_irqfd_unhook(&vdev->irqs[index].vectors[nr]);

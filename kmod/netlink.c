@@ -49,6 +49,11 @@ static const struct nla_policy vfu_pool_policy[VFIOUSER_POOL_A_MAX + 1] = {
 	[VFIOUSER_POOL_A_IOVA]		= { .type = NLA_U64 },
 };
 
+static struct netlink_range_validation vfu_timeout_range = {
+	.min = VFU_TIMEOUT_MIN_MS,
+	.max = VFU_TIMEOUT_MAX_MS,
+};
+
 static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_ABI]		= { .type = NLA_U32 },
 	[VFIOUSER_A_ID]			= { .type = NLA_U32 },
@@ -58,7 +63,7 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_CHANNEL_FD]		= { .type = NLA_U32 },
 	[VFIOUSER_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, VFIOUSER_DEV_F_RESET |
 							  VFIOUSER_DEV_F_FORCE),
-	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_RANGE(NLA_U32, VFU_TIMEOUT_MIN_MS, 30000),
+	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_timeout_range),
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
 	[VFIOUSER_A_POOL]		= NLA_POLICY_NESTED(vfu_pool_policy),

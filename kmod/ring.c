@@ -32,6 +32,28 @@ static bool vfu_nobody_answers(struct vfu_dev *vdev)
 	return vfu_dev_lost(vdev) || in_nmi() || oops_in_progress;
 }
 
+/*
+ * While the server resets the device, accesses are not queued behind that, which
+ * can take any time, but answered as by hardware in reset: reads are all-ones and
+ * writes go nowhere.
+ */
+static bool vfu_in_reset(struct vfu_dev *vdev)
+{
+	struct vfu_ring *ring = vdev->ring;
+	unsigned long flags;
+
+	if (likely(!READ_ONCE(vdev->resetting)))
+		return false;
+	raw_spin_lock_irqsave(&ring->lock, flags);
+	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
+	    vdev->reset_generation) {
+		__clear_bit(vdev->reset_slot, ring->slots_used);
+		WRITE_ONCE(vdev->resetting, false);
+	}
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	return READ_ONCE(vdev->resetting);
+}
+
 /* Most answers come within this; asking the scheduler would cost more. */
 #define VFU_SPIN_NS	(20 * NSEC_PER_USEC)
 
@@ -316,6 +338,11 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfiouser_request *req)
 			req->slot = slot;
 			req->generation = ring->generation;
 			WRITE_ONCE(shared->slots[slot].sleeping, 0);
+			if (req->op == VFIOUSER_OP_RESET) {
+				vdev->reset_slot = slot;
+				vdev->reset_generation = req->generation;
+				WRITE_ONCE(vdev->resetting, true);
+			}
 		}
 		memcpy(&shared->requests[ring->tail % VFIOUSER_RING_ENTRIES], req, sizeof(*req));
 		/* Release: pairs with the helper's load-acquire of @tail. */
@@ -335,7 +362,7 @@ static void vfu_ring_free_slot(struct vfu_ring *ring, u32 slot)
 }
 
 /*
- * Queue a request and, unless it is posted, wait for its answer.
+ * Queue a request and, unless it is posted or a reset, wait for its answer.
  * Return: 0, the helper's errno, or -ENODEV when the device is lost.
  */
 static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
@@ -363,7 +390,7 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 		return err;
 	trace_vfiouser_request(vdev->id, req);
 	vfu_ring_kick(vdev);
-	if (req->flags & VFIOUSER_REQ_POSTED)
+	if (req->flags & VFIOUSER_REQ_POSTED || req->op == VFIOUSER_OP_RESET)
 		return 0;
 
 	slot = &ring->shared->slots[req->slot];
@@ -406,7 +433,7 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u3
 	};
 	int err = -ENODEV;
 
-	if (likely(!vfu_nobody_answers(vdev))) {
+	if (likely(!vfu_nobody_answers(vdev) && !vfu_in_reset(vdev))) {
 		vfu_count(vdev, VFU_STAT_READS, 1);
 		err = vfu_ring_submit(vdev, &req, data);
 	}
@@ -436,7 +463,7 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
 		.count = count,
 	};
 
-	if (unlikely(vfu_nobody_answers(vdev)))
+	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -ENODEV;
 	memcpy(req.data, data, count);
 	vfu_count(vdev, VFU_STAT_WRITES, 1);
@@ -447,19 +474,17 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
  * vfu_request_reset() - ask for a reset of the function
  * @vdev: device
  *
- * Posted: what is read afterwards is answered after the reset, since the
- * server sees requests in order, so that a slow one does not hold up the
- * caller.
+ * Not waited for here: see vfu_in_reset().
  *
  * Context: any but NMI.
+ * Return: 0 once queued, or a negative errno.
  */
 int vfu_request_reset(struct vfu_dev *vdev)
 {
-	struct vfiouser_request req = {
-		.op = VFIOUSER_OP_RESET,
-		.flags = VFIOUSER_REQ_POSTED,
-	};
+	struct vfiouser_request req = { .op = VFIOUSER_OP_RESET };
 
+	if (vfu_in_reset(vdev))
+		return -EBUSY;
 	return vfu_ring_submit(vdev, &req, NULL);
 }
 

@@ -266,6 +266,9 @@ struct vfu_config {
  * @lost: nothing is forwarded any more, reads are all-ones
  * @removing: the removal work has been asked for
  * @ring: the channel's ring, alive as long as this object
+ * @resetting: a reset is under way: reads are all-ones, as of a device in reset
+ * @reset_slot: where its end will be told (@ring's lock)
+ * @reset_generation: as which request
  * @regions: by VFIO_PCI_*_REGION_INDEX
  * @cfg_lock: protects @cfg
  * @cfg: virtual config registers
@@ -276,6 +279,7 @@ struct vfu_config {
  * @sysdata: of the bus; arch code looks into it
  * @bus: the root bus, between add and remove
  * @irq_lock: protects eventfds and arming
+ * @irqfd_closed: no eventfd can be hooked any more (@irq_lock)
  * @irqs: by VFIO_PCI_*_IRQ_INDEX
  * @irq_parent: domain of the vectors
  * @irq_domain: PCI/MSI domain of the bus
@@ -305,6 +309,9 @@ struct vfu_dev {
 	bool lost;
 	unsigned long removing;
 	struct vfu_ring *ring;
+	bool resetting;
+	u32 reset_slot;
+	u32 reset_generation;
 
 	struct vfu_region regions[VFU_NR_REGIONS];
 
@@ -318,7 +325,8 @@ struct vfu_dev {
 	struct pci_sysdata sysdata;
 	struct pci_bus *bus;
 
-	struct mutex irq_lock;
+	struct mutex irq_lock;	/* see above */
+	bool irqfd_closed;
 	struct vfu_irqs irqs[VFIO_PCI_NUM_IRQS];
 	struct irq_domain *irq_parent;
 	struct irq_domain *irq_domain;

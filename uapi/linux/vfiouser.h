@@ -45,7 +45,7 @@ enum vfiouser_op {
 	VFIOUSER_OP_NOP		= 0,
 	VFIOUSER_OP_READ	= 1,	/* @count bytes at @offset of @region */
 	VFIOUSER_OP_WRITE	= 2,
-	VFIOUSER_OP_RESET	= 3,	/* the function's reset (FLR) */
+	VFIOUSER_OP_RESET	= 3,	/* the function's reset (FLR), any time */
 	/*
 	 * Interrupts of index @region: start = @offset, count = @count.
 	 * ARM registers an eventfd for each with VFIOUSER_IOC_IRQFD and gives
@@ -118,7 +118,8 @@ enum vfiouser_state {
 /**
  * struct vfiouser_ring - the mapped page set
  * @tail: requests produced (kernel)
- * @state: enum vfiouser_state (kernel); poll() reports POLLPRI when it changed
+ * @state: enum vfiouser_state (kernel); poll() reports POLLPRI once for each
+ *	change, and POLLHUP for good when it is VFIOUSER_STATE_GONE
  * @head: requests consumed (helper)
  * @helper_flags: VFIOUSER_HELPER_* (helper). Store of the flag and load of
  *	@tail need a full barrier between them.
@@ -159,9 +160,15 @@ struct vfiouser_irqfd {
 	__u64 fds;
 };
 
-/* Wake the kernel's waiter of reply slot @arg. */
+/*
+ * WAKE: wake the kernel's waiter of reply slot @arg.
+ * IRQFD: see above; -EBUSY for a vector that is hooked already.
+ * REMOVE: begin the orderly removal of the channel's device, as DEVICE_DEL does.
+ *	Who has the channel open needs no privilege for it.
+ */
 #define VFIOUSER_IOC_WAKE	_IO('V', 0xc0)
 #define VFIOUSER_IOC_IRQFD	_IOW('V', 0xc1, struct vfiouser_irqfd)
+#define VFIOUSER_IOC_REMOVE	_IO('V', 0xc2)
 
 /*
  * Generic netlink
@@ -225,7 +232,7 @@ enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_INDEX,	/* u32: VFIO_PCI_*_REGION_INDEX */
 	VFIOUSER_REGION_A_SIZE,		/* u64: bytes */
 	VFIOUSER_REGION_A_FLAGS,	/* u32: VFIO_REGION_INFO_FLAG_* */
-	VFIOUSER_REGION_A_AREA,		/* nest, multi: vfiouser_area_attr */
+	VFIOUSER_REGION_A_AREA,		/* nest, multi, up to 64: vfiouser_area_attr */
 	__VFIOUSER_REGION_A_MAX,
 };
 #define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
