@@ -91,7 +91,7 @@ show nvme list
 heading "A file system on it"
 mkdir -p /mnt
 show mkfs.ext4 -q "$disk"
-show mount "$disk" /mnt
+show mount -t ext4 "$disk" /mnt
 cp -r /selftests /usr/bin/fio /usr/bin/bash /mnt/ || fail "copying files"
 dd if=/dev/urandom of=/mnt/random bs=1M count=16 2>/dev/null || fail "writing a file"
 (cd /mnt && find . -type f ! -name SHA256SUMS -exec sha256sum {} + >SHA256SUMS) ||
@@ -107,7 +107,7 @@ kill -0 $server || fail "the server ended"
 
 heading "Attach again, and the files are as they were"
 attach
-show mount "$disk" /mnt
+show mount -t ext4 "$disk" /mnt
 cd /mnt || fail "cd /mnt"
 echo "# sha256sum -c SHA256SUMS"
 sha256sum -c SHA256SUMS >/tmp/sums 2>&1 || { grep -v ': OK$' /tmp/sums; fail "checksums"; }

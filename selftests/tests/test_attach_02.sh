@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 300
+#
+# Detaching a disk in use is refused with the reason, unless it is forced.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+
+ktap_plan 14
+load_module
+start_server --ram=64M
+attach --name=disk0 "$SOCKET" || ktap_bail "attach failed"
+disk=$(disk_of "$BDF") || ktap_bail "no disk"
+
+ktap_status '!0' "rmmod is refused" rmmod vfiouser_pci
+mke2fs -q -t ext4 "$disk"
+mkdir -p /mnt
+mount -t ext4 "$disk" /mnt || ktap_bail "cannot mount"
+ktap_status '!0' "mounted: refused" vfiouserctl detach disk0
+ktap_match "mounted: the reason" "$KTAP_OUT" 'mounted on /mnt'
+ktap_is "mounted: one line" "$(printf '%s\n' "$KTAP_OUT" | wc -l)" 1
+echo text >/mnt/file
+ktap_run "mounted: still works" sync /mnt/file
+umount /mnt
+
+exec 7<"$disk"
+ktap_status '!0' "open: refused" vfiouserctl detach "$BDF"
+ktap_match "open: the reason" "$KTAP_OUT" 'open'
+exec 7<&-
+
+losetup /dev/loop7 "$disk" 2>/dev/null || mknod /dev/loop7 b 7 7 && losetup /dev/loop7 "$disk"
+ktap_status '!0' "under a loop device: refused" vfiouserctl detach "$SOCKET"
+losetup -d /dev/loop7
+
+mkdir -p /mnt
+mount -t ext4 "$disk" /mnt || ktap_bail "cannot mount"
+ktap_run "mounted: forced" vfiouserctl detach --force disk0
+wait_for 10 pci_gone "$BDF"
+ktap_ok $? "mounted: gone"
+ktap_status '!0' "mounted: reads fail" sh -c 'echo 3 >/proc/sys/vm/drop_caches; cat /mnt/file'
+umount /mnt
+ktap_ok $? "mounted: umount"
+dmesg_allow 'EXT4-fs error|Buffer I/O error|JBD2'
+
+attach --name=disk0 "$SOCKET"
+ktap_ok $? "attach again, same name"
+detach disk0
+ktap_ok $? "detach by name"
+ktap_end
