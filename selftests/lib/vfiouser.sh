@@ -96,8 +96,8 @@ attach()
 # detach [OPTION...] [DEVICE]: without DEVICE the last one attached; returns vfiouserctl's status.
 detach()
 {
-	case "${*: -1}" in
-	''|-*) set -- "$@" "$BDF" ;;
+	case $#:${*: -1} in
+	0:*|*:-*) set -- "$@" "$BDF" ;;
 	esac
 	vfiouserctl detach "$@"
 }
