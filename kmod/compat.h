@@ -141,6 +141,17 @@ static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_d
 }
 #endif
 
+/*
+ * 6.14: the affinity of an interrupt changes at once. Before, on x86, a chip had
+ * to say so, or the change waited for a call that only its own chips make.
+ */
+static inline void vfu_compat_irq_move_at_once(unsigned int virq)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+	irq_set_status_flags(virq, IRQ_MOVE_PCNTXT);
+#endif
+}
+
 /* ---- faults, for mmio.c ---- */
 
 #include <linux/uaccess.h>

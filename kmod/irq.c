@@ -317,6 +317,7 @@ static int vfu_irq_alloc(struct irq_domain *domain, unsigned int virq, unsigned 
 
 		irq_domain_set_info(domain, virq + i, first + i, &vfu_irq_chip, vec,
 				    handle_edge_irq, NULL, NULL);
+		vfu_compat_irq_move_at_once(virq + i);
 		clear_bit(0, &vec->pending);
 		WRITE_ONCE(vec->virq, virq + i);
 	}
@@ -369,6 +370,7 @@ static int vfu_intx_create(struct vfu_dev *vdev)
 	irq_set_chip_data(virq, &irqs->vectors[0]);
 	irq_set_chip_and_handler_name(virq, &vfu_intx_chip, handle_level_irq, "level");
 	irq_set_status_flags(virq, IRQ_LEVEL);
+	vfu_compat_irq_move_at_once(virq);
 	vdev->intx_virq = virq;
 	WRITE_ONCE(irqs->vectors[0].virq, virq);
 	return 0;
