@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# MSI-X and MSI: every vector, masked and not, threaded handlers, affinity.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/testdev.sh"
+
+testdev_attach
+for case in msix msi mask threaded affinity; do
+	testdev_case $case
+done
+testdev_detach
+
+ktap_end
