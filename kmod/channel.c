@@ -93,6 +93,7 @@ static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)
 static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vfu_channel *chan = file->private_data;
+	struct vfiouser_ioeventfd ioeventfd;
 	struct vfiouser_irqfd irqfd;
 
 	switch (cmd) {
@@ -107,6 +108,12 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 		if (!READ_ONCE(chan->vdev))
 			return -ENODEV;
 		return vfu_irqfd_set(chan->vdev, &irqfd);
+	case VFIOUSER_IOC_IOEVENTFD:
+		if (copy_from_user(&ioeventfd, (void __user *)arg, sizeof(ioeventfd)))
+			return -EFAULT;
+		if (!READ_ONCE(chan->vdev))
+			return -ENODEV;
+		return vfu_ioeventfd_set(chan->vdev, &ioeventfd);
 	case VFIOUSER_IOC_REMOVE:
 		if (!READ_ONCE(chan->vdev))
 			return -ENODEV;

@@ -152,6 +152,15 @@ static inline void vfu_compat_irq_move_at_once(unsigned int virq)
 #endif
 }
 
+/* ---- eventfds, for ioeventfd.c ---- */
+
+#include <linux/eventfd.h>
+
+/* 6.8: always by one */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define eventfd_signal(ctx)	eventfd_signal(ctx, 1)
+#endif
+
 /* ---- faults, for mmio.c ---- */
 
 #include <linux/uaccess.h>

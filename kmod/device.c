@@ -203,6 +203,7 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	/* No driver any more; what still has a mapping reads all-ones. */
 	WRITE_ONCE(vdev->lost, true);
 	vfu_irqfd_clear(vdev);
+	vfu_ioeventfd_clear(vdev);
 	vfu_irq_domain_destroy(vdev);
 	vfu_window_destroy(vdev);
 	dev_info(vdev->dev, "removed\n");

@@ -274,7 +274,7 @@ static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *d
 		return;
 	if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_write(vdev, offset, data, count);
-	else
+	else if (!vfu_ioeventfd_write(vdev, region, offset, data, count))
 		vfu_region_write(vdev, region, offset, data, count);
 }
 

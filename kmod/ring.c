@@ -32,12 +32,16 @@ static bool vfu_nobody_answers(struct vfu_dev *vdev)
 	return vfu_dev_lost(vdev) || in_nmi() || oops_in_progress;
 }
 
-/*
- * While the server resets the device, accesses are not queued behind that, which
- * can take any time, but answered as by hardware in reset: reads are all-ones and
- * writes go nowhere.
+/**
+ * vfu_in_reset() - is the server resetting the device?
+ * @vdev: device
+ *
+ * Accesses are not queued behind that, which can take any time, but answered as
+ * by hardware in reset: reads are all-ones and writes go nowhere.
+ *
+ * Context: any but NMI.
  */
-static bool vfu_in_reset(struct vfu_dev *vdev)
+bool vfu_in_reset(struct vfu_dev *vdev)
 {
 	struct vfu_ring *ring = vdev->ring;
 	unsigned long flags;

@@ -67,6 +67,7 @@ enum vfu_stat {
 	VFU_STAT_DMA_MAPS,
 	VFU_STAT_DMA_BYTES,
 	VFU_STAT_DMA_FULL,
+	VFU_STAT_IOEVENTFDS,
 	VFU_NR_STATS,
 };
 
@@ -127,6 +128,7 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 		    u32 count);
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
 		     const void *data, u32 count);
+bool vfu_in_reset(struct vfu_dev *vdev);
 int vfu_request_reset(struct vfu_dev *vdev);
 void vfu_ring_rescue_work(struct work_struct *work);
 bool vfu_may_sleep(void);
@@ -196,6 +198,15 @@ void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev);
 
 int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg);
 void vfu_irqfd_clear(struct vfu_dev *vdev);
+
+/* ---- ioeventfd.c: writes that signal the server ---- */
+
+struct vfu_ioeventfds;
+
+bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
+			 u32 count);
+int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg);
+void vfu_ioeventfd_clear(struct vfu_dev *vdev);
 
 /* ---- device.c: the object ---- */
 
@@ -280,6 +291,7 @@ struct vfu_config {
  * @bus: the root bus, between add and remove
  * @irq_lock: protects eventfds and arming
  * @irqfd_closed: no eventfd can be hooked any more (@irq_lock)
+ * @ioeventfds: writes that signal the server, by BAR (changed under @irq_lock, read under RCU)
  * @irqs: by VFIO_PCI_*_IRQ_INDEX
  * @irq_parent: domain of the vectors
  * @irq_domain: PCI/MSI domain of the bus
@@ -327,6 +339,7 @@ struct vfu_dev {
 
 	struct mutex irq_lock;	/* see above */
 	bool irqfd_closed;
+	struct vfu_ioeventfds __rcu *ioeventfds[VFU_NR_BARS];
 	struct vfu_irqs irqs[VFIO_PCI_NUM_IRQS];
 	struct irq_domain *irq_parent;
 	struct irq_domain *irq_domain;

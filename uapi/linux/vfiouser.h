@@ -160,15 +160,48 @@ struct vfiouser_irqfd {
 	__u64 fds;
 };
 
+/* vfiouser_ioeventfd.flags */
+#define VFIOUSER_IOEVENTFD_DATAMATCH	(1U << 0)	/* only writes of @datamatch */
+#define VFIOUSER_IOEVENTFD_SHADOW	(1U << 1)	/* store the value at @shadow */
+#define VFIOUSER_IOEVENTFD_DEASSIGN	(1U << 2)	/* take it back */
+
+/**
+ * struct vfiouser_ioeventfd - writes that signal an eventfd and are not forwarded
+ * @region: VFIO_PCI_BAR0_REGION_INDEX to _BAR5_
+ * @flags: VFIOUSER_IOEVENTFD_*
+ * @offset: where the write begins, bytes into the region
+ * @datamatch: with DATAMATCH, the value written; fits in @size bytes
+ * @shadow: with SHADOW, address in the caller's memory, a multiple of @size (of 8 if
+ *	that is 0). The value is stored there, with one store of the write's size, before
+ *	@fd is signalled. The page is pinned, the mapping need not stay.
+ * @size: of the write: 1, 2, 4 or 8 bytes; 0: any, without DATAMATCH
+ * @fd: the eventfd, which need not stay open
+ *
+ * No write may match two entries. DEASSIGN takes back the entry with the same
+ * @region, @offset, @size and, with DATAMATCH in both, @datamatch.
+ */
+struct vfiouser_ioeventfd {
+	__u32 region;
+	__u32 flags;
+	__u64 offset;
+	__u64 datamatch;
+	__u64 shadow;
+	__u32 size;
+	__s32 fd;
+};
+
 /*
  * WAKE: wake the kernel's waiter of reply slot @arg.
  * IRQFD: see above; -EBUSY for a vector that is hooked already.
  * REMOVE: begin the orderly removal of the channel's device, as DEVICE_DEL does.
  *	Who has the channel open needs no privilege for it.
+ * IOEVENTFD: see above; -EEXIST where a write could match two entries, -EINVAL for
+ *	a descriptor that is no eventfd.
  */
 #define VFIOUSER_IOC_WAKE	_IO('V', 0xc0)
 #define VFIOUSER_IOC_IRQFD	_IOW('V', 0xc1, struct vfiouser_irqfd)
 #define VFIOUSER_IOC_REMOVE	_IO('V', 0xc2)
+#define VFIOUSER_IOC_IOEVENTFD	_IOW('V', 0xc3, struct vfiouser_ioeventfd)
 
 /*
  * Generic netlink
@@ -291,6 +324,7 @@ enum vfiouser_stat_attr {
 	VFIOUSER_STAT_A_DMA_MAPS,	/* streaming mappings made */
 	VFIOUSER_STAT_A_DMA_BYTES,	/* bytes copied for them */
 	VFIOUSER_STAT_A_DMA_FULL,	/* mappings refused: pool exhausted */
+	VFIOUSER_STAT_A_IOEVENTFDS,	/* writes that signalled an ioeventfd */
 	__VFIOUSER_STAT_A_MAX,
 };
 #define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ioeventfds: writes that are not forwarded, but signal an eventfd of the server's.
+ *
+ * A trapped write that matches an entry signals the entry's eventfd from the fault,
+ * and where the entry has shadow memory stores the value there before: no message,
+ * and no process of ours takes part. At most one entry matches any write.
+ *
+ * Order: a signal is not queued behind writes that were forwarded before and that
+ * the server may not have seen yet, as on KVM. It is never mixed with forwarding,
+ * though: a write that matches is never sent as a message, since that could reach
+ * the server after the store of a later one.
+ *
+ * Locking: vfu_dev.irq_lock protects the tables against each other's change. Writes
+ * look under RCU; a table is replaced as a whole, and an entry is freed after a grace
+ * period. Lifetime of an entry: from the helper's ioctl to the one that takes it back,
+ * or to the device's removal. It holds a reference to the eventfd, and its page of
+ * shadow memory pinned.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "vfiouser.h"
+
+#define VFU_MAX_IOEVENTFDS	4096	/* of one region */
+
+/**
+ * struct vfu_ioeventfd - one entry
+ * @offset: of the write, bytes into the region
+ * @size: of the write, bytes; 0: any
+ * @match: only a write of @data
+ * @data: see there
+ * @ctx: what to signal
+ * @shadow: where to store the value, naturally aligned for @size (8 if that is 0), or NULL
+ * @pinned: the page of @shadow
+ */
+struct vfu_ioeventfd {
+	u64 offset;
+	u32 size;
+	bool match;
+	u64 data;
+	struct eventfd_ctx *ctx;
+	void *shadow;
+	struct vfu_pinned pinned;
+};
+
+/**
+ * struct vfu_ioeventfds - the entries of one region, never changed once visible
+ * @rcu: frees the table, not the entries
+ * @count: how many; never 0
+ * @entries: sorted by offset
+ */
+struct vfu_ioeventfds {
+	struct rcu_head rcu;
+	u32 count;
+	struct vfu_ioeventfd *entries[];
+};
+
+/* Index of the first entry that does not lie below an offset. */
+static u32 vfu_ioeventfds_at(const struct vfu_ioeventfds *table, u64 offset)
+{
+	u32 low = 0, high = table->count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (table->entries[mid]->offset < offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static u64 vfu_ioeventfd_value(const void *data, u32 count)
+{
+	u64 value = 0;
+
+	memcpy(&value, data, count);
+	return value;
+}
+
+/* Can the shadow memory take a write of this size in one store? */
+static bool vfu_shadow_takes(u32 count)
+{
+	return count <= 8 && is_power_of_2(count);
+}
+
+static bool vfu_ioeventfd_matches(const struct vfu_ioeventfd *entry, const void *data, u32 count)
+{
+	if (entry->size && entry->size != count)
+		return false;
+	if (entry->match && vfu_ioeventfd_value(data, count) != entry->data)
+		return false;
+	return !entry->shadow || vfu_shadow_takes(count);
+}
+
+/*
+ * Release: what the driver has written to memory before is there when the server sees the
+ * value; pairs with an acquire of the server's.
+ */
+static void vfu_shadow_store(void *to, const void *data, u32 count)
+{
+	u64 value = vfu_ioeventfd_value(data, count);
+
+	switch (count) {
+	case 1:
+		smp_store_release((u8 *)to, value);	/* see above */
+		break;
+	case 2:
+		smp_store_release((u16 *)to, value);	/* see above */
+		break;
+	case 4:
+		smp_store_release((u32 *)to, value);	/* see above */
+		break;
+	case 8:
+		smp_store_release((u64 *)to, value);	/* see above */
+		break;
+	}
+}
+
+/**
+ * vfu_ioeventfd_write() - is a write an ioeventfd's? Signal it.
+ * @vdev: device
+ * @region: VFIO_PCI_*_REGION_INDEX
+ * @offset: bytes into the region
+ * @data: what is written
+ * @count: bytes, at most VFIOUSER_DATA_MAX
+ *
+ * Specification: DEVICE_GET_REGION_IO_FDS.
+ *
+ * Context: any, a page fault of the driver's; does not sleep.
+ * Return: true if the write is done with, false if it is to be forwarded.
+ */
+bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
+			 u32 count)
+{
+	const struct vfu_ioeventfds *table;
+	const struct vfu_ioeventfd *entry;
+	bool done = false;
+	u32 i;
+
+	/* Most regions have none. */
+	if (region >= VFU_NR_BARS || !rcu_access_pointer(vdev->ioeventfds[region]))
+		return false;
+
+	rcu_read_lock();
+	table = rcu_dereference(vdev->ioeventfds[region]);
+	for (i = table ? vfu_ioeventfds_at(table, offset) : 0; table && i < table->count; i++) {
+		entry = table->entries[i];
+		if (entry->offset != offset)
+			break;
+		if (!vfu_ioeventfd_matches(entry, data, count))
+			continue;
+		done = true;
+		/* As a forwarded write: nobody is there, or the device is in reset. */
+		if (in_nmi() || oops_in_progress || vfu_in_reset(vdev))
+			break;
+		if (entry->shadow)
+			vfu_shadow_store(entry->shadow, data, count);
+		eventfd_signal(entry->ctx);
+		vfu_count(vdev, VFU_STAT_IOEVENTFDS, 1);
+		break;
+	}
+	rcu_read_unlock();
+	return done;
+}
+
+/* ---- the tables ---- */
+
+static void vfu_ioeventfd_free(struct vfu_ioeventfd *entry)
+{
+	if (entry->ctx)
+		eventfd_ctx_put(entry->ctx);
+	vfu_unpin(&entry->pinned);
+	kfree(entry);
+}
+
+/* Could one write match both? */
+static bool vfu_ioeventfds_overlap(const struct vfu_ioeventfd *a, const struct vfu_ioeventfd *b)
+{
+	if (a->offset != b->offset)
+		return false;
+	if (!a->size || !b->size)
+		return true;
+	return a->size == b->size && (!a->match || !b->match || a->data == b->data);
+}
+
+static bool vfu_ioeventfds_same(const struct vfu_ioeventfd *a, const struct vfu_ioeventfd *b)
+{
+	return a->offset == b->offset && a->size == b->size && a->match == b->match &&
+	       (!a->match || a->data == b->data);
+}
+
+static struct vfu_ioeventfds *vfu_ioeventfds_get(struct vfu_dev *vdev, u32 region)
+{
+	return rcu_dereference_protected(vdev->ioeventfds[region],
+					 lockdep_is_held(&vdev->irq_lock));
+}
+
+static struct vfu_ioeventfds *vfu_ioeventfds_alloc(u32 count)
+{
+	struct vfu_ioeventfds *table;
+
+	table = kvmalloc(struct_size(table, entries, count), GFP_KERNEL_ACCOUNT);
+	if (table)
+		table->count = count;
+	return table;
+}
+
+static int vfu_ioeventfd_add(struct vfu_dev *vdev, u32 region, struct vfu_ioeventfd *entry)
+{
+	struct vfu_ioeventfds *old = vfu_ioeventfds_get(vdev, region), *new;
+	u32 count = old ? old->count : 0;
+	u32 i, at = 0;
+
+	for (i = 0; i < count; i++)
+		if (vfu_ioeventfds_overlap(old->entries[i], entry))
+			return -EEXIST;
+	if (count >= VFU_MAX_IOEVENTFDS)
+		return -ENOSPC;
+	new = vfu_ioeventfds_alloc(count + 1);
+	if (!new)
+		return -ENOMEM;
+	if (old) {
+		at = vfu_ioeventfds_at(old, entry->offset);
+		memcpy(new->entries, old->entries, at * sizeof(*new->entries));
+		memcpy(new->entries + at + 1, old->entries + at,
+		       (count - at) * sizeof(*new->entries));
+	}
+	new->entries[at] = entry;
+	rcu_assign_pointer(vdev->ioeventfds[region], new);
+	if (old)
+		kvfree_rcu(old, rcu);
+	return 0;
+}
+
+static int vfu_ioeventfd_remove(struct vfu_dev *vdev, u32 region, const struct vfu_ioeventfd *like)
+{
+	struct vfu_ioeventfds *old = vfu_ioeventfds_get(vdev, region), *new = NULL;
+	u32 count = old ? old->count : 0, at;
+	struct vfu_ioeventfd *entry;
+
+	for (at = 0; at < count; at++)
+		if (vfu_ioeventfds_same(old->entries[at], like))
+			break;
+	if (at == count)
+		return -ENOENT;
+	entry = old->entries[at];
+	if (count > 1) {
+		new = vfu_ioeventfds_alloc(count - 1);
+		if (!new)
+			return -ENOMEM;
+		memcpy(new->entries, old->entries, at * sizeof(*new->entries));
+		memcpy(new->entries + at, old->entries + at + 1,
+		       (count - at - 1) * sizeof(*new->entries));
+	}
+	rcu_assign_pointer(vdev->ioeventfds[region], new);
+	synchronize_rcu();
+	kvfree(old);
+	vfu_ioeventfd_free(entry);
+	return 0;
+}
+
+/* ---- the helper's side ---- */
+
+static int vfu_ioeventfd_check(const struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg)
+{
+	u32 align = arg->size ?: 8;
+	u64 size;
+
+	if (arg->flags & ~(VFIOUSER_IOEVENTFD_DATAMATCH | VFIOUSER_IOEVENTFD_SHADOW |
+			   VFIOUSER_IOEVENTFD_DEASSIGN))
+		return -EINVAL;
+	if (arg->region >= VFU_NR_BARS)
+		return -EINVAL;
+	size = vdev->regions[arg->region].size;
+	if (arg->offset >= size || arg->size > size - arg->offset)
+		return -EINVAL;
+	if (arg->size && !vfu_shadow_takes(arg->size))
+		return -EINVAL;
+	if (arg->flags & VFIOUSER_IOEVENTFD_DATAMATCH) {
+		/* Such a write could not be. */
+		if (!arg->size || (arg->size < 8 && arg->datamatch >> (8 * arg->size)))
+			return -EINVAL;
+	}
+	if (arg->flags & VFIOUSER_IOEVENTFD_SHADOW && !IS_ALIGNED(arg->shadow, align))
+		return -EINVAL;
+	return 0;
+}
+
+static int vfu_ioeventfd_fill(struct vfu_ioeventfd *entry, const struct vfiouser_ioeventfd *arg)
+{
+	struct eventfd_ctx *ctx = eventfd_ctx_fdget(arg->fd);
+	int err;
+
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	entry->ctx = ctx;
+	if (!(arg->flags & VFIOUSER_IOEVENTFD_SHADOW))
+		return 0;
+	err = vfu_pin(&entry->pinned, arg->shadow & PAGE_MASK, PAGE_SIZE);
+	if (err)
+		return err;
+	entry->shadow = page_address(entry->pinned.pages[0]) + offset_in_page(arg->shadow);
+	return 0;
+}
+
+/**
+ * vfu_ioeventfd_set() - add or take back an entry, the helper's ioctl
+ * @vdev: device
+ * @arg: checked here; its descriptor and memory are the caller's
+ *
+ * Context: the helper's process, may sleep.
+ * Return: 0;
+ * -EINVAL: nonsense, or outside of the region, or no eventfd; -EBADF: no descriptor;
+ * -EEXIST: a write could match this entry and another; -ENOSPC: too many;
+ * -ENOENT: no such entry to take back; -ENODEV: the device is going; -ENOMEM;
+ * and, of the shadow memory, what vfu_pin() returns.
+ */
+int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg)
+{
+	bool remove = arg->flags & VFIOUSER_IOEVENTFD_DEASSIGN;
+	struct vfu_ioeventfd *entry;
+	int err;
+
+	err = vfu_ioeventfd_check(vdev, arg);
+	if (err)
+		return err;
+	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
+	if (!entry)
+		return -ENOMEM;
+	entry->offset = arg->offset;
+	entry->size = arg->size;
+	entry->match = arg->flags & VFIOUSER_IOEVENTFD_DATAMATCH;
+	entry->data = arg->datamatch;
+	if (!remove)
+		err = vfu_ioeventfd_fill(entry, arg);
+
+	if (!err) {
+		mutex_lock(&vdev->irq_lock);
+		if (vdev->irqfd_closed)
+			err = -ENODEV;
+		else if (remove)
+			err = vfu_ioeventfd_remove(vdev, arg->region, entry);
+		else
+			err = vfu_ioeventfd_add(vdev, arg->region, entry);
+		mutex_unlock(&vdev->irq_lock);
+	}
+	if (err || remove)
+		vfu_ioeventfd_free(entry);
+	return err;
+}
+
+/**
+ * vfu_ioeventfd_clear() - take all entries back
+ * @vdev: device, after vfu_irqfd_clear(): none can be added any more
+ *
+ * Context: may sleep.
+ */
+void vfu_ioeventfd_clear(struct vfu_dev *vdev)
+{
+	struct vfu_ioeventfds *tables[VFU_NR_BARS];
+	u32 region, i;
+
+	mutex_lock(&vdev->irq_lock);
+	for (region = 0; region < VFU_NR_BARS; region++) {
+		tables[region] = vfu_ioeventfds_get(vdev, region);
+		RCU_INIT_POINTER(vdev->ioeventfds[region], NULL);
+	}
+	mutex_unlock(&vdev->irq_lock);
+	synchronize_rcu();
+	for (region = 0; region < VFU_NR_BARS; region++) {
+		if (!tables[region])
+			continue;
+		for (i = 0; i < tables[region]->count; i++)
+			vfu_ioeventfd_free(tables[region]->entries[i]);
+		kvfree(tables[region]);
+	}
+}
