@@ -6,10 +6,10 @@
  * CPU and an IPI for another. Both end in vfu_vector_deliver() in hard interrupt
  * context. The mask and pending state is ours, since servers need not keep it.
  *
- * A handler may read a register, which spins for the helper's answer with
- * interrupts off. If the interrupt had stopped the helper itself, the answer
- * could never come; so an interrupt that finds the helper running under it is
- * sent on to another CPU.
+ * A handler may read a register, which spins for an answer with interrupts off.
+ * If the interrupt had stopped the helper or the server, of which the latter just
+ * raised it, the answer could never come; so an interrupt that finds one of them
+ * running under it is sent on to another CPU.
  *
  * Locking: @pending is atomic. @masked is written under vfu_dev.cfg_lock and read
  * without; the pair "set pending, look at masked" and "clear masked, look at
@@ -30,6 +30,8 @@
 
 /* What the MSI message says is of no consequence; drivers may look for zeroes. */
 #define VFU_MSI_ADDRESS		0xfee00000
+
+#define VFU_HOPS_MAX		64
 
 static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
 {
@@ -53,18 +55,24 @@ static void vfu_vector_kick(struct vfu_vector *vec)
 	preempt_enable();
 }
 
-/* Is there a CPU to which an interrupt that stopped the helper can go? */
+/*
+ * Is there a CPU to which an interrupt that stopped the helper or the server can
+ * go? The next one may run the other of the two, and the hops are the time in
+ * which they finish; a server that never sleeps must not hold it up for ever.
+ */
 static bool vfu_vector_redirect(struct vfu_vector *vec)
 {
 	unsigned int this = smp_processor_id();
 	unsigned int cpu;
 
-	if (current->mm != vec->vdev->helper || !current->mm || vec->redirected)
+	if (!vfu_serves(vec->vdev, current) || vec->hops == VFU_HOPS_MAX)
 		return false;
-	cpu = cpumask_any_but(cpu_online_mask, this);
+	cpu = cpumask_next(this, cpu_online_mask);
 	if (cpu >= nr_cpu_ids)
+		cpu = cpumask_first(cpu_online_mask);
+	if (cpu == this)
 		return false;
-	vec->redirected = true;
+	vec->hops++;
 	vfu_vector_send(vec, cpu);
 	return true;
 }
@@ -78,7 +86,7 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 		return;
 	if (vfu_vector_redirect(vec))
 		return;
-	vec->redirected = false;
+	vec->hops = 0;
 	/* Cleared first: a raise from now on is a new interrupt. */
 	if (!test_and_clear_bit(0, &vec->pending))
 		return;
@@ -415,15 +423,13 @@ void vfu_irq_domain_destroy(struct vfu_dev *vdev)
 }
 
 /**
- * vfu_irq_setup() - give a PCI device its INTx interrupt
+ * vfu_irq_setup() - give a PCI device its INTx interrupt, or none
  * @vdev: device
  * @pdev: its PCI device, not yet bound to a driver
  */
 void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
-	if (!pdev->pin || !vdev->intx_virq)
-		return;
-	pdev->irq = vdev->intx_virq;
-	/* Keeps the firmware's routing tables out of it. */
-	pdev->irq_managed = 1;
+	pdev->irq = pdev->pin ? vdev->intx_virq : 0;
+	/* There is no wire that firmware could route; it is not to look for one. */
+	pdev->pin = 0;
 }
