@@ -26,6 +26,7 @@
  * @index: the region
  *
  * Context: any.
+ * Return: its name, "extra" for one that is not of PCI.
  */
 const char *device_region_name(uint32_t index)
 {
@@ -41,6 +42,7 @@ const char *device_region_name(uint32_t index)
  * @index: the interrupt type
  *
  * Context: any.
+ * Return: its name, "extra" for one that is not of PCI.
  */
 const char *device_irq_name(uint32_t index)
 {

@@ -170,6 +170,7 @@ int parse_bdf(const char *text, struct bdf *bdf)
  * Names end up in sysfs and in messages, and must not be taken for an address or an option.
  *
  * Context: any.
+ * Return: true if it is.
  */
 bool parse_name_valid(const char *name, size_t max)
 {

@@ -45,6 +45,7 @@ static int kmsg_fd = -1;
  * proc_privileged() - may we create devices?
  *
  * Context: any.
+ * Return: true if CAP_SYS_ADMIN is in effect.
  */
 bool proc_privileged(void)
 {

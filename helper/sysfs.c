@@ -106,6 +106,7 @@ static int pci_path(char path[PATH_MAX], const struct bdf *bdf, const char *attr
  * @bdf: its address
  *
  * Context: may sleep.
+ * Return: true if there is.
  */
 bool sysfs_pci_exists(const struct bdf *bdf)
 {

@@ -5,8 +5,8 @@
  * Sending: servers built on libvfio-user receive a header, then the body with one recv() that does
  * not wait for all of it. A message must therefore be in the server's socket completely as soon as
  * its header is. A UNIX socket cuts what one sendmsg() gives it into segments, of half its send
- * buffer or 48 KiB, and each is taken whole or not at all: so messages are sent together only as long
- * as one segment holds them.
+ * buffer or 48 KiB, and each is taken whole or not at all: so messages are sent together only as
+ * long as one segment holds them.
  */
 #include <errno.h>
 #include <fcntl.h>

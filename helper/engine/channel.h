@@ -63,7 +63,11 @@ struct vfuc_message {
 	struct vfuc_fds *fds;
 };
 
-/* Monotonic clock in milliseconds. */
+/**
+ * vfuc_now_ms() - the clock of all timeouts
+ *
+ * Return: milliseconds since an arbitrary point; never goes back.
+ */
 uint64_t vfuc_now_ms(void);
 
 /**
@@ -149,7 +153,12 @@ int vfuc_channel_next(struct vfuc_channel *ch, struct vfuc_message *message);
  */
 void vfuc_channel_consume(struct vfuc_channel *ch, const struct vfuc_message *message);
 
-/* True if a complete message (or a broken one) lies in the receive buffer. */
+/**
+ * vfuc_channel_readable() - is there something for vfuc_channel_next()?
+ * @ch: channel
+ *
+ * Return: true if a complete message (or a broken one) lies in the receive buffer.
+ */
 bool vfuc_channel_readable(const struct vfuc_channel *ch);
 
 #endif

@@ -144,14 +144,14 @@ struct vfuc_stats {
 	uint64_t dma_reads;		/* the server's DMA_READ answered with data */
 	uint64_t dma_writes;
 	uint64_t dma_bytes;
-	uint64_t dma_refused;		/* outside the windows, too long, no permission, op failed */
+	uint64_t dma_refused;		/* outside the windows, too long, not permitted, failed */
 	uint64_t error_replies;		/* replies with the Error flag */
 	uint64_t timeouts;
 	uint64_t late_replies;		/* to requests that had timed out */
 	uint64_t unknown_replies;	/* to no request of ours, duplicates included */
 	uint64_t unknown_commands;
 	uint64_t violations;		/* all rule breaking, the two above included */
-	uint64_t surplus_fds;		/* where none belong, closed; dropped unseen ones count once */
+	uint64_t surplus_fds;		/* where none belong, closed; dropped unseen count once */
 };
 
 /* ---- connection ---------------------------------------------------------------------------- */
@@ -165,10 +165,28 @@ int vfuc_open(struct vfuc **out, const struct vfuc_config *config, struct vfuc_e
  */
 void vfuc_close(struct vfuc *c);
 
+/**
+ * vfuc_caps() - what was negotiated
+ * @c: connection
+ *
+ * Return: the capabilities, valid until vfuc_close().
+ */
 const struct vfuc_caps *vfuc_caps(const struct vfuc *c);
+
+/**
+ * vfuc_stats() - counters of the connection
+ * @c: connection
+ *
+ * Return: the counters, which go on changing; valid until vfuc_close().
+ */
 const struct vfuc_stats *vfuc_stats(const struct vfuc *c);
 
-/* 0 while the connection lives, else the negative errno it died of. */
+/**
+ * vfuc_dead() - whether the connection is dead, and of what it died
+ * @c: connection
+ *
+ * Return: 0 while it lives, else the negative errno it died of.
+ */
 int vfuc_dead(const struct vfuc *c);
 
 /* ---- synchronous: setting up ----------------------------------------------------------------
@@ -360,8 +378,8 @@ typedef void (*vfuc_done_fn)(void *opaque, uint64_t cookie, int error, const voi
  * All vfuc_submit_*(): 0, or -EAGAIN (send queue or pending table full: wait for POLLOUT/replies),
  * -EINVAL (count 0 or above max_data_xfer_size), -ENOMEM, or the errno of the dead connection.
  * Sent in the order of submission, at once where the socket takes it and nothing is corked. After
- * -EAGAIN a smaller one may still fit: who wants order submits nothing else until it was accepted. A
- * connection that turns out to be dead meanwhile is reported by the next vfuc_process().
+ * -EAGAIN a smaller one may still fit: who wants order submits nothing else until it was accepted.
+ * A connection that turns out to be dead meanwhile is reported by the next vfuc_process().
  */
 int vfuc_submit_read(struct vfuc *c, uint32_t region, uint64_t offset, uint32_t count,
 		     vfuc_done_fn done, void *opaque, uint64_t cookie);
@@ -385,38 +403,78 @@ int vfuc_submit_set_irqs(struct vfuc *c, uint32_t index, uint32_t flags, uint32_
 			 uint32_t count, const int *fds, vfuc_done_fn done, void *opaque,
 			 uint64_t cookie);
 
-/*
- * Between cork and uncork submissions are queued only; uncork sends them in as few system calls as
- * possible. Corks do not nest; vfuc_process() uncorks.
+/**
+ * vfuc_cork() - only queue what is submitted, until vfuc_uncork() or vfuc_process()
+ * @c: connection
+ *
+ * Corks do not nest.
  */
 void vfuc_cork(struct vfuc *c);
+
+/**
+ * vfuc_uncork() - send what was queued since vfuc_cork(), in as few system calls as possible
+ * @c: connection
+ *
+ * Context: does not block; callbacks do not run here.
+ * Return: as vfuc_flush().
+ */
 int vfuc_uncork(struct vfuc *c);
 
 #define VFUC_POLL_FDS	2
 
-/* Fills fds with the sockets and what to wait for; returns how many (0 when dead), at most max. */
+/**
+ * vfuc_poll_fds() - what to poll() for
+ * @c: connection
+ * @fds: filled in with the sockets and the events to wait for
+ * @max: how many fit, VFUC_POLL_FDS for all
+ *
+ * Return: how many were filled in; 0 when the connection is dead.
+ */
 int vfuc_poll_fds(const struct vfuc *c, struct pollfd *fds, int max);
 
-/*
- * Never blocks: receives what is there, serves the server's requests, runs callbacks, expires
- * timeouts, sends what is queued. A bounded amount per call (see vfuc_next_deadline_ms()).
- * Returns 0, or the negative errno of a dead connection, all callbacks of which have then run.
+/**
+ * vfuc_process() - receive what is there, serve the server's requests, run callbacks, expire
+ *	timeouts, send what is queued
+ * @c: connection
+ *
+ * Does a bounded amount of work a call: see vfuc_next_deadline_ms().
+ *
+ * Context: never blocks; not from within a callback.
+ * Return: 0, or the negative errno of a dead connection, all callbacks of which have then run.
  */
 int vfuc_process(struct vfuc *c);
 
-/* Sends what is queued, as far as the socket takes it. Returns 0 or -errno as vfuc_process(). */
+/**
+ * vfuc_flush() - send what is queued, as far as the socket takes it
+ * @c: connection
+ *
+ * Context: never blocks; callbacks do not run here.
+ * Return: 0, or the negative errno of a dead connection.
+ */
 int vfuc_flush(struct vfuc *c);
 
-/*
- * How long to poll() at most before vfuc_process() must run: milliseconds, 0 if there is work
- * already, -1 for no limit.
+/**
+ * vfuc_next_deadline_ms() - how long to poll() at most before vfuc_process() must run
+ * @c: connection
+ *
+ * Return: milliseconds; 0 if there is work already, -1 for no limit.
  */
 int vfuc_next_deadline_ms(const struct vfuc *c);
 
-/* True if received bytes or queued messages are waiting, for a caller that spins. */
+/**
+ * vfuc_busy() - whether there is work already, for a caller that spins
+ * @c: connection
+ *
+ * Return: true if received bytes or queued messages are waiting.
+ */
 bool vfuc_busy(const struct vfuc *c);
 
-/* Requests without a reply so far. */
+/**
+ * vfuc_pending() - count requests without a reply so far
+ * @c: connection
+ *
+ * Return: how many.
+ */
 unsigned int vfuc_pending(const struct vfuc *c);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA: telling the server which memory it may access, and doing accesses for it that it cannot do by
- * itself.
+ * DMA: telling the server which memory it may access, and doing accesses for it that it cannot do
+ * by itself.
  *
- * A window is in the table from before the server hears of it until after it has given it up, as its
- * accesses, on the twin socket above all, may overtake its replies.
+ * A window is in the table from before the server hears of it until after it has given it up, as
+ * its accesses, on the twin socket above all, may overtake its replies.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -58,6 +58,10 @@ void vfuc_dma_remove(struct vfuc_dma_table *t, unsigned int place);
 bool vfuc_dma_allowed(const struct vfuc_dma_table *t, uint64_t iova, uint64_t count,
 		      uint32_t flags);
 
+/**
+ * vfuc_dma_free() - forget all windows, without telling the server
+ * @t: table, empty afterwards
+ */
 void vfuc_dma_free(struct vfuc_dma_table *t);
 
 #endif

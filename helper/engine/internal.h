@@ -100,7 +100,14 @@ void vfuc_note(struct vfuc *c, enum vfuc_level level, const char *fmt, ...)
 int vfuc_request(struct vfuc *c, const struct vfuc_request *request, struct iovec *iov, int n,
 		 const int *fds, unsigned int nr_fds, bool force);
 
-/* -EAGAIN if bytes more do not fit into the send queue, or the errno of a dead connection. */
+/**
+ * vfuc_may_queue() - may a message be sent or queued now?
+ * @c: connection
+ * @bytes: of the message
+ *
+ * Return: 0; -EAGAIN if that many bytes do not fit into the send queue; the negative errno of a
+ * dead connection.
+ */
 int vfuc_may_queue(const struct vfuc *c, size_t bytes);
 
 /**
@@ -155,6 +162,11 @@ struct vfuc_call {
  */
 int vfuc_call(struct vfuc *c, struct vfuc_call *call, struct vfuc_error *error);
 
+/**
+ * vfuc_call_free() - free the reply of a call that succeeded
+ * @c: connection, whose statistics count descriptors that nobody took
+ * @call: finished
+ */
 void vfuc_call_free(struct vfuc *c, struct vfuc_call *call);
 
 /**
@@ -167,7 +179,16 @@ void vfuc_call_free(struct vfuc *c, struct vfuc_call *call);
  */
 int vfuc_wait(struct vfuc *c, const bool *finished, struct vfuc_error *error);
 
-/* Describes how a request to the server ended, for the synchronous functions; returns its errno. */
+/**
+ * vfuc_describe() - say how a request to the server failed, for the synchronous functions
+ * @c: connection
+ * @command: of the request
+ * @kind: of failure
+ * @err: negative errno it ended with
+ * @error: filled in, or NULL
+ *
+ * Return: @err.
+ */
 int vfuc_describe(const struct vfuc *c, unsigned int command, enum vfuc_error_kind kind, int err,
 		  struct vfuc_error *error);
 
@@ -183,7 +204,14 @@ int vfuc_describe(const struct vfuc *c, unsigned int command, enum vfuc_error_ki
  */
 int vfuc_serve_dma(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_message *message);
 
-/* Answers a request of the server with an errno (positive on the wire); respects No_reply. */
+/**
+ * vfuc_serve_error() - answer a request of the server with an error, unless it wants no reply
+ * @ch: where it came from and the answer goes
+ * @message: the request
+ * @err: errno, positive as on the wire
+ *
+ * Return: 0, or -ENOMEM if no answer could be made.
+ */
 int vfuc_serve_error(struct vfuc_channel *ch, const struct vfuc_message *message, int err);
 
 #endif

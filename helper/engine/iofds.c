@@ -18,7 +18,8 @@
 static int bad(struct vfuc_error *error, uint32_t index, const char *why)
 {
 	return vfuc_error_set(error, VFUC_PROTOCOL, -EPROTO,
-			      "the server's I/O descriptors of region %u are wrong: %s", index, why);
+			      "the server's I/O descriptors of region %u are wrong: %s",
+			      index, why);
 }
 
 /* Asks, with as much room as the server wants. *call holds a reply that is as long as it says. */

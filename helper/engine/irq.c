@@ -155,8 +155,8 @@ static bool one_bit(uint32_t flags)
  * Implements VFIO_USER_DEVICE_SET_IRQS.
  *
  * Context: never sleeps; callbacks do not run here.
- * Return: 0, -EAGAIN, -EINVAL, -ENOMEM, -EOPNOTSUPP for eventfds that cannot be passed, or the errno
- * of a dead connection.
+ * Return: 0, -EAGAIN, -EINVAL, -ENOMEM, -EOPNOTSUPP for eventfds that cannot be passed, or the
+ * errno of a dead connection.
  */
 int vfuc_submit_set_irqs(struct vfuc *c, uint32_t index, uint32_t flags, uint32_t start,
 			 uint32_t count, const int *fds, vfuc_done_fn done, void *opaque,

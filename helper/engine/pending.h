@@ -3,8 +3,8 @@
  * Requests that wait for their replies, found by message id, ordered by deadline; all in O(1).
  *
  * An id is a slot number below a generation, so that a second reply, or one that comes after its
- * request timed out, is not taken for the reply to a younger request in the same slot. Slot 0 is not
- * used: the ids that it would give are those of messages without reply.
+ * request timed out, is not taken for the reply to a younger request in the same slot. Slot 0 is
+ * not used: the ids that it would give are those of messages without reply.
  */
 #ifndef VFUC_PENDING_H
 #define VFUC_PENDING_H

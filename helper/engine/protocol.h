@@ -112,9 +112,10 @@ struct vfuc_wire_io_fds {
 };
 
 /*
- * A sub-region as the specification has it. libvfio-user's, for all of its types, is 8 bytes longer:
- * the index of the shadow memory's descriptor where the padding is, then the offset into that memory
- * where the value is, and the value last. The distance of the entries tells the two apart.
+ * A sub-region as the specification has it. libvfio-user's, for all of its types, is 8 bytes
+ * longer: the index of the shadow memory's descriptor where the padding is, then the offset into
+ * that memory where the value is, and the value last. The distance of the entries tells the two
+ * apart.
  */
 struct vfuc_wire_io_fd {
 	uint64_t offset;
@@ -168,8 +169,8 @@ struct vfuc_wire_multi_write {
 };
 
 /*
- * DMA_READ and DMA_WRITE, both directions. The specification's table gives the count in the reply to
- * DMA_WRITE 4 bytes; every implementation sends 8, as in all other places.
+ * DMA_READ and DMA_WRITE, both directions. The specification's table gives the count in the reply
+ * to DMA_WRITE 4 bytes; every implementation sends 8, as in all other places.
  */
 struct vfuc_wire_dma {
 	uint64_t address;

@@ -23,11 +23,15 @@
 
 #include "transport.h"
 
-static const char *after(const char *address, const char *prefix)
+/* Whether address starts with prefix; then *rest is what follows. */
+static bool after(const char *address, const char *prefix, const char **rest)
 {
 	size_t n = strlen(prefix);
 
-	return strncmp(address, prefix, n) ? NULL : address + n;
+	if (strncmp(address, prefix, n))
+		return false;
+	*rest = address + n;
+	return true;
 }
 
 /* Digits only, the whole string, at most max. */
@@ -256,23 +260,23 @@ int vfuc_transport_open(const char *address, unsigned int timeout_ms, int *fd, b
 			struct vfuc_error *error)
 {
 	unsigned long number;
-	const char *rest;
+	const char *rest = address;
 	int err;
 
-	if ((rest = after(address, "fd:"))) {
+	if (after(address, "fd:", &rest)) {
 		err = parse_number(rest, INT_MAX, &number) ? 0 : -EINVAL;
 		*fd = err ? -1 : (int)number;
-	} else if ((rest = after(address, "vsock:"))) {
+	} else if (after(address, "vsock:", &rest)) {
 		err = connect_vsock(rest, timeout_ms, fd);
-	} else if ((rest = after(address, "tcp:"))) {
+	} else if (after(address, "tcp:", &rest)) {
 		err = connect_tcp(rest, timeout_ms, fd);
-	} else if ((rest = after(address, "unix-abstract:")) || (rest = after(address, "@"))) {
+	} else if (after(address, "unix-abstract:", &rest) || after(address, "@", &rest)) {
 		err = connect_unix(rest, true, timeout_ms, fd);
 		if (err == -ECONNREFUSED)
 			err = -ENOENT;	/* an abstract name without listener does not exist */
 	} else {
-		rest = after(address, "unix:");
-		err = connect_unix(rest ? rest : address, false, timeout_ms, fd);
+		after(address, "unix:", &rest);
+		err = connect_unix(rest, false, timeout_ms, fd);
 	}
 	if (err == -EINVAL)
 		return vfuc_error_set(error, VFUC_USAGE, err,

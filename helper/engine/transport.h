@@ -52,8 +52,8 @@ int vfuc_transport_adopt(int fd, bool *passes_fds);
  * @fds: descriptors to go with the first byte
  * @nr_fds: how many of @fds, at most VFUC_TRANSPORT_MAX_FDS
  *
- * Return: bytes sent, maybe not all; -EAGAIN if the socket takes nothing now; another negative errno
- * if it is broken.
+ * Return: bytes sent, maybe not all; -EAGAIN if the socket takes nothing now; another negative
+ * errno if it is broken.
  */
 ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *fds,
 			    unsigned int nr_fds);
@@ -64,8 +64,8 @@ ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *f
  * @buf: where to
  * @len: bytes at most, not 0
  * @fds: received descriptors are added here; NULL: the kernel drops them
- * @surplus: increased by descriptors that were dropped for want of room; those dropped by the kernel
- *	count as one
+ * @surplus: increased by descriptors that were dropped for want of room; those dropped by the
+ *	kernel count as one
  *
  * Return: bytes; -EAGAIN; -ECONNRESET at the end of the stream; another negative errno.
  */

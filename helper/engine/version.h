@@ -41,8 +41,8 @@ typedef void (*vfuc_version_note_fn)(void *opaque, const char *text);
  * @opaque: for @note
  * @error: filled in on failure
  *
- * Implements the rules of VFIO_USER_VERSION: same major, minor not above ours, capabilities a subset
- * of those proposed, defaults for what is missing.
+ * Implements the rules of VFIO_USER_VERSION: same major, minor not above ours, capabilities a
+ * subset of those proposed, defaults for what is missing.
  *
  * Return: 0, -EPROTO or -ENOMEM.
  */
