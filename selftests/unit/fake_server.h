@@ -5,8 +5,8 @@
  *
  * A script is a function that receives and sends messages with the functions below. Where what it
  * receives is not what it expects, the script ends, and fs_finish(), on the test's own thread,
- * fails the test. A message body is taken with one recv() that does not wait for all of it, as servers
- * built on libvfio-user do, unless it is larger than what one send can deliver.
+ * fails the test. A message body is taken with one recv() that does not wait for all of it, as
+ * servers built on libvfio-user do, unless it is larger than what one send can deliver.
  */
 #ifndef FAKE_SERVER_H
 #define FAKE_SERVER_H
@@ -73,8 +73,8 @@ int fs_try_open(struct fake_server *s, struct vfuc **c, const struct vfuc_config
 struct vfuc *fs_open(struct fake_server *s, const struct vfuc_config *config);
 
 /*
- * The message timeout from now on. Tests of timeouts open with the default, so that they do not depend
- * on the machine being quick to shake hands.
+ * The message timeout from now on. Tests of timeouts open with the default, so that they do not
+ * depend on the machine being quick to shake hands.
  */
 void fs_set_timeout(struct vfuc *c, unsigned int timeout_ms);
 

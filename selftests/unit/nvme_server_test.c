@@ -1732,21 +1732,27 @@ static int clear_socket(void **state)
 static struct io_case io_mmap_file = {
 	{ "--doorbells=mmap" }, NC_MEM_FD, 9, true, false
 };
+
 static struct io_case io_mmap_ram = {
 	{ "--doorbells=mmap" }, NC_MEM_FD, 9, false, false
 };
+
 static struct io_case io_trap_4k = {
 	{ "--doorbells=trap", "--lba=4096" }, NC_MEM_FD, 12, true, false
 };
+
 static struct io_case io_ioeventfd = {
 	{ "--doorbells=ioeventfd" }, NC_MEM_FD, 9, false, false
 };
+
 static struct io_case io_mmap_messages = {
 	{ "--doorbells=mmap" }, NC_MEM_MESSAGES, 9, false, false
 };
+
 static struct io_case io_trap_messages = {
 	{ "--doorbells=trap" }, NC_MEM_MESSAGES, 9, true, false
 };
+
 static struct io_case io_twin = {
 	{ "--doorbells=trap", "--twin-socket", "--lba=4096" }, NC_MEM_MESSAGES, 12, false, true
 };
