@@ -157,6 +157,8 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 
 /**
  * fault_help() - the kinds, for --help
+ *
+ * Return: the text, without a newline at its end.
  */
 const char *fault_help(void)
 {

@@ -137,6 +137,8 @@ int nvme_delete_cq(struct nvme_ctrl *c, unsigned int qid)
  * nvme_cq_full() - is there no room for a completion?
  * @c: controller
  * @qid: completion queue
+ *
+ * Return: true if there is none.
  */
 bool nvme_cq_full(const struct nvme_ctrl *c, unsigned int qid)
 {

@@ -17,6 +17,8 @@
 /**
  * nvme_running() - does the controller take commands?
  * @c: controller
+ *
+ * Return: true if it does.
  */
 bool nvme_running(const struct nvme_ctrl *c)
 {

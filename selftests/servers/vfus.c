@@ -46,6 +46,8 @@ void vfus_log(const struct vfus *s, int level, const char *fmt, ...)
 
 /**
  * vfus_now_us() - monotonic time in microseconds
+ *
+ * Return: microseconds since an arbitrary point.
  */
 uint64_t vfus_now_us(void)
 {
@@ -311,6 +313,8 @@ void vfus_destroy(struct vfus *s)
 /**
  * vfus_usable() - is there a client whose memory can be reached?
  * @s: server
+ *
+ * Return: true if there is.
  */
 bool vfus_usable(const struct vfus *s)
 {

@@ -154,6 +154,8 @@ static void reevaluate(struct vfus *s, unsigned int index, struct vfus_vector *v
  * vfus_irq_armed() - has the client given any eventfd for this type?
  * @s: server
  * @index: interrupt type
+ *
+ * Return: true if it has.
  */
 bool vfus_irq_armed(const struct vfus *s, unsigned int index)
 {
@@ -165,6 +167,8 @@ bool vfus_irq_armed(const struct vfus *s, unsigned int index)
  * @s: server
  * @index: interrupt type
  * @sub: vector
+ *
+ * Return: true if one is.
  */
 bool vfus_irq_pending(const struct vfus *s, unsigned int index, unsigned int sub)
 {

@@ -133,6 +133,8 @@ int vfus_chan_fill(struct vfus *s, struct vfus_chan *c)
 /**
  * vfus_chan_ready() - is there a complete message, or a framing error, in the buffer?
  * @c: channel
+ *
+ * Return: true if there is: vfus_chan_next() will not wait.
  */
 bool vfus_chan_ready(const struct vfus_chan *c)
 {
