@@ -47,9 +47,9 @@ int main(int argc, char **argv)
 	}
 	p = map;
 	for (i = 0; i < size; i++) {
-		if (!strcmp(argv[4], "fill"))
+		if (!strcmp(argv[4], "fill")) {
 			p[i] = TESTDEV_PATTERN(seed, i);
-		else if (!strcmp(argv[4], "check") && p[i] != TESTDEV_PATTERN(seed, i)) {
+		} else if (!strcmp(argv[4], "check") && p[i] != TESTDEV_PATTERN(seed, i)) {
 			fprintf(stderr, "byte %#lx is %#x, not %#x\n", i, p[i],
 				TESTDEV_PATTERN(seed, i));
 			return 1;
