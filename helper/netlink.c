@@ -513,6 +513,7 @@ int netlink_subscribe(struct netlink *nl)
  * Context: any.
  */
 int netlink_event_fd(const struct netlink *nl)
+ * Return: a descriptor that stays @nl's.
 {
 	return nl_socket_get_fd(nl->events);
 }

@@ -122,6 +122,7 @@ static u64 vfu_bar_base(const struct vfu_dev *vdev, int i)
  * As on hardware, an access goes nowhere while it is not.
  *
  * Context: any.
+ * Return: true if it does.
  */
 bool vfu_config_decodes(struct vfu_dev *vdev)
 {
@@ -165,6 +166,8 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
  * @region: VFIO_PCI_*_REGION_INDEX
  * @offset: bytes into the region
  * @count: bytes
+ *
+ * Return: true if it does.
  */
 bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count)
 {
@@ -180,6 +183,8 @@ bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count)
  * @vdev: device
  * @region: VFIO_PCI_*_REGION_INDEX
  * @offset: of the page, in bytes
+ *
+ * Return: true if it does.
  */
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset)
 {

@@ -157,6 +157,8 @@ struct vfu_dev *vfu_dev_next(unsigned long *id)
  * @vdev: device
  * @stat: which
  */
+ *
+ * Return: the sum.
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat)
 {
 	u64 sum = 0;

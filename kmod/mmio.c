@@ -69,6 +69,7 @@ static void vfu_area_put(struct vfu_area *area)
  * @addr: kernel virtual address
  *
  * Context: any.
+ * Return: true if it does.
  */
 bool vfu_mmio_owns(unsigned long addr)
 {

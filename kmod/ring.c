@@ -48,6 +48,7 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 
 	if (likely(!READ_ONCE(vdev->resetting)))
 		return false;
+	/* Acquire: pairs with the helper's store-release of @done. */
 	raw_spin_lock_irqsave(&ring->lock, flags);
 	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
 	    vdev->reset_generation) {
@@ -149,6 +150,8 @@ void vfu_ring_wake_all(struct vfu_ring *ring)
 
 /**
  * vfu_ring_pending() - is there a request that the helper has not taken?
+ *
+ * Return: true if there is.
  * @ring: the ring
  */
 bool vfu_ring_pending(struct vfu_ring *ring)
@@ -172,6 +175,8 @@ void vfu_ring_state(struct vfu_ring *ring, u32 state)
  *
  * Interrupts must already be as the interrupted context had them. Preemption
  * counting is what Debian's kernels have (PREEMPT_DYNAMIC); without it
+ *
+ * Return: true if it may.
  * preemptible() is false and every wait spins.
  */
 bool vfu_may_sleep(void)

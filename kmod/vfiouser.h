@@ -8,9 +8,9 @@
  * Lifetime: a struct vfu_dev is created by DEVICE_NEW over an open channel and
  * is reference counted. References are held by the device table (until the
  * removal work has run), by the channel, by the PCI bus until its last device
- * has been let go, and by each area that a driver has mapped with ioremap(). Its memory, its pool and the module stay until the
- * last of them is gone, so that nothing which a slow driver still does can
- * reach freed memory.
+ * has been let go, and by each area that a driver has mapped with ioremap().
+ * Its memory, its pool and the module stay until the last of them is gone, so
+ * that nothing which a slow driver still does can reach freed memory.
  *
  * Lock order, outermost first:
  *	pci_rescan_remove_lock	(the PCI core's)
@@ -52,9 +52,7 @@
 
 struct vfu_dev;
 
-/**
- * enum vfu_stat - counters, in the order of enum vfiouser_stat_attr
- */
+/* Counters, in the order of enum vfiouser_stat_attr. */
 enum vfu_stat {
 	VFU_STAT_READS,
 	VFU_STAT_WRITES,
@@ -365,9 +363,7 @@ static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 	return READ_ONCE(vdev->lost);
 }
 
-/**
- * struct vfu_dev_params - what DEVICE_NEW says; regions' pages are pinned
- */
+/* What DEVICE_NEW says; regions' pages are pinned. */
 struct vfu_dev_params {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];

@@ -148,3 +148,5 @@ u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys)
 		return phys - vdev->low.start + VFU_LOW_BASE;
 	return phys;
 }
+ *
+ * Return: the bus address.

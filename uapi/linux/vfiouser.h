@@ -70,6 +70,7 @@ enum vfiouser_op {
  * @count: bytes (at most VFIOUSER_DATA_MAX), or number of vectors
  * @reserved: 0
  * @data: what to write, in the order of the bytes in the region
+ * @pad: 0
  */
 struct vfiouser_request {
 	__u16 op;
@@ -93,6 +94,7 @@ struct vfiouser_request {
  * @error: 0 or a negative errno (helper)
  * @reserved: 0
  * @data: what was read (helper)
+ * @pad: 0
  */
 struct vfiouser_slot {
 	__u32 done;
@@ -123,6 +125,9 @@ enum vfiouser_state {
  * @head: requests consumed (helper)
  * @helper_flags: VFIOUSER_HELPER_* (helper). Store of the flag and load of
  *	@tail need a full barrier between them.
+ * @pad0: keeps what the kernel and what the helper writes apart
+ * @pad1: the same
+ * @pad2: up to the end of the page
  * @requests: the ring proper
  * @slots: reply slots
  */
@@ -229,6 +234,7 @@ enum vfiouser_cmd {
 	VFIOUSER_CMD_EVENT,
 	__VFIOUSER_CMD_MAX,
 };
+
 #define VFIOUSER_CMD_MAX (__VFIOUSER_CMD_MAX - 1)
 
 enum vfiouser_attr {
@@ -256,6 +262,7 @@ enum vfiouser_attr {
 };
 #define VFIOUSER_A_MAX (__VFIOUSER_A_MAX - 1)
 
+
 #define VFIOUSER_DEV_F_RESET	(1U << 0)	/* the server can reset it */
 #define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
 
@@ -270,6 +277,7 @@ enum vfiouser_region_attr {
 };
 #define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
 
+
 /* A part of a region that the driver may reach without a trap. */
 enum vfiouser_area_attr {
 	VFIOUSER_AREA_A_UNSPEC,
@@ -281,6 +289,7 @@ enum vfiouser_area_attr {
 };
 #define VFIOUSER_AREA_A_MAX (__VFIOUSER_AREA_A_MAX - 1)
 
+
 enum vfiouser_irq_attr {
 	VFIOUSER_IRQ_A_UNSPEC,
 	VFIOUSER_IRQ_A_INDEX,		/* u32: VFIO_PCI_*_IRQ_INDEX */
@@ -289,6 +298,7 @@ enum vfiouser_irq_attr {
 	__VFIOUSER_IRQ_A_MAX,
 };
 #define VFIOUSER_IRQ_A_MAX (__VFIOUSER_IRQ_A_MAX - 1)
+
 
 /* The memory that the device can reach: DMA addresses IOVA .. IOVA+SIZE-1. */
 enum vfiouser_pool_attr {
@@ -300,6 +310,7 @@ enum vfiouser_pool_attr {
 	__VFIOUSER_POOL_A_MAX,
 };
 #define VFIOUSER_POOL_A_MAX (__VFIOUSER_POOL_A_MAX - 1)
+
 
 enum vfiouser_event {
 	VFIOUSER_EVENT_UNSPEC,
@@ -328,5 +339,6 @@ enum vfiouser_stat_attr {
 	__VFIOUSER_STAT_A_MAX,
 };
 #define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)
+
 
 #endif /* _UAPI_LINUX_VFIOUSER_H */
