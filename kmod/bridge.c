@@ -129,6 +129,7 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 	vdev->bus = bus;
 	dev_set_msi_domain(&bus->dev, vdev->irq_domain);
 	pci_scan_child_bus(bus);
+	pci_bus_claim_resources(bus);
 	pci_assign_unassigned_bus_resources(bus);
 	pci_bus_add_devices(bus);
 	pci_unlock_rescan_remove();

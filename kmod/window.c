@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Windows: the physical addresses that BARs lie in.
+ * Windows: the physical addresses that BARs lie in, and which each begins with.
  *
  * A window is a piece of the physical address space that nothing decodes. It
  * has a low part for 32-bit BARs, whose bus addresses start at VFU_LOW_BASE
@@ -26,6 +26,35 @@ static u64 vfu_bar_size(const struct vfu_dev *vdev, int i)
 	u64 size = vdev->regions[i].size;
 
 	return size ? max_t(u64, roundup_pow_of_two(size), PAGE_SIZE) : 0;
+}
+
+/*
+ * Give each BAR of a part its address, the largest first, as firmware does: the
+ * PCI core leaves some devices alone (those without a class) that have none.
+ */
+static void vfu_window_place(struct vfu_dev *vdev, const struct resource *part, bool is_64)
+{
+	struct vfu_config *cfg = &vdev->cfg;
+	u64 next = part->start, bus;
+	unsigned long placed = 0;
+	int i, best;
+
+	for (;;) {
+		best = -1;
+		for (i = 0; i <= VFU_NR_BARS; i++)
+			if (vfu_bar_size(vdev, i) && !test_bit(i, &placed) &&
+			    !!(cfg->bar_type[i] & PCI_BASE_ADDRESS_MEM_TYPE_64) == is_64 &&
+			    (best < 0 || vfu_bar_size(vdev, i) > vfu_bar_size(vdev, best)))
+				best = i;
+		if (best < 0)
+			return;
+		__set_bit(best, &placed);
+		bus = vfu_window_to_bus(vdev, next);
+		cfg->bar[best] = bus;
+		if (is_64)
+			cfg->bar[best + 1] = bus >> 32;
+		next += vfu_bar_size(vdev, best);
+	}
 }
 
 /**
@@ -92,6 +121,8 @@ int vfu_window_create(struct vfu_dev *vdev)
 		if (err)
 			goto err;
 	}
+	vfu_window_place(vdev, &vdev->low, false);
+	vfu_window_place(vdev, &vdev->high, true);
 	err = mtree_store_range(&vfu_windows, window->start, window->end, vdev, GFP_KERNEL);
 	if (err)
 		goto err;
@@ -141,6 +172,8 @@ struct vfu_dev *vfu_window_find(phys_addr_t phys)
  * vfu_window_to_bus() - bus address of a CPU address in a device's window
  * @vdev: device
  * @phys: CPU physical address
+ *
+ * Return: the bus address.
  */
 u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys)
 {
@@ -148,5 +181,3 @@ u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys)
 		return phys - vdev->low.start + VFU_LOW_BASE;
 	return phys;
 }
- *
- * Return: the bus address.
