@@ -23,7 +23,7 @@ usage: kernels.sh fetch SERIES                     print the directory of the ne
        kernels.sh build SERIES SRC OUT [MAKEARG..] build the modules of SRC in OUT
        kernels.sh chroot RELEASE [COMMAND..]       run COMMAND in a throw-away copy of a chroot
        kernels.sh overlay SERIES [COMMAND..]       as chroot, with the kernel's modules in it
-       kernels.sh checkpatch                       print the path of a kernel's checkpatch.pl
+       kernels.sh checkpatch                       print the path of checkpatch.pl, kernel-doc beside it
        kernels.sh list                             print the series that the tests run on
 
 SERIES is a kernel series as 6.1, RELEASE a Debian release as bookworm.  A kernel that is in the
@@ -333,7 +333,7 @@ checkpatch()
 {
 	local dir=$cache/checkpatch release=bookworm
 
-	if [ -e "$dir/checkpatch.pl" ]; then
+	if [ -e "$dir/kernel-doc" ]; then
 		echo "$dir/checkpatch.pl"
 		return 0
 	fi
@@ -341,8 +341,8 @@ checkpatch()
 	fetch 6.12 >/dev/null
 	exec {lock}>"$cache/lock.checkpatch"
 	flock $lock
-	[ ! -e "$dir/checkpatch.pl" ] || { echo "$dir/checkpatch.pl"; return 0; }
-	say "fetching checkpatch.pl out of linux-source-6.12"
+	[ ! -e "$dir/kernel-doc" ] || { echo "$dir/checkpatch.pl"; return 0; }
+	say "fetching checkpatch.pl and kernel-doc out of linux-source-6.12"
 	rm -rf "$dir.partial"
 	mkdir -p "$dir.partial"
 	in_chroot "$cache/chroot/$release" "mount --bind '$dir.partial' \$root/mnt" \
@@ -353,7 +353,7 @@ checkpatch()
 		tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc -T0 |
 		tar -C "$dir.partial" -x --strip-components=2 --wildcards \
 			'*/scripts/checkpatch.pl' '*/scripts/spelling.txt' \
-			'*/scripts/const_structs.checkpatch'
+			'*/scripts/const_structs.checkpatch' '*/scripts/kernel-doc'
 	rm -f "$dir.partial"/*.deb
 	rm -rf "$dir"
 	mv "$dir.partial" "$dir"
