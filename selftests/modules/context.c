@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Accesses from every context that a driver can be in, from several CPUs at once, and while CPUs come
- * and go.
+ * Accesses from every context that a driver can be in, from several CPUs at once, and while CPUs
+ * come and go.
  */
 #include <linux/completion.h>
 #include <linux/cpu.h>
@@ -304,7 +304,7 @@ static int race_thread(void *arg)
 	return 0;
 }
 
-/* All CPUs but one at once: those that wait for the lock keep theirs, and one must be left to serve. */
+/* All CPUs but one at once: who waits for the lock keeps its CPU, and one must be left to serve. */
 static void race(struct vft *t, bool irqs_off, bool reads, const char *name)
 {
 	u32 n = min(num_online_cpus() - 1, 3U), i, count;

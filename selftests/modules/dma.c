@@ -2,7 +2,8 @@
 /*
  * The DMA API: whatever a driver maps the server can reach, and nothing that it does not.
  *
- * The test device fills memory with a pattern, or looks for one; the driver does the same on its side.
+ * The test device fills memory with a pattern, or looks for one; the driver does the same on its
+ * side.
  */
 #include <linux/dma-mapping.h>
 #include <linux/dmapool.h>
@@ -20,7 +21,8 @@ static DEFINE_MUTEX(dma_lock);
 
 /* ---- the device's side ---- */
 
-static u32 dev_cmd(struct vft *t, u32 cmd, dma_addr_t addr, u32 len, u32 arg, u32 *wrong, u32 *first)
+static u32 dev_cmd(struct vft *t, u32 cmd, dma_addr_t addr, u32 len, u32 arg, u32 *wrong,
+		   u32 *first)
 {
 	u32 status;
 

@@ -2,9 +2,9 @@
 /*
  * Single instructions on trapped memory, chosen byte for byte by inline assembly.
  *
- * Each one runs twice, on ordinary memory and on the device's, from the same registers: what the CPU
- * does is what is expected. The server's log tells that memory was read and written as often as the
- * instruction has it, and with its width.
+ * Each one runs twice, on ordinary memory and on the device's, from the same registers: what the
+ * CPU does is what is expected. The server's log tells that memory was read and written as often as
+ * the instruction has it, and with its width.
  */
 #include <linux/slab.h>
 #include <asm/cpufeature.h>
@@ -132,6 +132,7 @@ static noinline void insn_##id(void *p, struct regs *r)				\
 		     : "D" (p), "c" (5UL)					\
 		     : "memory", "cc", "r9", "r12", "r13");			\
 }
+
 INSNS(DEFINE_INSN)
 
 struct insn {
@@ -327,8 +328,8 @@ DEFINE_STRING(stosb_once, "xorl %%edx, %%edx\n\t" "stosb", "")
 DEFINE_STRING(lodsq_once, "xorl %%edx, %%edx\n\t" "lodsq", "")
 
 /*
- * Two buffers of ordinary memory, and two of the device's with the same in them. An instruction runs
- * on the first two, and once for each choice of operands that are the device's.
+ * Two buffers of ordinary memory, and two of the device's with the same in them. An instruction
+ * runs on the first two, and once for each choice of operands that are the device's.
  */
 #define STRING_BYTES	2048
 
@@ -388,12 +389,12 @@ static bool string_once(struct string_bufs *b, void (*fn)(struct string *s), u32
 		string_put(b->dev_src, b->src);
 	cpu.di = (u64)(b->dst + at);
 	cpu.si = (u64)(b->src + at);
-	emu.di = which & 1 ? (u64)(b->dev_dst + at) : (u64)(dst + at);
-	emu.si = which & 2 ? (u64)(b->dev_src + at) : cpu.si;
+	emu.di = which & 1 ? (__force u64)(b->dev_dst + at) : (u64)(dst + at);
+	emu.si = which & 2 ? (__force u64)(b->dev_src + at) : cpu.si;
 	fn(&cpu);
 	fn(&emu);
-	emu.di += which & 1 ? (u64)b->dst - (u64)b->dev_dst : (u64)b->dst - (u64)dst;
-	emu.si += which & 2 ? (u64)b->src - (u64)b->dev_src : 0;
+	emu.di += which & 1 ? (u64)b->dst - (__force u64)b->dev_dst : (u64)b->dst - (u64)dst;
+	emu.si += which & 2 ? (u64)b->src - (__force u64)b->dev_src : 0;
 	if (cpu.di != emu.di || cpu.si != emu.si || cpu.cx != emu.cx || cpu.ax != emu.ax ||
 	    (cpu.flags ^ emu.flags) & (ALL | X86_EFLAGS_DF)) {
 		vft_note("di %llx si %llx cx %llx ax %llx flags %llx, the CPU: %llx %llx %llx %llx %llx",
@@ -478,8 +479,8 @@ void vft_strings(struct vft *t)
 
 	for (i = 0; i < 3; i++)
 		writel(0x11111111 * (i + 1), b.dev_src + 16 + 4 * i);
-	s.di = (u64)b.dev_dst + 16;
-	s.si = (u64)b.dev_src + 16;
+	s.di = (__force u64)b.dev_dst + 16;
+	s.si = (__force u64)b.dev_src + 16;
 	vft_log_start(t);
 	string_movsl(&s);
 	vft_check(vft_log_is(t, three, ARRAY_SIZE(three)), "element_by_element");

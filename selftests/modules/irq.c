@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupts: each vector reaches its handler, exactly as often as it was triggered when each time is
- * waited for, and at least once however it is masked in between.
+ * Interrupts: each vector reaches its handler, exactly as often as it was triggered when each time
+ * is waited for, and at least once however it is masked in between.
  *
  * Handlers only count, so that a lost interrupt is seen as a count that stays behind.
  */

@@ -275,7 +275,7 @@ static void run_memcpy(struct vft *t)
 	memcpy(got, (void __force *)p + 3, 400);
 	plain &= !memcmp(got, buf, 400);
 	memset((void __force *)p + 3, 0x99, 100);
-	plain &= memchr_inv((void __force *)p + 3, 0x99, 100) == NULL;
+	plain &= !memchr_inv((void __force *)p + 3, 0x99, 100);
 	plain &= !memcmp((void __force *)p + 103, buf + 100, 300);
 	memmove((void __force *)p + 13, (void __force *)p + 103, 200);
 	plain &= !memcmp((void __force *)p + 13, buf + 100, 200);
@@ -381,7 +381,7 @@ static void run_edge(struct vft *t)
 	kvfree(buf);
 }
 
-/* The vector table is the kernel's: the server sees nothing of it, even where it offers the page. */
+/* The vector table is the kernel's: the server sees nothing of it, even if it offers the page. */
 static void run_msix_table(struct vft *t)
 {
 	void __iomem *p = t->bar[2] + TESTDEV_MSIX_TABLE;
