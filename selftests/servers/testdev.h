@@ -76,7 +76,7 @@
 /* DMA: done, with its status, before the write of the command is answered. */
 #define TESTDEV_DMA_ADDR	0x80	/* 8 bytes */
 #define TESTDEV_DMA_LEN		0x88	/* 4 bytes */
-#define TESTDEV_DMA_ARG		0x8c	/* READ, WRITE: offset in BAR 0; else: seed of the pattern */
+#define TESTDEV_DMA_ARG		0x8c	/* READ, WRITE: offset in BAR 0; else: pattern's seed */
 #define TESTDEV_DMA_CMD		0x90
 #define TESTDEV_DMA_STATUS	0x94	/* 0 or an errno, read-only */
 #define TESTDEV_DMA_WRONG	0x98	/* CHECK: bytes that are wrong, read-only */
@@ -109,6 +109,7 @@
  * @region: VFIO_PCI_*_REGION_INDEX
  * @write: 1 for a write
  * @seq: counts from 0 since the log was emptied; the entry is this modulo TESTDEV_LOG_ENTRIES
+ * @pad0: 0
  * @pad: 0
  */
 struct testdev_access {
