@@ -94,7 +94,7 @@ static u64 vfu_pool_last(const struct vfu_pool *pool)
 }
 
 /**
- * vfu_pool_create - make a range of the caller's memory a DMA pool
+ * vfu_pool_create() - make a range of the caller's memory a DMA pool
  * @uaddr: first byte, in the address space of the current process; page aligned
  * @size: bytes, whole pages, 1 MiB to 64 GiB
  * @iova: bus address of the first byte, page aligned
@@ -168,7 +168,7 @@ err_free:
 }
 
 /**
- * vfu_pool_destroy - give a pool's memory back
+ * vfu_pool_destroy() - give a pool's memory back
  * @pool: the pool, or NULL; no device uses it any more
  *
  * Context: any process or worker. Sleeps.
@@ -679,7 +679,7 @@ static const struct dma_map_ops vfu_dma_ops = {
 };
 
 /**
- * vfu_dma_setup - make a device do its DMA in the pool
+ * vfu_dma_setup() - make a device do its DMA in the pool
  * @dev: a PCI function of ours, added to its bus but without a driver yet: an
  *	IOMMU takes hold of devices when they are added, and would undo it
  *

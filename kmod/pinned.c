@@ -47,7 +47,7 @@ static void vfu_unpin_pages(struct page **pages, unsigned long nr)
 }
 
 /**
- * vfu_pin - pin a range of the caller's memory for writing, for long
+ * vfu_pin() - pin a range of the caller's memory for writing, for long
  * @pinned: what to fill; all zero on error
  * @uaddr: first byte, in the address space of the current process; page aligned
  * @size: bytes, whole pages, at most 64 GiB
@@ -123,7 +123,7 @@ err_account:
 }
 
 /**
- * vfu_unpin - undo vfu_pin()
+ * vfu_unpin() - undo vfu_pin()
  * @pinned: the pages; all zero afterwards, and all zero is accepted
  *
  * Context: any process or worker. Sleeps.
