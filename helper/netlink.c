@@ -511,9 +511,9 @@ int netlink_subscribe(struct netlink *nl)
  * @nl: subscribed
  *
  * Context: any.
+ * Return: a descriptor that stays @nl's.
  */
 int netlink_event_fd(const struct netlink *nl)
- * Return: a descriptor that stays @nl's.
 {
 	return nl_socket_get_fd(nl->events);
 }

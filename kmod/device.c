@@ -156,9 +156,9 @@ struct vfu_dev *vfu_dev_next(unsigned long *id)
  * vfu_dev_stat() - sum of a counter over all CPUs
  * @vdev: device
  * @stat: which
- */
  *
  * Return: the sum.
+ */
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat)
 {
 	u64 sum = 0;

@@ -48,8 +48,8 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 
 	if (likely(!READ_ONCE(vdev->resetting)))
 		return false;
-	/* Acquire: pairs with the helper's store-release of @done. */
 	raw_spin_lock_irqsave(&ring->lock, flags);
+	/* Acquire: pairs with the helper's store-release of @done. */
 	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
 	    vdev->reset_generation) {
 		__clear_bit(vdev->reset_slot, ring->slots_used);
@@ -150,9 +150,9 @@ void vfu_ring_wake_all(struct vfu_ring *ring)
 
 /**
  * vfu_ring_pending() - is there a request that the helper has not taken?
+ * @ring: the ring
  *
  * Return: true if there is.
- * @ring: the ring
  */
 bool vfu_ring_pending(struct vfu_ring *ring)
 {
@@ -175,9 +175,9 @@ void vfu_ring_state(struct vfu_ring *ring, u32 state)
  *
  * Interrupts must already be as the interrupted context had them. Preemption
  * counting is what Debian's kernels have (PREEMPT_DYNAMIC); without it
+ * preemptible() is false and every wait spins.
  *
  * Return: true if it may.
- * preemptible() is false and every wait spins.
  */
 bool vfu_may_sleep(void)
 {

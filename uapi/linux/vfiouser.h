@@ -260,8 +260,8 @@ enum vfiouser_attr {
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
 	__VFIOUSER_A_MAX,
 };
-#define VFIOUSER_A_MAX (__VFIOUSER_A_MAX - 1)
 
+#define VFIOUSER_A_MAX (__VFIOUSER_A_MAX - 1)
 
 #define VFIOUSER_DEV_F_RESET	(1U << 0)	/* the server can reset it */
 #define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
@@ -275,8 +275,8 @@ enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_AREA,		/* nest, multi, up to 64: vfiouser_area_attr */
 	__VFIOUSER_REGION_A_MAX,
 };
-#define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
 
+#define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
 
 /* A part of a region that the driver may reach without a trap. */
 enum vfiouser_area_attr {
@@ -287,8 +287,8 @@ enum vfiouser_area_attr {
 	VFIOUSER_AREA_A_ADDR,		/* u64: where the sender has it mapped */
 	__VFIOUSER_AREA_A_MAX,
 };
-#define VFIOUSER_AREA_A_MAX (__VFIOUSER_AREA_A_MAX - 1)
 
+#define VFIOUSER_AREA_A_MAX (__VFIOUSER_AREA_A_MAX - 1)
 
 enum vfiouser_irq_attr {
 	VFIOUSER_IRQ_A_UNSPEC,
@@ -297,8 +297,8 @@ enum vfiouser_irq_attr {
 	VFIOUSER_IRQ_A_FLAGS,		/* u32: VFIO_IRQ_INFO_* */
 	__VFIOUSER_IRQ_A_MAX,
 };
-#define VFIOUSER_IRQ_A_MAX (__VFIOUSER_IRQ_A_MAX - 1)
 
+#define VFIOUSER_IRQ_A_MAX (__VFIOUSER_IRQ_A_MAX - 1)
 
 /* The memory that the device can reach: DMA addresses IOVA .. IOVA+SIZE-1. */
 enum vfiouser_pool_attr {
@@ -309,8 +309,8 @@ enum vfiouser_pool_attr {
 	VFIOUSER_POOL_A_IOVA,		/* u64: bus address of its first byte */
 	__VFIOUSER_POOL_A_MAX,
 };
-#define VFIOUSER_POOL_A_MAX (__VFIOUSER_POOL_A_MAX - 1)
 
+#define VFIOUSER_POOL_A_MAX (__VFIOUSER_POOL_A_MAX - 1)
 
 enum vfiouser_event {
 	VFIOUSER_EVENT_UNSPEC,
@@ -338,7 +338,7 @@ enum vfiouser_stat_attr {
 	VFIOUSER_STAT_A_IOEVENTFDS,	/* writes that signalled an ioeventfd */
 	__VFIOUSER_STAT_A_MAX,
 };
-#define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)
 
+#define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)
 
 #endif /* _UAPI_LINUX_VFIOUSER_H */
