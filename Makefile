@@ -22,6 +22,11 @@ sbindir ?= $(prefix)/sbin
 includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man
 INSTALL ?= install
+# kbuild does not run it where headers come without a System.map, as Debian's
+DEPMOD ?= /sbin/depmod
+MODINFO ?= /sbin/modinfo
+# nor has a distribution's kernel the key here that modules would be signed with
+NO_SIGN = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
 MODULE := vfiouser_pci
 VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
@@ -62,7 +67,8 @@ install: helper $(MANPAGES)
 	done
 	@if [ -e $(MODULE).ko ]; then \
 		$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
-			INSTALL_MOD_DIR=updates modules_install; \
+			INSTALL_MOD_DIR=updates $(NO_SIGN) modules_install; \
+		$(if $(DESTDIR),:,$(DEPMOD) $$($(MODINFO) -F vermagic $(MODULE).ko | cut -d' ' -f1)); \
 	else \
 		echo "The module was not built here. For DKMS to build it for each kernel:"; \
 		echo "  make dkms-install && dkms install $(MODULE)/$(VERSION)"; \
@@ -115,15 +121,21 @@ clean:
 
 help:
 	@echo 'all (default)  the module for the running kernel, the helper, the bundled servers'
-	@echo 'install        vfiouserctl, uapi header, module  (DESTDIR, prefix=$(prefix))'
-	@echo 'dkms-install   the module source in /usr/src, for DKMS'
+	@echo 'install        vfiouserctl, manual, uapi header; the module if it was built (DESTDIR,'
+	@echo '               prefix=$(prefix), KDIR)'
+	@echo 'uninstall      removes them'
+	@echo 'dkms-install   the module source in /usr/src, for "dkms install $(MODULE)/$(VERSION)"'
+	@echo 'dkms-uninstall removes it'
+	@echo 'module, helper, servers    one of these'
 	@echo 'demo           a vfio-user NVMe disk in a VM, from nothing'
-	@echo 'check          all tests: unit, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
-	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..."'
+	@echo 'check          all tests: unit, command line, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
+	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
+	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'shell          a VM with everything in it, on this terminal'
 	@echo 'unit           unit tests, natively'
 	@echo 'selfcheck      tests of the test runner'
-	@echo 'lint           checkpatch, sparse, W=1, cppcheck, shellcheck'
+	@echo 'deps           installs the packages that building and testing need'
+	@echo 'lint           checkpatch, sparse, W=1, kernel-doc, cppcheck, shellcheck'
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
