@@ -127,15 +127,29 @@ static void socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address)
 	snprintf(name, VFIOUSER_SOCKET_MAX, "%.*s", VFIOUSER_SOCKET_MAX - 1, address);
 }
 
+/* Who made the other end of the connection; 0 where that is nobody here. */
+static uint32_t server_pid(const struct vfuc *server)
+{
+	struct pollfd fds[VFUC_POLL_FDS];
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (vfuc_poll_fds(server, fds, VFUC_POLL_FDS) < 1 ||
+	    getsockopt(fds[0].fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return 0;
+	return cred.pid > 0 ? (uint32_t)cred.pid : 0;
+}
+
 static int create_device(const struct attach_options *opt, const char *socket,
-			 const struct ring *ring, const struct device *dev,
-			 const struct pool *pool, uint32_t *id)
+			 const struct vfuc *server, const struct ring *ring,
+			 const struct device *dev, const struct pool *pool, uint32_t *id)
 {
 	struct netlink_new params = {
 		.name = opt->name,
 		.socket = socket,
 		.channel = ring->fd,
 		.timeout_ms = opt->timeout_ms,
+		.server = server_pid(server),
 		.device = dev,
 		.pool = pool,
 	};
@@ -208,7 +222,7 @@ static int with_pool(const struct attach_options *opt, const char *socket, struc
 	status = map_pool(server, pool);
 	if (status)
 		return status;
-	status = create_device(opt, socket, ring, dev, pool, &ready.id);
+	status = create_device(opt, socket, server, ring, dev, pool, &ready.id);
 	if (status)
 		return status;
 	log_debug("device %u created", ready.id);

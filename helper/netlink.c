@@ -335,6 +335,8 @@ static int put_new(struct nl_msg *msg, const struct netlink_new *p)
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, p->timeout_ms) ||
 	    nla_put_string(msg, VFIOUSER_A_SOCKET, p->socket))
 		return -EMSGSIZE;
+	if (p->server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, p->server))
+		return -EMSGSIZE;
 	if (p->name && nla_put_string(msg, VFIOUSER_A_NAME, p->name))
 		return -EMSGSIZE;
 	if (put_regions(msg, p->device) || put_irqs(msg, p->device))

@@ -23,6 +23,7 @@ struct pool;
  * @channel: open /dev/vfiouser
  * @flags: VFIOUSER_DEV_F_*
  * @timeout_ms: bound of a sleeping wait
+ * @server: process id of the server, or 0 if it is not on this host
  * @device: regions and interrupts
  * @pool: DMA memory
  */
@@ -32,6 +33,7 @@ struct netlink_new {
 	int channel;
 	uint32_t flags;
 	uint32_t timeout_ms;
+	uint32_t server;
 	const struct device *device;
 	const struct pool *pool;
 };

@@ -63,7 +63,8 @@ static void vfu_dev_free_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 
-	cancel_work_sync(&vdev->rescue_work);
+	vfu_rescue_destroy(vdev);
+	put_pid(vdev->server);
 	put_task_struct(vdev->task);
 	vfu_irqs_destroy(vdev);
 	vfu_regions_release(vdev->regions);
@@ -274,7 +275,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	if (!vdev)
 		return ERR_PTR(-ENOMEM);
 	vdev->stats = alloc_percpu_gfp(struct vfu_stats, GFP_KERNEL_ACCOUNT);
-	if (!vdev->stats) {
+	if (!vdev->stats || vfu_rescue_create(vdev)) {
+		free_percpu(vdev->stats);
 		kfree(vdev);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -283,7 +285,6 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	mutex_init(&vdev->irq_lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
-	INIT_WORK(&vdev->rescue_work, vfu_ring_rescue_work);
 	vdev->irq_mode = -1;
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
@@ -321,6 +322,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	mmgrab(current->mm);
 	vdev->helper = current->mm;
 	vdev->task = get_task_struct(current);
+	if (params->server)
+		vdev->server = find_get_pid(params->server);
 	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;
@@ -338,6 +341,7 @@ err_unlock:
 	mutex_unlock(&vfu_devs_lock);
 err_irqs:
 	vfu_irqs_destroy(vdev);
+	vfu_rescue_destroy(vdev);
 	free_percpu(vdev->stats);
 	kfree(vdev);
 	return ERR_PTR(err);

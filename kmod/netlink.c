@@ -67,6 +67,7 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
 	[VFIOUSER_A_POOL]		= NLA_POLICY_NESTED(vfu_pool_policy),
+	[VFIOUSER_A_SERVER_PID]		= NLA_POLICY_MIN(NLA_U32, 1),
 };
 
 /* ---- requests ---- */
@@ -236,6 +237,8 @@ static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *param
 		params->timeout_ms = nla_get_u32(info->attrs[VFIOUSER_A_TIMEOUT_MS]);
 	if (info->attrs[VFIOUSER_A_FLAGS])
 		params->flags = nla_get_u32(info->attrs[VFIOUSER_A_FLAGS]);
+	if (info->attrs[VFIOUSER_A_SERVER_PID])
+		params->server = nla_get_u32(info->attrs[VFIOUSER_A_SERVER_PID]);
 	if (info->attrs[VFIOUSER_A_SOCKET])
 		nla_strscpy(params->socket, info->attrs[VFIOUSER_A_SOCKET],
 			    sizeof(params->socket));

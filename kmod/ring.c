@@ -15,7 +15,6 @@
  */
 #include <linux/delay.h>
 #include <linux/reboot.h>
-#include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -40,6 +39,7 @@ static bool vfu_nobody_answers(struct vfu_dev *vdev)
  * by hardware in reset: reads are all-ones and writes go nowhere.
  *
  * Context: any but NMI.
+ * Return: true if it is.
  */
 bool vfu_in_reset(struct vfu_dev *vdev)
 {
@@ -212,50 +212,8 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
 	return smp_load_acquire(&slot->done) == generation || vfu_dev_lost(vdev);
 }
 
-/*
- * A waiter that may not sleep keeps its CPU, and with it any helper that the
- * scheduler has queued there behind it: on a busy machine that would last until
- * the bound. Another CPU moves the helper away.
- */
-#define VFU_RESCUE_NS	(1 * NSEC_PER_MSEC)
-
-static void vfu_ring_rescue(struct vfu_dev *vdev)
-{
-	unsigned int this = raw_smp_processor_id();
-	unsigned int cpu = cpumask_any_but(cpu_online_mask, this);
-
-	if (cpu >= nr_cpu_ids)
-		return;
-	WRITE_ONCE(vdev->rescue_cpu, this);
-	queue_work_on(cpu, system_highpri_wq, &vdev->rescue_work);
-}
-
-/**
- * vfu_ring_rescue_work() - move the helper off a CPU that waits for it
- * @work: vfu_dev.rescue_work
- *
- * Context: worker on another CPU.
- */
-void vfu_ring_rescue_work(struct work_struct *work)
-{
-	struct vfu_dev *vdev = container_of(work, struct vfu_dev, rescue_work);
-	unsigned int stuck = READ_ONCE(vdev->rescue_cpu);
-	cpumask_var_t was, others;
-
-	if (task_cpu(vdev->task) != stuck || !alloc_cpumask_var(&was, GFP_NOWAIT))
-		return;
-	if (alloc_cpumask_var(&others, GFP_NOWAIT)) {
-		cpumask_copy(was, vdev->task->cpus_ptr);
-		cpumask_copy(others, was);
-		cpumask_clear_cpu(stuck, others);
-		/* A helper bound to that one CPU is its administrator's choice. */
-		if (cpumask_intersects(others, cpu_online_mask) &&
-		    !set_cpus_allowed_ptr(vdev->task, others))
-			set_cpus_allowed_ptr(vdev->task, was);
-		free_cpumask_var(others);
-	}
-	free_cpumask_var(was);
-}
+/* When a waiter that keeps its CPU begins to see to it that others can run. */
+#define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
 
 /*
  * Wait for the answer in a slot.
@@ -266,15 +224,16 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? VFU_SPIN_NS : wait->bound;
-	bool rescued = wait->may_sleep;
+	u64 rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
+	unsigned int attempt = 0;
 	u64 elapsed;
 
 	while (!vfu_slot_done(vdev, slot, generation)) {
 		elapsed = vfu_wait_elapsed(wait);
 		if (elapsed < spin) {
-			if (!rescued && elapsed > VFU_RESCUE_NS) {
-				rescued = true;
-				vfu_ring_rescue(vdev);
+			if (elapsed > rescue) {
+				vfu_rescue(vdev, attempt++);
+				rescue += VFU_RESCUE_NS;
 			}
 			cpu_relax();
 			continue;

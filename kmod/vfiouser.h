@@ -128,10 +128,18 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
 		     const void *data, u32 count);
 bool vfu_in_reset(struct vfu_dev *vdev);
 int vfu_request_reset(struct vfu_dev *vdev);
-void vfu_ring_rescue_work(struct work_struct *work);
 bool vfu_may_sleep(void);
 int vfu_request_irq(struct vfu_dev *vdev, enum vfiouser_op op, u32 index,
 		    u32 start, u32 count);
+
+/* ---- rescue.c: who serves a device must get to run ---- */
+
+struct vfu_rescue;
+
+bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
+void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt);
+int vfu_rescue_create(struct vfu_dev *vdev);
+void vfu_rescue_destroy(struct vfu_dev *vdev);
 
 /* ---- dma.c: the pool and the DMA API on it ---- */
 
@@ -152,7 +160,7 @@ void vfu_dma_setup(struct device *dev);
  * @cpu: where it is to be raised
  * @pending: raised and not yet handled
  * @masked: not to be raised now; a raise stays @pending
- * @redirected: sent on to another CPU because the helper runs on @cpu
+ * @hops: how often it was sent on to another CPU because who serves runs here
  * @work: raises it on this CPU
  * @csd: raises it on another
  * @irqfd: the eventfd hooked to it, or NULL (vfu_dev.irq_lock)
@@ -165,7 +173,7 @@ struct vfu_vector {
 	unsigned int cpu;
 	unsigned long pending;
 	bool masked;
-	bool redirected;
+	unsigned int hops;
 	struct irq_work work;
 	call_single_data_t csd;
 	struct vfu_irqfd *irqfd;
@@ -266,8 +274,8 @@ struct vfu_config {
  * @pid: the helper's, information
  * @helper: the helper's address space, to recognise its threads
  * @task: the helper's thread
- * @rescue_cpu: where somebody spins for an answer
- * @rescue_work: moves @task away from there
+ * @server: the server's process, or NULL if it is not known
+ * @rescue: for each CPU the work that pulls @task and @server there
  * @flags: VFIOUSER_DEV_F_*
  * @timeout_ms: bound of a sleeping wait for the helper
  * @dev: parent of the host bridge, in class "vfiouser"
@@ -309,8 +317,8 @@ struct vfu_dev {
 	pid_t pid;
 	struct mm_struct *helper;
 	struct task_struct *task;
-	unsigned int rescue_cpu;
-	struct work_struct rescue_work;
+	struct pid *server;
+	struct vfu_rescue __percpu *rescue;
 	u32 flags;
 	u32 timeout_ms;
 	struct device *dev;
@@ -367,6 +375,7 @@ static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 struct vfu_dev_params {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
+	pid_t server;
 	u32 flags;
 	u32 timeout_ms;
 	struct vfu_region regions[VFU_NR_REGIONS];

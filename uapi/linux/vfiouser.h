@@ -258,6 +258,7 @@ enum vfiouser_attr {
 	VFIOUSER_A_EVENT,		/* u32: enum vfiouser_event */
 	VFIOUSER_A_ERROR,		/* u32: errno of VFIOUSER_EVENT_FAILED */
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
+	VFIOUSER_A_SERVER_PID,		/* u32: the server, where it is on this host */
 	__VFIOUSER_A_MAX,
 };
 

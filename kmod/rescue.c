@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who serves a device, and how they come to run.
+ *
+ * A driver that reads where it may not sleep keeps its CPU until the answer is
+ * there. The helper and the server, which have to give it, may have been queued
+ * on that very CPU: where an interrupt stopped the idle task the CPU even looks
+ * idle to the scheduler, and waking them there is what it likes best. Nobody
+ * else would move them before the wait has passed its bound and the device is
+ * lost. So a waiter asks other CPUs, each in its turn, to pull them over; the
+ * worker that runs proves that its CPU is not stuck itself.
+ *
+ * What cannot be helped is a task that an interrupt stopped while it was running.
+ * See irq.c for our own interrupts; a driver's timer that reads a register of a
+ * device on the CPU where that device's server never rests is lost.
+ *
+ * Locking: none; works are single-instanced each. Lifetime: created and destroyed
+ * with the device, whose references all waiters hold.
+ */
+#include <linux/cpumask.h>
+#include <linux/percpu.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "vfiouser.h"
+
+/* Threads of a server that are looked after in one go. */
+#define VFU_RESCUE_TASKS	16
+
+struct vfu_rescue {
+	struct work_struct work;
+	struct vfu_dev *vdev;
+};
+
+/**
+ * vfu_serves() - does the device depend on this task?
+ * @vdev: device
+ * @task: current, or one that a reference is held to
+ *
+ * Context: any.
+ * Return: true if it does.
+ */
+bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
+{
+	if (!task->mm)
+		return false;
+	return task->mm == vdev->helper || (vdev->server && task_tgid(task) == vdev->server);
+}
+
+/* Runnable, and not running? Only a hint, the scheduler's locks are not held. */
+static bool vfu_rescue_wanted(struct task_struct *task)
+{
+	return task_is_running(task) && !READ_ONCE(task->on_cpu) &&
+	       !READ_ONCE(task->migration_disabled) && task_cpu(task) != raw_smp_processor_id();
+}
+
+/* Pull a task here; where it may run stays as it was. */
+static void vfu_rescue_task(struct task_struct *task)
+{
+	cpumask_var_t was;
+
+	if (!vfu_rescue_wanted(task) || !alloc_cpumask_var(&was, GFP_NOWAIT))
+		return;
+	cpumask_copy(was, task->cpus_ptr);
+	/* Where it is bound to run is its administrator's choice. */
+	if (cpumask_test_cpu(raw_smp_processor_id(), was) &&
+	    !set_cpus_allowed_ptr(task, cpumask_of(raw_smp_processor_id())))
+		set_cpus_allowed_ptr(task, was);
+	free_cpumask_var(was);
+}
+
+static void vfu_rescue_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_rescue, work)->vdev;
+	struct task_struct *tasks[VFU_RESCUE_TASKS], *leader, *task;
+	unsigned int i, n = 0;
+
+	vfu_rescue_task(vdev->task);
+	if (!vdev->server)
+		return;
+	rcu_read_lock();
+	leader = pid_task(vdev->server, PIDTYPE_TGID);
+	if (leader) {
+		for_each_thread(leader, task) {
+			if (n == VFU_RESCUE_TASKS)
+				break;
+			if (vfu_rescue_wanted(task))
+				tasks[n++] = get_task_struct(task);
+		}
+	}
+	rcu_read_unlock();
+	for (i = 0; i < n; i++) {
+		vfu_rescue_task(tasks[i]);
+		put_task_struct(tasks[i]);
+	}
+}
+
+/**
+ * vfu_rescue() - have another CPU pull over who serves the device
+ * @vdev: device
+ * @attempt: counts up from 0 within one wait
+ *
+ * Context: any but NMI; does not wait.
+ */
+void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
+{
+	unsigned int this = raw_smp_processor_id(), n = num_online_cpus(), cpu;
+
+	if (n < 2)
+		return;
+	attempt %= n - 1;
+	for_each_online_cpu(cpu) {
+		if (cpu == this || attempt--)
+			continue;
+		queue_work_on(cpu, system_highpri_wq, &per_cpu_ptr(vdev->rescue, cpu)->work);
+		break;
+	}
+}
+
+/**
+ * vfu_rescue_create() - set-up
+ * @vdev: device
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vfu_rescue_create(struct vfu_dev *vdev)
+{
+	unsigned int cpu;
+
+	vdev->rescue = alloc_percpu_gfp(struct vfu_rescue, GFP_KERNEL_ACCOUNT);
+	if (!vdev->rescue)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu) {
+		struct vfu_rescue *rescue = per_cpu_ptr(vdev->rescue, cpu);
+
+		INIT_WORK(&rescue->work, vfu_rescue_work);
+		rescue->vdev = vdev;
+	}
+	return 0;
+}
+
+/**
+ * vfu_rescue_destroy() - undo vfu_rescue_create()
+ * @vdev: device that nobody waits for any more
+ *
+ * Context: may sleep.
+ */
+void vfu_rescue_destroy(struct vfu_dev *vdev)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		cancel_work_sync(&per_cpu_ptr(vdev->rescue, cpu)->work);
+	free_percpu(vdev->rescue);
+}
