@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtio 1.x device behind the PCI transport, over vfus. Written down from the OASIS Virtual I/O
+ * Device specification, version 1.2; section numbers in comments are that one's.
+ *
+ * struct virtio is the transport and its queues; the device type (virtio_net.c) fills in features,
+ * configuration space and callbacks. There is one thread; nothing is locked.
+ *
+ * What the driver wrote into its memory (rings, descriptors) is copied once, then checked, then
+ * used. A driver that breaks the rules gets DEVICE_NEEDS_RESET and is not served until it resets.
+ */
+#ifndef VIRTIO_H
+#define VIRTIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pcicfg.h"
+#include "vfus.h"
+
+#define VIRTIO_MAX_QUEUES	2
+#define VIRTQ_MAX		256		/* entries; also the longest descriptor chain */
+#define VIRTIO_VECTORS		(VIRTIO_MAX_QUEUES + 1)
+#define VIRTIO_CONFIG_MAX	64
+
+/* BAR 1: MSI-X table and pending bits */
+#define VIRTIO_MSIX_TABLE	0x000u
+#define VIRTIO_MSIX_PBA		0x800u
+#define VIRTIO_BAR1_SIZE	0x1000u
+/* BAR 4: a page for each structure of section 4.1.4 */
+#define VIRTIO_COMMON		0x0000u
+#define VIRTIO_ISR		0x1000u
+#define VIRTIO_DEVICE		0x2000u
+#define VIRTIO_NOTIFY		0x3000u
+#define VIRTIO_NOTIFY_SIZE	0x1000u
+#define VIRTIO_NOTIFY_STRIDE	4u
+#define VIRTIO_BAR4_SIZE	0x4000u
+
+/* How a driver's notifications reach us. */
+enum virtio_notify {
+	VIRTIO_NOTIFY_TRAP,		/* REGION_WRITE */
+	VIRTIO_NOTIFY_IOEVENTFD,	/* an eventfd for each queue, else as above */
+	VIRTIO_NOTIFY_MMAP,		/* a page that the client maps: not at all, we poll */
+};
+
+/* One split virtqueue, section 2.7. */
+struct virtq {
+	bool enabled;
+	uint16_t size;
+	uint16_t vector;
+	uint64_t desc;
+	uint64_t avail;
+	uint64_t used;
+	uint16_t next_avail;		/* next entry of the available ring to take */
+	uint16_t next_used;		/* next entry of the used ring to fill */
+	uint16_t signalled;		/* next_used when the driver was last interrupted */
+	bool kicked;			/* a notification came since virtio_kicked() */
+};
+
+/* A part of a buffer. */
+struct virtq_seg {
+	uint64_t addr;
+	uint32_t len;
+};
+
+/* A buffer: the device-readable parts first, then the device-writable ones. */
+struct virtq_chain {
+	uint16_t head;
+	unsigned int nr_out;
+	unsigned int nr_in;
+	uint64_t out_len;
+	uint64_t in_len;
+	struct virtq_seg segs[VIRTQ_MAX];
+};
+
+struct virtio;
+
+struct virtio_ops {
+	/* Everything about the driver is to be forgotten: queues are gone. */
+	void (*reset)(struct virtio *v);
+	/* The driver wrote the device status, which is now v->status. */
+	void (*status)(struct virtio *v);
+};
+
+struct virtio {
+	struct vfus *vfus;
+	const struct virtio_ops *ops;
+	struct pcicfg cfg;
+	unsigned int msix;		/* offset of the MSI-X capability, or 0 */
+	unsigned int window;		/* offset of the configuration access capability */
+	enum virtio_notify notify;
+	int notify_fd;			/* mmap: memory whose last page is the notification page */
+	int events[VIRTIO_MAX_QUEUES];	/* ioeventfd: one for each queue, non-blocking */
+	struct vfus_io_fd io_fds[VIRTIO_MAX_QUEUES];
+
+	uint64_t offered;		/* feature bits */
+	unsigned int nr_queues;
+	uint8_t config[VIRTIO_CONFIG_MAX];	/* the device type's configuration, read-only */
+	unsigned int config_len;
+
+	uint64_t features;		/* accepted by the driver */
+	uint32_t device_select;
+	uint32_t driver_select;
+	uint8_t status;
+	uint8_t generation;
+	uint8_t isr;
+	uint16_t config_vector;
+	uint16_t queue_select;
+	struct virtq vq[VIRTIO_MAX_QUEUES];
+	uint8_t msix_table[VIRTIO_VECTORS * 16];
+};
+
+/* virtio_pci.c */
+int virtio_init(struct virtio *v, uint16_t type, uint32_t class_code, unsigned int irqs,
+		struct vfus_device *dev);
+void virtio_free(struct virtio *v);
+int virtio_read(void *priv, unsigned int region, void *buf, size_t count, uint64_t offset);
+int virtio_write(void *priv, unsigned int region, const void *buf, size_t count, uint64_t offset);
+int virtio_device_reset(void *priv);
+void virtio_irq_sync(void *priv);
+bool virtio_live(const struct virtio *v);
+bool virtio_has(const struct virtio *v, unsigned int bit);
+void virtio_broken(struct virtio *v, const char *why);
+void virtio_config_changed(struct virtio *v, unsigned int offset, const void *data,
+			   unsigned int len);
+void virtio_interrupt_queue(struct virtio *v, unsigned int q);
+bool virtio_kicked(struct virtio *v, unsigned int q);
+void virtio_events(struct virtio *v);
+
+/* virtio_queue.c */
+bool virtq_usable(const struct virtq *q);
+int virtq_pop(struct virtio *v, unsigned int q, struct virtq_chain *chain);
+bool virtq_empty(struct virtio *v, unsigned int q);
+void virtq_want(struct virtio *v, unsigned int q, bool on);
+void virtq_push(struct virtio *v, unsigned int q, uint16_t head, uint32_t len, uint16_t nth);
+void virtq_publish(struct virtio *v, unsigned int q, uint16_t count);
+void virtq_signal(struct virtio *v, unsigned int q);
+int virtq_copy_out(struct virtio *v, const struct virtq_chain *chain, void *buf, uint64_t offset,
+		   uint32_t len);
+int virtq_copy_in(struct virtio *v, const struct virtq_chain *chain, uint64_t offset,
+		  const void *buf, uint32_t len);
+
+#endif
