@@ -15,8 +15,8 @@
  */
 #include <linux/delay.h>
 #include <linux/reboot.h>
-#include <linux/sched/clock.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
 #include "trace.h"
@@ -185,23 +185,33 @@ bool vfu_may_sleep(void)
 }
 
 struct vfu_wait {
-	u64 start;		/* local_clock() */
+	u64 start;		/* vfu_now() */
 	u64 bound;		/* ns */
 	bool may_sleep;
 };
+
+/*
+ * Of the clock source itself. Where the CPUs' counters are not trusted, what the
+ * scheduler's clock says is bounded by the CPU's last tick: with interrupts off it
+ * would stand still, and no bound ever pass.
+ */
+static u64 vfu_now(void)
+{
+	return ktime_get_mono_fast_ns();
+}
 
 static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 {
 	wait->may_sleep = vfu_may_sleep();
 	wait->bound = NSEC_PER_MSEC * (u64)(wait->may_sleep ? vdev->timeout_ms :
 					    min_t(u32, VFU_ATOMIC_TIMEOUT_MS, vdev->timeout_ms));
-	wait->start = local_clock();
+	wait->start = vfu_now();
 }
 
-/* local_clock() of two CPUs may differ a little; never let that be "negative". */
+/* The clock may step back a little on another CPU; never let that be "negative". */
 static u64 vfu_wait_elapsed(const struct vfu_wait *wait)
 {
-	s64 delta = local_clock() - wait->start;
+	s64 delta = vfu_now() - wait->start;
 
 	return max_t(s64, delta, 0);
 }
