@@ -13,6 +13,7 @@
 #include <linux/bitfield.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/virtio_pci.h>
 
 #include "vfiouser.h"
 
@@ -156,6 +157,31 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
 	}
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	return ret;
+}
+
+/**
+ * vfu_config_gone() - what a read gives where no device decodes it
+ * @vdev: device
+ * @phys: address in its window
+ * @data: where to
+ * @count: bytes
+ *
+ * All-ones. But drivers of virtio devices, when they are unbound, reset the
+ * device and wait for its status to read as zero, for ever: so the status of a
+ * lost one does.
+ *
+ * Context: any.
+ */
+void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+	u64 offset;
+
+	memset(data, 0xff, count);
+	if (cfg->virtio_status && count == 1 && vfu_dev_lost(vdev) &&
+	    vfu_config_resolve(vdev, phys, &offset) == cfg->virtio_bir &&
+	    offset == cfg->virtio_status)
+		memset(data, 0, count);
 }
 
 /* ---- the MSI-X table ---- */
@@ -426,6 +452,29 @@ void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 va
 
 /* ---- set-up ---- */
 
+/* A vendor's capability; with virtio's id it may say where the common configuration is. */
+static int vfu_config_vendor_cap(struct vfu_dev *vdev, u32 pos)
+{
+	struct vfu_config *cfg = &vdev->cfg;
+	u32 id, type, bar, offset;
+	int err;
+
+	err = vfu_cfg_get(vdev, PCI_VENDOR_ID, 2, &id);
+	if (err || id != PCI_VENDOR_ID_REDHAT_QUMRANET || cfg->virtio_status)
+		return err;
+	err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, cfg_type), 1, &type);
+	if (err || type != VIRTIO_PCI_CAP_COMMON_CFG)
+		return err;
+	err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, bar), 1, &bar);
+	if (!err)
+		err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, offset), 4, &offset);
+	if (err)
+		return err;
+	cfg->virtio_bir = bar;
+	cfg->virtio_status = offset + (u64)offsetof(struct virtio_pci_common_cfg, device_status);
+	return 0;
+}
+
 static int vfu_config_caps(struct vfu_dev *vdev)
 {
 	struct vfu_config *cfg = &vdev->cfg;
@@ -456,6 +505,9 @@ static int vfu_config_caps(struct vfu_dev *vdev)
 				err = vfu_cfg_get(vdev, pos + PCI_MSIX_TABLE, 4, &table);
 			cfg->msix_bir = table & PCI_MSIX_TABLE_BIR;
 			cfg->msix_table = table & PCI_MSIX_TABLE_OFFSET;
+			break;
+		case PCI_CAP_ID_VNDR:
+			err = vfu_config_vendor_cap(vdev, pos);
 			break;
 		case PCI_CAP_ID_EXP:
 			cfg->pcie = pos;

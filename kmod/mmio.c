@@ -259,7 +259,7 @@ static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u3
 	int region = vfu_phys_region(vdev, phys, count, &offset);
 
 	if (region < 0)
-		memset(data, 0xff, count);
+		vfu_config_gone(vdev, phys, data, count);
 	else if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_read(vdev, offset, data, count);
 	else

@@ -248,6 +248,8 @@ struct vfu_region {
  * @msix_count: vectors in it
  * @pcie: offset of the PCI Express capability, or 0
  * @af: offset of the Advanced Features capability, or 0
+ * @virtio_bir: region of a virtio function's device status
+ * @virtio_status: its offset there, or 0
  */
 struct vfu_config {
 	u32 bar[VFU_NR_BARS + 1];
@@ -263,6 +265,8 @@ struct vfu_config {
 	u32 msix_count;
 	u8 pcie;
 	u8 af;
+	u32 virtio_bir;
+	u64 virtio_status;
 };
 
 /**
@@ -409,6 +413,7 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
 bool vfu_config_decodes(struct vfu_dev *vdev);
 int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
+void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
 bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count);
 void vfu_msix_read(struct vfu_dev *vdev, u64 offset, void *data, u32 count);
