@@ -36,6 +36,8 @@ static const struct vfus_area notify_area = { VIRTIO_NOTIFY, VIRTIO_NOTIFY_SIZE 
  * virtio_has() - has the driver accepted a feature?
  * @v: device
  * @bit: VIRTIO_F_*, VIRTIO_RING_F_* or the device type's
+ *
+ * Return: true if it has.
  */
 bool virtio_has(const struct virtio *v, unsigned int bit)
 {
@@ -47,6 +49,8 @@ bool virtio_has(const struct virtio *v, unsigned int bit)
  * @v: device
  *
  * Not without bus mastering: a client that takes over what another left behind has it off.
+ *
+ * Return: true if they may.
  */
 bool virtio_live(const struct virtio *v)
 {
@@ -59,7 +63,7 @@ bool virtio_live(const struct virtio *v)
 
 static bool msix_enabled(const struct virtio *v)
 {
-	return v->msix && v->cfg.bytes[v->msix + PCI_MSIX_FLAGS + 1] & PCI_MSIX_FLAGS_ENABLE >> 8;
+	return v->msix && v->cfg.bytes[v->msix + PCI_MSIX_FLAGS + 1] & (PCI_MSIX_FLAGS_ENABLE >> 8);
 }
 
 /**
@@ -69,7 +73,7 @@ static bool msix_enabled(const struct virtio *v)
 void virtio_irq_sync(void *priv)
 {
 	struct virtio *v = priv;
-	bool disabled = v->cfg.bytes[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8;
+	bool disabled = v->cfg.bytes[PCI_COMMAND + 1] & (PCI_COMMAND_INTX_DISABLE >> 8);
 
 	vfus_irq_level(v->vfus, VFIO_PCI_INTX_IRQ_INDEX,
 		       v->isr && !disabled && !msix_enabled(v));
@@ -177,8 +181,8 @@ static void write_status(struct virtio *v, uint8_t val)
 	/* The driver sets bits; only a reset clears them, and NEEDS_RESET is ours. */
 	v->status |= val & ~VIRTIO_CONFIG_S_NEEDS_RESET;
 	/*
-	 * Without ACCESS_PLATFORM a driver uses physical addresses, of which we know nothing; legacy
-	 * drivers without VERSION_1 have another layout of everything.
+	 * Without ACCESS_PLATFORM a driver uses physical addresses, of which we know nothing;
+	 * legacy drivers without VERSION_1 have another layout of everything.
 	 */
 	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    (v->features & ~v->offered || (v->features & must) != must))
@@ -347,6 +351,8 @@ static void notify_write(struct virtio *v, size_t count, uint64_t offset)
  * @q: queue
  *
  * Always, where the driver stores notifications in a mapped page, which makes no noise.
+ *
+ * Return: true if there was.
  */
 bool virtio_kicked(struct virtio *v, unsigned int q)
 {

@@ -14,8 +14,8 @@
 #include "virtio.h"
 
 /*
- * A 16-bit word of a ring. Acquire: what the driver wrote before it is seen after it; pairs with the
- * driver's write barrier before it updates an index.
+ * A 16-bit word of a ring. Acquire: what the driver wrote before it is seen after it; pairs with
+ * the driver's write barrier before it updates an index.
  */
 static int load16(struct virtio *v, uint64_t addr, uint16_t *val)
 {
@@ -59,6 +59,8 @@ static bool in_space(uint64_t addr, uint64_t len, unsigned int align)
  * @q: queue
  *
  * Whether the addresses are in memory of the client is seen at each access.
+ *
+ * Return: true if it may.
  */
 bool virtq_usable(const struct virtq *q)
 {
@@ -92,6 +94,8 @@ static int available(struct virtio *v, unsigned int nr)
  * virtq_empty() - is there no buffer to take?
  * @v: device
  * @q: queue
+ *
+ * Return: true if there is none.
  */
 bool virtq_empty(struct virtio *v, unsigned int q)
 {
