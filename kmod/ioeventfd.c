@@ -6,10 +6,10 @@
  * and where the entry has shadow memory stores the value there before: no message,
  * and no process of ours takes part. At most one entry matches any write.
  *
- * Order: a signal is not queued behind writes that were forwarded before and that
- * the server may not have seen yet, as on KVM. It is never mixed with forwarding,
- * though: a write that matches is never sent as a message, since that could reach
- * the server after the store of a later one.
+ * Order: where it may sleep, a write waits until the server has seen the writes that were
+ * forwarded before; else, as on KVM, its signal can overtake them. It is never itself
+ * forwarded if it matches, since that could reach the server after the store of a later
+ * one.
  *
  * Locking: vfu_dev.irq_lock protects the tables against each other's change. Writes
  * look under RCU; a table is replaced as a whole, and an entry is freed after a grace
@@ -120,6 +120,35 @@ static void vfu_shadow_store(void *to, const void *data, u32 count)
 	}
 }
 
+/* Inside an RCU read-side section. */
+static const struct vfu_ioeventfd *vfu_ioeventfd_find(struct vfu_dev *vdev, u32 region, u64 offset,
+						      const void *data, u32 count)
+{
+	const struct vfu_ioeventfds *table = rcu_dereference(vdev->ioeventfds[region]);
+	u32 i;
+
+	if (!table)
+		return NULL;
+	for (i = vfu_ioeventfds_at(table, offset); i < table->count; i++) {
+		if (table->entries[i]->offset != offset)
+			break;
+		if (vfu_ioeventfd_matches(table->entries[i], data, count))
+			return table->entries[i];
+	}
+	return NULL;
+}
+
+static bool vfu_ioeventfd_exists(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
+				 u32 count)
+{
+	bool found;
+
+	rcu_read_lock();
+	found = vfu_ioeventfd_find(vdev, region, offset, data, count);
+	rcu_read_unlock();
+	return found;
+}
+
 /**
  * vfu_ioeventfd_write() - is a write an ioeventfd's? Signal it.
  * @vdev: device
@@ -130,41 +159,33 @@ static void vfu_shadow_store(void *to, const void *data, u32 count)
  *
  * Specification: DEVICE_GET_REGION_IO_FDS.
  *
- * Context: any, a page fault of the driver's; does not sleep.
+ * Context: any, a page fault of the driver's; sleeps only where the context allows it.
  * Return: true if the write is done with, false if it is to be forwarded.
  */
 bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
 			 u32 count)
 {
-	const struct vfu_ioeventfds *table;
 	const struct vfu_ioeventfd *entry;
-	bool done = false;
-	u32 i;
 
 	/* Most regions have none. */
 	if (region >= VFU_NR_BARS || !rcu_access_pointer(vdev->ioeventfds[region]))
 		return false;
 
+	if (!vfu_region_pushed(vdev) && vfu_may_sleep() &&
+	    vfu_ioeventfd_exists(vdev, region, offset, data, count))
+		vfu_region_push(vdev);
+
 	rcu_read_lock();
-	table = rcu_dereference(vdev->ioeventfds[region]);
-	for (i = table ? vfu_ioeventfds_at(table, offset) : 0; table && i < table->count; i++) {
-		entry = table->entries[i];
-		if (entry->offset != offset)
-			break;
-		if (!vfu_ioeventfd_matches(entry, data, count))
-			continue;
-		done = true;
-		/* As a forwarded write: nobody is there, or the device is in reset. */
-		if (in_nmi() || oops_in_progress || vfu_in_reset(vdev))
-			break;
+	entry = vfu_ioeventfd_find(vdev, region, offset, data, count);
+	/* As a forwarded write: it goes nowhere in these. */
+	if (entry && !in_nmi() && !oops_in_progress && !vfu_in_reset(vdev)) {
 		if (entry->shadow)
 			vfu_shadow_store(entry->shadow, data, count);
 		eventfd_signal(entry->ctx);
 		vfu_count(vdev, VFU_STAT_IOEVENTFDS, 1);
-		break;
 	}
 	rcu_read_unlock();
-	return done;
+	return entry;
 }
 
 /* ---- the tables ---- */

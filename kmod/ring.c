@@ -322,6 +322,8 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfiouser_request *req)
 				WRITE_ONCE(vdev->resetting, true);
 			}
 		}
+		if (req->op == VFIOUSER_OP_WRITE)
+			WRITE_ONCE(ring->posted, ring->posted + 1);
 		memcpy(&shared->requests[ring->tail % VFIOUSER_RING_ENTRIES], req, sizeof(*req));
 		/* Release: pairs with the helper's load-acquire of @tail. */
 		smp_store_release(&shared->tail, ++ring->tail);
@@ -446,6 +448,36 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
 	memcpy(req.data, data, count);
 	vfu_count(vdev, VFU_STAT_WRITES, 1);
 	return vfu_ring_submit(vdev, &req, NULL);
+}
+
+/**
+ * vfu_region_pushed() - has the server seen all posted writes?
+ * @vdev: device
+ *
+ * Return: false also where it may have; see vfu_region_push().
+ */
+bool vfu_region_pushed(const struct vfu_dev *vdev)
+{
+	return READ_ONCE(vdev->ring->posted) == READ_ONCE(vdev->ring->pushed);
+}
+
+/**
+ * vfu_region_push() - wait until the server has seen all writes posted so far
+ * @vdev: device
+ *
+ * By what pushes posted writes on PCI, a read. It is of the config space, which
+ * always goes the way that writes go.
+ *
+ * Context: any but NMI; sleeps only where the context allows it.
+ */
+void vfu_region_push(struct vfu_dev *vdev)
+{
+	u32 posted = READ_ONCE(vdev->ring->posted);
+	u32 id;
+
+	/* Two of these at once may leave the smaller count: then there is one more. */
+	if (!vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_VENDOR_ID, &id, sizeof(id)))
+		WRITE_ONCE(vdev->ring->pushed, posted);
 }
 
 /**

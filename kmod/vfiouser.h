@@ -96,9 +96,11 @@ void vfu_unpin(struct vfu_pinned *pinned);
  * struct vfu_ring - the kernel's side of the request ring
  * @ref: held by the channel and by the device
  * @shared: memory shared with the helper; nothing read from it is trusted
- * @lock: protects @tail, @generation and @slots_used
+ * @lock: protects @tail, @generation, @posted and @slots_used
  * @tail: requests produced; the shared copy is only ever written
  * @generation: of the last request that has a slot
+ * @posted: writes posted so far
+ * @pushed: how many of these the server is known to have seen, at least (no lock)
  * @slots_used: reply slots that wait for an answer
  * @slot_wq: where the waiter of each slot sleeps
  * @helper_wq: the channel's poll()
@@ -109,6 +111,8 @@ struct vfu_ring {
 	raw_spinlock_t lock;
 	u32 tail;
 	u32 generation;
+	u32 posted;
+	u32 pushed;
 	DECLARE_BITMAP(slots_used, VFIOUSER_RING_SLOTS);
 	wait_queue_head_t slot_wq[VFIOUSER_RING_SLOTS];
 	wait_queue_head_t helper_wq;
@@ -126,6 +130,8 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 		    u32 count);
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
 		     const void *data, u32 count);
+bool vfu_region_pushed(const struct vfu_dev *vdev);
+void vfu_region_push(struct vfu_dev *vdev);
 bool vfu_in_reset(struct vfu_dev *vdev);
 int vfu_request_reset(struct vfu_dev *vdev);
 bool vfu_may_sleep(void);
