@@ -23,6 +23,7 @@
 #include "cmd.h"
 #include "device.h"
 #include "engine/client.h"
+#include "ioeventfd.h"
 #include "log.h"
 #include "pool.h"
 #include "proc.h"
@@ -226,6 +227,7 @@ static int with_pool(const struct attach_options *opt, const char *socket, struc
 	if (status)
 		return status;
 	log_debug("device %u created", ready.id);
+	ioeventfd_assign(dev, ring);
 	/* In the foreground the front stays, and we go with it. */
 	if (!opt->foreground)
 		proc_stay();
@@ -741,7 +743,7 @@ const struct cmd cmd_attach = {
 "      --wait=TIME       how long to wait for a driver (default 10s, 0: not at all)\n"
 "      --poll-us=N       microseconds to look for work before sleeping (default 50, or 0\n"
 "                        with fewer than 4 CPUs)\n"
-"      --no-direct       map no BAR of the server, forward each access\n"
+"      --no-direct       map no BAR of the server, take no doorbells, forward each access\n"
 "      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
 "      --force           also with a single CPU\n"
 "  -j, --json            print JSON; schema in vfiouserctl(8)\n"

@@ -2,9 +2,10 @@
 /*
  * What the server offers: regions and interrupts, as the kernel is going to be told.
  *
- * Owns: the mappings of the server's BAR memory. The kernel module pins their pages, so they need
- * not outlive DEVICE_NEW, but keeping them costs nothing. We never touch their contents: the server
- * may have truncated the file, and we would get SIGBUS.
+ * Owns: the mappings of the server's BAR memory, and the descriptors that stand for accesses. The
+ * kernel module pins the pages, so they need not outlive DEVICE_NEW, but keeping them costs
+ * nothing. We never touch their contents: the server may have truncated the file, and we would get
+ * SIGBUS.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "ioeventfd.h"
 #include "log.h"
 #include "status.h"
 
@@ -135,6 +137,9 @@ static int query(struct device *dev, struct vfuc *c, bool direct, struct vfuc_er
 		log_debug("%u device-specific regions are not used",
 			  dev->info.num_regions - VFIO_PCI_NUM_REGIONS);
 
+	if (direct)
+		ioeventfd_query(dev, c);
+
 	for (i = 0; i < dev->info.num_irqs && i < VFIO_PCI_NUM_IRQS; i++) {
 		err = vfuc_get_irq_info(c, i, &dev->irqs[i], error);
 		if (err)
@@ -149,7 +154,7 @@ static int query(struct device *dev, struct vfuc *c, bool direct, struct vfuc_er
  * device_query() - ask the server for its device, and map what can be mapped
  * @dev: result, for device_release()
  * @c: connection
- * @direct: map the BAR areas that the server offers
+ * @direct: map the BAR areas that the server offers, ask for its doorbells
  *
  * Says on its own what is wrong. Specification: DEVICE_GET_INFO, DEVICE_GET_REGION_INFO,
  * DEVICE_GET_IRQ_INFO.
@@ -197,5 +202,7 @@ void device_release(struct device *dev)
 		free(region->areas);
 		region->areas = NULL;
 		region->nr_areas = 0;
+		vfuc_region_io_fds_free(region->io_fds);
+		region->io_fds = NULL;
 	}
 }

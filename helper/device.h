@@ -21,11 +21,20 @@ struct device_area {
 	void *addr;
 };
 
+/**
+ * struct device_region - one region
+ * @size: bytes; 0: not there
+ * @flags: VFIO_REGION_INFO_FLAG_*
+ * @nr_areas: how many of @areas
+ * @areas: what is mapped here
+ * @io_fds: descriptors that stand for accesses, or NULL
+ */
 struct device_region {
 	uint64_t size;
 	uint32_t flags;
 	unsigned int nr_areas;
 	struct device_area *areas;
+	struct vfuc_region_io_fds *io_fds;
 };
 
 /**

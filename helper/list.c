@@ -81,6 +81,7 @@ static struct json_object *stats_json(const struct netlink_device *device)
 		{ VFIOUSER_STAT_A_DMA_MAPS, "dma_maps" },
 		{ VFIOUSER_STAT_A_DMA_BYTES, "dma_bytes" },
 		{ VFIOUSER_STAT_A_DMA_FULL, "dma_full" },
+		{ VFIOUSER_STAT_A_IOEVENTFDS, "ioeventfds" },
 	};
 	struct json_object *o = json_object_new_object();
 	size_t i;

@@ -209,6 +209,19 @@ int ring_irqfd(struct ring *ring, uint32_t index, uint32_t start, uint32_t count
 }
 
 /**
+ * ring_ioeventfd() - let a write signal an eventfd, or not any more
+ * @ring: open, with a device
+ * @arg: which, and what
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int ring_ioeventfd(struct ring *ring, const struct vfiouser_ioeventfd *arg)
+{
+	return ioctl(ring->fd, VFIOUSER_IOC_IOEVENTFD, arg) < 0 ? -errno : 0;
+}
+
+/**
  * ring_remove() - begin the orderly removal of the channel's device
  * @ring: open, with a device
  *

@@ -34,6 +34,7 @@ void ring_awake(struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
 int ring_remove(struct ring *ring);
+int ring_ioeventfd(struct ring *ring, const struct vfiouser_ioeventfd *arg);
 int ring_irqfd(struct ring *ring, uint32_t index, uint32_t start, uint32_t count, const int *fds);
 
 #endif
