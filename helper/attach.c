@@ -203,11 +203,16 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 	s.signal_fd = proc_signals();
 	if (s.signal_fd < 0)
 		return log_fail(ST_FAILED, "cannot receive signals: %s", strerror(-s.signal_fd));
+	/* While we may still ask what the descriptors are. */
+	serve_ioregions(&s, dev, opt->timeout_ms);
 	err = proc_confine(opt->sandbox);
 	if (err)
-		return log_fail(ST_FAILED, "cannot confine the helper (%s); --no-sandbox goes without",
-				strerror(-err));
-	status = serve_run(&s);
+		status = log_fail(ST_FAILED,
+				  "cannot confine the helper (%s); --no-sandbox goes without",
+				  strerror(-err));
+	else
+		status = serve_run(&s);
+	ioregion_release(&s.ioregions);
 	irq_release(&s.irqs);
 	close(s.signal_fd);
 	return status;

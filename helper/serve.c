@@ -5,7 +5,8 @@
  * Ordering: requests are submitted in ring order and the engine sends in the order of submission,
  * so the server sees the accesses as the kernel produced them. Answers may come in any order; each
  * goes to its own slot. A request that cannot be submitted now stays in the ring, and with it all
- * that follow: the engine's queue is full, or it is about interrupts that are still being armed.
+ * that follow: the engine's queue is full, it is about interrupts that are still being armed, or
+ * its ioregionfd is busy.
  *
  * Locking: none, one thread. Callbacks of the engine run inside vfuc_process().
  *
@@ -105,6 +106,22 @@ static void done(void *opaque, uint64_t cookie, int error, const void *data, siz
 	}
 }
 
+/**
+ * serve_ioregions() - use the sockets that a device has for parts of its BARs
+ * @serve: before serve_run(); @ioregions are for ioregion_release()
+ * @dev: stays until then
+ * @timeout_ms: for an answer
+ *
+ * Context: set-up.
+ */
+void serve_ioregions(struct serve *serve, const struct device *dev, unsigned int timeout_ms)
+{
+	serve->ioregions.done = done;
+	serve->ioregions.opaque = serve;
+	serve->ioregions.timeout_ms = timeout_ms;
+	ioregion_setup(&serve->ioregions, dev);
+}
+
 static int submit_arm(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
 {
 	int err;
@@ -141,24 +158,39 @@ static int submit_disarm(struct serve *serve, const struct vfiouser_request *req
 	return err;
 }
 
+static int submit_access(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
+{
+	bool posted = req->flags & VFIOUSER_REQ_POSTED, write = req->op == VFIOUSER_OP_WRITE;
+	struct ioregion_access access = {
+		.region = req->region,
+		.offset = req->offset,
+		.count = req->count,
+		.data = write ? req->data : NULL,
+		.cookie = cookie,
+	};
+	int err;
+
+	if (req->count > VFIOUSER_DATA_MAX)
+		return -EINVAL;
+	err = ioregion_submit(&serve->ioregions, &access);
+	if (err != -ENOENT)
+		return err;
+	if (!write)
+		return vfuc_submit_read(serve->server, req->region, req->offset, req->count, done,
+					serve, cookie);
+	return vfuc_submit_write(serve->server, req->region, req->offset, req->data, req->count,
+				 posted, posted ? NULL : done, serve, cookie);
+}
+
 static int submit(struct serve *serve, const struct vfiouser_request *req, uint64_t cookie)
 {
-	bool posted = req->flags & VFIOUSER_REQ_POSTED;
-
 	switch (req->op) {
 	case VFIOUSER_OP_NOP:
 		answer(serve, cookie, 0, NULL, 0);
 		return 0;
 	case VFIOUSER_OP_READ:
-		if (req->count > VFIOUSER_DATA_MAX)
-			return -EINVAL;
-		return vfuc_submit_read(serve->server, req->region, req->offset, req->count, done,
-					serve, cookie);
 	case VFIOUSER_OP_WRITE:
-		if (req->count > VFIOUSER_DATA_MAX)
-			return -EINVAL;
-		return vfuc_submit_write(serve->server, req->region, req->offset, req->data,
-					 req->count, posted, posted ? NULL : done, serve, cookie);
+		return submit_access(serve, req, cookie);
 	case VFIOUSER_OP_RESET:
 		return vfuc_submit_reset(serve->server, done, serve, cookie);
 	case VFIOUSER_OP_IRQ_ARM:
@@ -231,8 +263,10 @@ static bool serve_ring(struct serve *serve)
 static bool serve_server(struct serve *serve)
 {
 	uint64_t before = vfuc_stats(serve->server)->messages_received;
+	bool worked;
 	int err;
 
+	worked = ioregion_process(&serve->ioregions);
 	err = vfuc_process(serve->server);
 	if (err && !serve->stop) {
 		if (err == -ETIMEDOUT)
@@ -244,7 +278,7 @@ static bool serve_server(struct serve *serve)
 				  strerror(-err));
 		stop(serve, status_of_errno(err));
 	}
-	return vfuc_stats(serve->server)->messages_received != before;
+	return worked || vfuc_stats(serve->server)->messages_received != before;
 }
 
 static void look_at_state(struct serve *serve)
@@ -278,17 +312,31 @@ static void take_signal(struct serve *serve)
 	stop(serve, ST_OK);
 }
 
+/* Is there a request that the server has not answered? */
+static bool pending(const struct serve *serve)
+{
+	return vfuc_pending(serve->server) || serve->ioregions.pending;
+}
+
+static int next_deadline_ms(const struct serve *serve)
+{
+	int server = vfuc_next_deadline_ms(serve->server);
+	int regions = ioregion_next_deadline_ms(&serve->ioregions);
+
+	return regions < 0 || (server >= 0 && server < regions) ? server : regions;
+}
+
 /* Sleeps until there may be something to do. */
 static void serve_sleep(struct serve *serve)
 {
-	struct pollfd fds[3 + VFUC_POLL_FDS];
+	struct pollfd fds[3 + VFUC_POLL_FDS + IOREGION_MAX_FDS];
 	const int own = 3;
 	int n;
 
 	/* Blocked: what is in the ring cannot be taken, so no need to be woken for it. */
 	if (!serve->blocked && !ring_sleep(serve->ring)) {
 		/* An endless stream of requests must not keep the answers waiting. */
-		if (vfuc_pending(serve->server))
+		if (pending(serve))
 			serve_server(serve);
 		look_at_state(serve);
 		return;
@@ -303,7 +351,8 @@ static void serve_sleep(struct serve *serve)
 		fds[1] = (struct pollfd) { .fd = serve->signal_fd, .events = POLLIN };
 		fds[2] = (struct pollfd) { .fd = serve->front_fd, .events = 0 };
 		n = own + vfuc_poll_fds(serve->server, fds + own, VFUC_POLL_FDS);
-		n = poll(fds, n, vfuc_next_deadline_ms(serve->server));
+		n += ioregion_poll_fds(&serve->ioregions, fds + n);
+		n = poll(fds, n, next_deadline_ms(serve));
 		if (n > 0) {
 			if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 				/* So it does once the device is gone, as it should. */
@@ -328,7 +377,8 @@ static void serve_sleep(struct serve *serve)
 
 /**
  * serve_run() - serve a device until it is gone, or its server is
- * @serve: @ring to @front_gone set, @irqs.types[].count set, all else zero
+ * @serve: @ring to @front_gone set, @irqs.types[].count set, @ioregions as serve_ioregions() has
+ *	made them or zero, all else zero
  *
  * Says on its own why it ends, unless the device was removed.
  *
@@ -348,7 +398,7 @@ int serve_run(struct serve *serve)
 			 * new, which is so as long as nothing is outstanding. Requests of the
 			 * server itself (DMA by message) wait for the end of spinning.
 			 */
-			if (vfuc_pending(serve->server) || vfuc_busy(serve->server))
+			if (pending(serve) || vfuc_busy(serve->server))
 				worked |= serve_server(serve);
 			look_at_state(serve);
 			if (worked)

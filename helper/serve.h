@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "engine/client.h"
+#include "ioregion.h"
 #include "irq.h"
 #include "ring.h"
 
@@ -31,6 +32,7 @@ struct serve_slot {
  * @ring: channel with a device
  * @server: connection
  * @irqs: interrupts
+ * @ioregions: accesses that go over sockets of their own
  * @poll_us: how long to look for work before sleeping, microseconds; 0: never
  * @signal_fd: readable: remove the device, or if that was asked for already, stop; or -1
  * @front_fd: hangs up when the command that started us has ended; or -1
@@ -47,6 +49,7 @@ struct serve {
 	struct ring *ring;
 	struct vfuc *server;
 	struct irqs irqs;
+	struct ioregions ioregions;
 	unsigned int poll_us;
 	int signal_fd;
 	int front_fd;
@@ -61,6 +64,7 @@ struct serve {
 	struct serve_slot slots[VFIOUSER_RING_SLOTS];
 };
 
+void serve_ioregions(struct serve *serve, const struct device *dev, unsigned int timeout_ms);
 int serve_run(struct serve *serve);
 
 #endif
