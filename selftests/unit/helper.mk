@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The helper's own files, with the engine, under ASan and UBSan.
-HELPER_TESTS := helper_parse helper_busy helper_ring helper_pciconf helper_serve
+HELPER_TESTS := helper_parse helper_busy helper_ring helper_pciconf helper_serve helper_iofds
 UNIT_TESTS += $(HELPER_TESTS) helper_proc
 
 HELPER_DIR := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))../../helper)
@@ -18,7 +18,10 @@ $(HELPER_OBJ): $(O)/unit/helper/%.o: $(HELPER_DIR)/%.c
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_CFLAGS) -MMD -MP -c $< -o $@
 
-$(O)/unit/helper_ring $(O)/unit/helper_serve: HELPER_LDFLAGS := -Wl,--wrap=ioctl
+$(O)/unit/helper_ring $(O)/unit/helper_serve $(O)/unit/helper_iofds: \
+	HELPER_LDFLAGS := -Wl,--wrap=ioctl
+$(O)/unit/helper_iofds: $(O)/unit/engine/fake_server.o
+$(O)/unit/helper_iofds: HELPER_LDFLAGS += -I$(HELPER_DIR)/engine
 
 $(addprefix $(O)/unit/,$(HELPER_TESTS)): $(O)/unit/%: %.c $(HELPER_OBJ)
 	@mkdir -p $(@D)
