@@ -130,6 +130,9 @@ static int get_region_io_fds(struct vfus *s, struct vfus_msg *m)
 			e.shadow_fd_index = at;
 			e.shadow_offset = f->shadow_offset;
 			e.datamatch = f->datamatch;
+		} else if (f->type == VFIO_USER_IO_FD_IOEVENTFD && stride == sizeof(e)) {
+			/* as libvfio-user sends an ioeventfd that is not shadowed */
+			e.datamatch = f->datamatch;
 		} else {
 			/* the specification's layout has the match value in this place */
 			e.shadow_offset = f->datamatch;

@@ -270,7 +270,7 @@ int vfus_wait(struct vfus *s, int fd, short events, uint64_t deadline_us)
  * @iov: the message, header first
  * @n: entries in @iov, at most 4
  * @fds: descriptors to pass along; they stay the caller's
- * @nfds: how many, at most 16
+ * @nfds: how many, at most VFUS_REPLY_FDS
  *
  * One sendmsg() where the socket takes it all, since some peers read a message with one recv().
  *
@@ -280,7 +280,7 @@ int vfus_chan_send(struct vfus *s, struct vfus_chan *c, const struct iovec *iov,
 		   const int *fds, unsigned int nfds)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int) * 16)];
+		char bytes[CMSG_SPACE(sizeof(int) * VFUS_REPLY_FDS)];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec v[4];

@@ -21,6 +21,7 @@
 #define VFUS_SEND_TIMEOUT_MS	10000
 /* Commands that may pile up while a DMA_READ/WRITE of ours is unanswered. */
 #define VFUS_MAX_QUEUED		4096
+#define VFUS_REPLY_FDS		16	/* descriptors in one reply, at most */
 
 /* One received message; freed as a whole by vfus_msg_free(). */
 struct vfus_msg {
@@ -105,7 +106,7 @@ struct vfus {
 	uint8_t *out;
 	size_t out_cap;
 	size_t out_len;
-	int out_fds[2];
+	int out_fds[VFUS_REPLY_FDS];
 	unsigned int out_nfds;
 	int out_close;		/* descriptor to close once the reply is out, or -1 */
 };
