@@ -11,6 +11,7 @@
  *	iounmap()			vfu_mmio_unmap()
  *	fixup_exception()		vfu_mmio_fault(): emulate, "fixed"
  *	pci_mmap_resource_range()	user mappings: direct pages or nothing
+ *	pci_user_*_config_*()		lspci and the like, without the lock of all buses
  *
  * fixup_exception() is called for each fault of the kernel that nothing else
  * handled, with the faulting registers; our replacement runs as an ordinary
@@ -60,6 +61,47 @@ static int vfu_trap_mmap(struct pci_dev *pdev, int bar, struct vm_area_struct *v
 	return vfu_mmio_user_map(pdev, bar, vma);
 }
 
+/*
+ * Config space for processes. The original spins under pci_lock with interrupts
+ * off: that keeps a CPU from whoever has to answer, others that wait for the lock
+ * keep theirs, and where these are all of them the device is lost. Here a process
+ * can sleep as well.
+ */
+static int vfu_trap_user_read(struct pci_dev *pdev, int pos, int size, u32 *val)
+{
+	if (pos & (size - 1))
+		return -EINVAL;
+	vfu_config_read(vfu_dev_of_pci(pdev), pos, size, val);
+	return 0;
+}
+
+static int vfu_trap_user_write(struct pci_dev *pdev, int pos, int size, u32 val)
+{
+	if (pos & (size - 1))
+		return -EINVAL;
+	vfu_config_write(vfu_dev_of_pci(pdev), pos, size, val);
+	return 0;
+}
+
+#define VFU_TRAP_USER(name, type)							\
+static int vfu_trap_user_read_##name(struct pci_dev *pdev, int pos, type *val)		\
+{											\
+	u32 all = ~0U;									\
+	int err = vfu_trap_user_read(pdev, pos, sizeof(type), &all);			\
+											\
+	*val = all;									\
+	return err;									\
+}											\
+											\
+static int vfu_trap_user_write_##name(struct pci_dev *pdev, int pos, type val)		\
+{											\
+	return vfu_trap_user_write(pdev, pos, sizeof(type), val);			\
+}
+
+VFU_TRAP_USER(byte, u8)
+VFU_TRAP_USER(word, u16)
+VFU_TRAP_USER(dword, u32)
+
 /* ---- whose call is it? Preemption is off ---- */
 
 static bool vfu_ours_phys(const struct pt_regs *regs)
@@ -82,6 +124,14 @@ static bool vfu_ours_pci(const struct pt_regs *regs)
 	return vfu_dev_of_pci((struct pci_dev *)regs->di);
 }
 
+/* While a reset keeps processes away the original knows how to wait. */
+static bool vfu_ours_config(const struct pt_regs *regs)
+{
+	struct pci_dev *pdev = (struct pci_dev *)regs->di;
+
+	return vfu_dev_of_pci(pdev) && !pdev->block_cfg_access;
+}
+
 static struct vfu_hook vfu_hooks[] = {
 	{ "fixup_exception", vfu_ours_fault, vfu_trap_fixup },
 	{ "iounmap", vfu_ours_virt, vfu_trap_iounmap },
@@ -94,6 +144,12 @@ static struct vfu_hook vfu_hooks[] = {
 	{ "ioremap_encrypted", vfu_ours_phys, vfu_trap_ioremap, .optional = true },
 	{ "memremap", vfu_ours_phys, vfu_trap_ioremap },
 	{ "pci_mmap_resource_range", vfu_ours_pci, vfu_trap_mmap },
+	{ "pci_user_read_config_byte", vfu_ours_config, vfu_trap_user_read_byte },
+	{ "pci_user_read_config_word", vfu_ours_config, vfu_trap_user_read_word },
+	{ "pci_user_read_config_dword", vfu_ours_config, vfu_trap_user_read_dword },
+	{ "pci_user_write_config_byte", vfu_ours_config, vfu_trap_user_write_byte },
+	{ "pci_user_write_config_word", vfu_ours_config, vfu_trap_user_write_word },
+	{ "pci_user_write_config_dword", vfu_ours_config, vfu_trap_user_write_dword },
 };
 
 static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
