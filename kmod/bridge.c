@@ -131,12 +131,10 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 	pci_scan_child_bus(bus);
 	pci_bus_claim_resources(bus);
 	pci_assign_unassigned_bus_resources(bus);
+	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
+	vfu_intx_control(vdev);
 	pci_bus_add_devices(bus);
 	pci_unlock_rescan_remove();
-
-	if (vdev->cfg.command & PCI_COMMAND_INTX_DISABLE || vdev->irq_mode >= 0)
-		return 0;
-	vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, 1);
 	return 0;
 }
 

@@ -152,6 +152,13 @@ static inline void vfu_compat_irq_move_at_once(unsigned int virq)
 #endif
 }
 
+/* 7.0: a workqueue says so; before, it was what is not said otherwise */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#define VFU_COMPAT_WQ_PERCPU	0
+#else
+#define VFU_COMPAT_WQ_PERCPU	WQ_PERCPU
+#endif
+
 /* ---- eventfds, for ioeventfd.c ---- */
 
 #include <linux/eventfd.h>

@@ -286,6 +286,32 @@ void vfu_msix_write(struct vfu_dev *vdev, u64 offset, const void *data, u32 coun
 
 /* ---- what control writes mean ---- */
 
+/**
+ * vfu_intx_control() - arm INTx, unless MSI, MSI-X or the command register has it off
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_intx_control(struct vfu_dev *vdev)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+	bool on = !(READ_ONCE(cfg->command) & PCI_COMMAND_INTX_DISABLE) &&
+		  !(READ_ONCE(cfg->msix_ctrl) & PCI_MSIX_FLAGS_ENABLE) &&
+		  !(READ_ONCE(cfg->msi_ctrl) & PCI_MSI_FLAGS_ENABLE);
+
+	if (on || READ_ONCE(vdev->irq_mode) == VFIO_PCI_INTX_IRQ_INDEX)
+		vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, on);
+}
+
+static void vfu_command_write(struct vfu_dev *vdev, u16 command)
+{
+	u16 old = vdev->cfg.command;
+
+	WRITE_ONCE(vdev->cfg.command, command);
+	if ((old ^ command) & PCI_COMMAND_INTX_DISABLE)
+		vfu_intx_control(vdev);
+}
+
 static void vfu_msix_control(struct vfu_dev *vdev, u16 ctrl)
 {
 	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_MSIX_IRQ_INDEX];
@@ -312,7 +338,7 @@ static void vfu_msix_control(struct vfu_dev *vdev, u16 ctrl)
 		vfu_irqs_mode(vdev, VFIO_PCI_MSIX_IRQ_INDEX, 0);
 	} else if (!is && was) {
 		vfu_irqs_mode(vdev, VFIO_PCI_MSIX_IRQ_INDEX, 0);
-		vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, 1);
+		vfu_intx_control(vdev);
 	}
 
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
@@ -335,7 +361,7 @@ static void vfu_msi_control(struct vfu_dev *vdev, u16 ctrl)
 			      1 << FIELD_GET(PCI_MSI_FLAGS_QSIZE, ctrl));
 	} else if (was) {
 		vfu_irqs_mode(vdev, VFIO_PCI_MSI_IRQ_INDEX, 0);
-		vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, 1);
+		vfu_intx_control(vdev);
 	}
 }
 
@@ -439,7 +465,9 @@ void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 va
 	vfu_cfg_put(vdev, where, size, val);
 
 	if (where == PCI_COMMAND)
-		WRITE_ONCE(cfg->command, size == 1 ? (cfg->command & 0xff00) | val : val);
+		vfu_command_write(vdev, size == 1 ? (cfg->command & 0xff00) | val : val);
+	if (where == PCI_COMMAND + 1)
+		vfu_command_write(vdev, (cfg->command & 0x00ff) | val << 8);
 	reg = cfg->msix + PCI_MSIX_FLAGS;
 	if (cfg->msix && vfu_covers(where, size, reg))
 		vfu_msix_control(vdev, vfu_word(where, val, reg));

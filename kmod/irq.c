@@ -11,6 +11,13 @@
  * raised it, the answer could never come; so an interrupt that finds one of them
  * running under it is sent on to another CPU.
  *
+ * While it spins, the helper and the server need a CPU. One that an interrupt
+ * stopped in its idle task is none, but the scheduler takes it for idle: a task
+ * that is woken there waits in a queue which only that CPU empties. And two
+ * devices whose handlers spin at the same time are enough to use up two CPUs. So a
+ * vector whose handler reads registers is raised by a worker on the CPU, which is
+ * then not idle, and only one of them at a time.
+ *
  * Locking: @pending is atomic. @masked is written under vfu_dev.cfg_lock and read
  * without; the pair "set pending, look at masked" and "clear masked, look at
  * pending" has full barriers on both sides, so that one of them delivers.
@@ -23,6 +30,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "compat.h"
 #include "trace.h"
@@ -48,8 +56,30 @@ static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
 	irq_work_queue(&vec->work);
 }
 
+/*
+ * For vectors whose handler may spin, one at a time. A disk may depend on them, so
+ * that nothing here may depend on memory.
+ */
+static struct workqueue_struct *vfu_turn_wq;
+static DEFINE_MUTEX(vfu_turn_lock);
+
+static void vfu_vector_turn(struct work_struct *work)
+{
+	struct vfu_vector *vec = container_of(work, struct vfu_vector, turn);
+
+	mutex_lock(&vfu_turn_lock);
+	/* Interrupts this worker, here and now. */
+	irq_work_queue(&vec->work);
+	irq_work_sync(&vec->work);
+	mutex_unlock(&vfu_turn_lock);
+}
+
 static void vfu_vector_kick(struct vfu_vector *vec)
 {
+	if (READ_ONCE(vec->waits)) {
+		queue_work_on(READ_ONCE(vec->cpu), vfu_turn_wq, &vec->turn);
+		return;
+	}
 	preempt_disable();
 	vfu_vector_send(vec, READ_ONCE(vec->cpu));
 	preempt_enable();
@@ -77,6 +107,22 @@ static bool vfu_vector_redirect(struct vfu_vector *vec)
 	return true;
 }
 
+/* The vector whose handler runs on this CPU. */
+static DEFINE_PER_CPU(struct vfu_vector *, vfu_handling);
+
+/**
+ * vfu_vector_waits() - a register is read: remember it, if a handler of ours does
+ *
+ * Context: hard interrupt.
+ */
+void vfu_vector_waits(void)
+{
+	struct vfu_vector *vec = __this_cpu_read(vfu_handling);
+
+	if (vec)
+		WRITE_ONCE(vec->waits, true);
+}
+
 /* Hard interrupt context, interrupts off. */
 static void vfu_vector_deliver(struct vfu_vector *vec)
 {
@@ -84,6 +130,10 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 
 	if (READ_ONCE(vec->masked) || !test_bit(0, &vec->pending))
 		return;
+	if (vfu_rescue_in_ipis()) {
+		queue_work_on(smp_processor_id(), vfu_turn_wq, &vec->turn);
+		return;
+	}
 	if (vfu_vector_redirect(vec))
 		return;
 	vec->hops = 0;
@@ -95,7 +145,9 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 		return;
 	vfu_count(vec->vdev, VFU_STAT_IRQS, 1);
 	trace_vfiouser_irq(vec->vdev->id, vec->index, vec->nr, smp_processor_id());
+	__this_cpu_write(vfu_handling, vec);
 	generic_handle_irq(virq);
+	__this_cpu_write(vfu_handling, NULL);
 }
 
 static void vfu_vector_work(struct irq_work *work)
@@ -172,7 +224,9 @@ int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
 		vec->vdev = vdev;
 		vec->index = index;
 		vec->nr = i;
+		vec->waits = index == VFIO_PCI_INTX_IRQ_INDEX;
 		vec->cpu = cpumask_first(cpu_online_mask);
+		INIT_WORK(&vec->turn, vfu_vector_turn);
 		vec->work = IRQ_WORK_INIT_HARD(vfu_vector_work);
 		INIT_CSD(&vec->csd, vfu_vector_ipi, vec);
 	}
@@ -197,8 +251,10 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
 		struct vfu_irqs *irqs = &vdev->irqs[index];
 
-		for (i = 0; i < irqs->count; i++)
+		for (i = 0; i < irqs->count; i++) {
+			cancel_work_sync(&irqs->vectors[i].turn);
 			irq_work_sync(&irqs->vectors[i].work);
+		}
 		kvfree(irqs->vectors);
 		irqs->vectors = NULL;
 		irqs->count = 0;
@@ -214,22 +270,25 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
  * @count: vectors to arm, 0 for none
  *
  * VFIO allows one of the three at a time. More vectors of the index that is
- * armed are added to it.
+ * armed are added to it; where the server takes them only as a set (NORESIZE), all
+ * are armed anew, and raised once for what may have come in between.
  *
  * Context: any but NMI; no lock of ours held. Two callers at once would be two
  * writers of the same capability, which PCI leaves to them to order.
  */
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 {
-	u32 start = 0, old_count = 0;
+	struct vfu_irqs *irqs = &vdev->irqs[index];
+	u32 start = 0, old_count = 0, i;
 	unsigned long flags;
+	bool anew;
 	int old;
 
-	count = min(count, vdev->irqs[index].count);
+	count = min(count, irqs->count);
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
 	old = vdev->irq_mode;
 	if (old == index)
-		start = vdev->irqs[index].armed;
+		start = irqs->armed;
 	else if (old >= 0)
 		old_count = vdev->irqs[old].armed;
 	if (old == index && count && count <= start) {
@@ -238,18 +297,23 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 	}
 	if (old >= 0 && old != index)
 		vdev->irqs[old].armed = 0;
-	vdev->irqs[index].armed = count;
+	irqs->armed = count;
 	vdev->irq_mode = count ? (int)index : -1;
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 
-	if (old == index && !count && start)
+	anew = start && count && (irqs->flags & VFIO_IRQ_INFO_NORESIZE);
+	if (anew || (start && !count))
 		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_DISARM, index, 0, 0);
 	if (old_count)
 		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_DISARM, old, 0, 0);
-	if (count && vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, start, count - start) &&
-	    !vfu_dev_lost(vdev))
+	if (!count)
+		return;
+	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, anew ? 0 : start,
+			    anew ? count : count - start) && !vfu_dev_lost(vdev))
 		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
 				    index);
+	for (i = 0; anew && i < start; i++)
+		vfu_vector_raise(&irqs->vectors[i]);
 }
 
 /* ---- the domains ---- */
@@ -432,4 +496,24 @@ void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev)
 	pdev->irq = pdev->pin ? vdev->intx_virq : 0;
 	/* There is no wire that firmware could route; it is not to look for one. */
 	pdev->pin = 0;
+}
+
+/**
+ * vfu_irq_init() - part of loading the module
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfu_irq_init(void)
+{
+	vfu_turn_wq = alloc_workqueue("vfiouser-irq",
+				      VFU_COMPAT_WQ_PERCPU | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	return vfu_turn_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * vfu_irq_exit() - undo vfu_irq_init(); there are no devices any more
+ */
+void vfu_irq_exit(void)
+{
+	destroy_workqueue(vfu_turn_wq);
 }

@@ -10,6 +10,11 @@
  * lost. So a waiter asks other CPUs, each in its turn, to pull them over; the
  * worker that runs proves that its CPU is not stuck itself.
  *
+ * Another CPU may itself wait, without sleeping, for an answer of this one to an
+ * inter-processor interrupt: a TLB flush when any process ends is enough. So a
+ * waiter with interrupts off lets such interrupts in from time to time, and only
+ * them (vfu_rescue_ipis()).
+ *
  * What cannot be helped is a task that an interrupt stopped while it was running.
  * See irq.c for our own interrupts; a driver's timer that reads a register of a
  * device on the CPU where that device's server never rests is lost.
@@ -18,14 +23,17 @@
  * with the device, whose references all waiters hold.
  */
 #include <linux/cpumask.h>
+#include <linux/irqflags.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <asm/cpufeature.h>
 
 #include "vfiouser.h"
 
@@ -50,6 +58,52 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 	if (!task->mm)
 		return false;
 	return task->mm == vdev->helper || (vdev->server && task_tgid(task) == vdev->server);
+}
+
+/* Is this CPU inside vfu_rescue_ipis()? */
+static DEFINE_PER_CPU(bool, vfu_in_ipis);
+
+/* Of the task priority register: only vectors from 0xf0 on, which are between CPUs, come in. */
+#define VFU_CR8_IPIS	0xeUL
+
+/**
+ * vfu_rescue_ipis() - answer other CPUs while interrupts are off
+ *
+ * Devices, the timer and softirqs stay shut out: whoever has turned interrupts off
+ * relies on that. What runs is what CPUs ask of each other, which does not take
+ * the locks of drivers; our own interrupts, which would, are put off
+ * (vfu_rescue_in_ipis()).
+ *
+ * Context: interrupts off, not NMI.
+ */
+void vfu_rescue_ipis(void)
+{
+	unsigned long cr8;
+
+	if (cpu_feature_enabled(X86_FEATURE_XENPV))
+		return;
+	/* As in a handler: neither softirqs nor the scheduler when the interrupt is over. */
+	preempt_count_add(HARDIRQ_OFFSET);
+	__this_cpu_write(vfu_in_ipis, true);
+	asm volatile("mov %%cr8, %0" : "=r" (cr8));
+	asm volatile("mov %0, %%cr8" : : "r" (VFU_CR8_IPIS) : "memory");
+	raw_local_irq_enable();
+	cpu_relax();
+	raw_local_irq_disable();
+	asm volatile("mov %0, %%cr8" : : "r" (cr8) : "memory");
+	__this_cpu_write(vfu_in_ipis, false);
+	preempt_count_sub(HARDIRQ_OFFSET);
+}
+
+/**
+ * vfu_rescue_in_ipis() - has this interrupt come in through vfu_rescue_ipis()?
+ *
+ * Context: hard interrupt.
+ * Return: true if so: no driver's handler may run.
+ */
+bool vfu_rescue_in_ipis(void)
+{
+	return __this_cpu_read(vfu_in_ipis);
 }
 
 /* Runnable, and not running? Only a hint, the scheduler's locks are not held. */

@@ -222,6 +222,12 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
 	return smp_load_acquire(&slot->done) == generation || vfu_dev_lost(vdev);
 }
 
+/*
+ * Looks at a slot for each one at the clock: where that is an HPET, or an emulated one, reading it
+ * all the time slows down everybody else who does.
+ */
+#define VFU_LOOKS		64
+
 /* When a waiter that keeps its CPU begins to see to it that others can run. */
 #define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
 
@@ -235,13 +241,19 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? VFU_SPIN_NS : wait->bound;
 	u64 rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
-	unsigned int attempt = 0;
+	unsigned int attempt = 0, looks = 0;
 	u64 elapsed;
 
 	while (!vfu_slot_done(vdev, slot, generation)) {
+		if (++looks % VFU_LOOKS) {
+			cpu_relax();
+			continue;
+		}
 		elapsed = vfu_wait_elapsed(wait);
 		if (elapsed < spin) {
 			if (elapsed > rescue) {
+				if (irqs_disabled())
+					vfu_rescue_ipis();
 				vfu_rescue(vdev, attempt++);
 				rescue += VFU_RESCUE_NS;
 			}
@@ -374,6 +386,8 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 		return 0;
 
 	slot = &ring->shared->slots[req->slot];
+	if (in_hardirq())
+		vfu_vector_waits();
 	if (vfu_ring_wait(vdev, &wait, req->slot, req->generation)) {
 		err = READ_ONCE(slot->error);
 		if (reply && !err)

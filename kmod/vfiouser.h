@@ -146,6 +146,8 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
 void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt);
 int vfu_rescue_create(struct vfu_dev *vdev);
 void vfu_rescue_destroy(struct vfu_dev *vdev);
+void vfu_rescue_ipis(void);
+bool vfu_rescue_in_ipis(void);
 
 /* ---- dma.c: the pool and the DMA API on it ---- */
 
@@ -167,6 +169,8 @@ void vfu_dma_setup(struct device *dev);
  * @pending: raised and not yet handled
  * @masked: not to be raised now; a raise stays @pending
  * @hops: how often it was sent on to another CPU because who serves runs here
+ * @waits: its handler reads registers; true from the start for a level interrupt
+ * @turn: raises it, if @waits, when it is its turn
  * @work: raises it on this CPU
  * @csd: raises it on another
  * @irqfd: the eventfd hooked to it, or NULL (vfu_dev.irq_lock)
@@ -180,6 +184,8 @@ struct vfu_vector {
 	unsigned long pending;
 	bool masked;
 	unsigned int hops;
+	bool waits;
+	struct work_struct turn;
 	struct irq_work work;
 	call_single_data_t csd;
 	struct vfu_irqfd *irqfd;
@@ -202,6 +208,9 @@ struct vfu_irqs {
 int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags);
 void vfu_irqs_destroy(struct vfu_dev *vdev);
 void vfu_vector_raise(struct vfu_vector *vec);
+void vfu_vector_waits(void);
+int vfu_irq_init(void);
+void vfu_irq_exit(void);
 void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
 int vfu_irq_domain_create(struct vfu_dev *vdev);
@@ -417,6 +426,7 @@ void vfu_device_exit(void);
 int vfu_config_init(struct vfu_dev *vdev);
 void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
+void vfu_intx_control(struct vfu_dev *vdev);
 bool vfu_config_decodes(struct vfu_dev *vdev);
 int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
 void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
