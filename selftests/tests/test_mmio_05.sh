@@ -1,7 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Accesses from softirqs and hard interrupts, which find the CPU doing anything.
+# Writes from softirqs and hard interrupts, which find the CPU doing anything. (Reads of a driver's
+# own timers and IPIs may find it doing what the answer depends on: the module's case
+# interrupt-reads, which is no promise and so no test; reads in handlers of the device are in
+# test_irq_03.)
 # SMP: 4
 
 . "$(dirname "$0")/../lib/ktap.sh"
@@ -9,9 +12,7 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-for case in interrupt-writes interrupt-reads; do
-	testdev_case $case
-done
+testdev_case interrupt-writes
 testdev_detach
 
 ktap_end
