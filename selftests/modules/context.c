@@ -307,7 +307,7 @@ static int race_thread(void *arg)
 /* All CPUs but one at once: who waits for the lock keeps its CPU, and one must be left to serve. */
 static void race(struct vft *t, bool irqs_off, bool reads, const char *name)
 {
-	u32 n = min(num_online_cpus() - 1, 3U), i, count;
+	u32 n = min(num_online_cpus() - 1, 2U), i, count;
 	struct task_struct *threads[3];
 	struct testdev_access a;
 	struct racer racers[3];
