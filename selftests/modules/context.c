@@ -304,7 +304,7 @@ static int race_thread(void *arg)
 	return 0;
 }
 
-/* All CPUs but one at once: who waits for the lock keeps its CPU, and one must be left to serve. */
+/* Two at once, where there are three: who waits for the lock keeps its CPU, and others must serve. */
 static void race(struct vft *t, bool irqs_off, bool reads, const char *name)
 {
 	u32 n = min(num_online_cpus() - 1, 2U), i, count;
