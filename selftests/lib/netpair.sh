@@ -138,13 +138,13 @@ net_irqs()
 	} END { print sum + 0 }' /proc/interrupts
 }
 
-# net_ping a|b SIZE COUNT: from that end to the other one, nothing lost
+# net_ping a|b SIZE COUNT: from that end to the other one, nothing lost. INTERVAL seconds apart.
 net_ping()
 {
 	local to=$N_IP_B out
 
 	[ "$1" = a ] || to=$N_IP_A
-	out=$(in_ns "$1" ping -q -c "$3" -i 0.01 -s "$2" -W 5 "$to" 2>&1)
+	out=$(in_ns "$1" ping -q -c "$3" -i "${INTERVAL:-0.02}" -s "$2" -W 5 "$to" 2>&1)
 	if printf '%s\n' "$out" | grep -q "^$3 packets transmitted, $3 packets received, 0% packet loss"; then
 		return 0
 	fi
@@ -168,7 +168,7 @@ net_transfer()
 		nc -l -p 5000 <>"$WORK/never" >"$WORK/arrived" 2>/dev/null &
 	fi
 	SINK=$!
-	wait_for 10 grep -q ':1388 ' "/proc/$SINK/net/tcp" "/proc/$SINK/net/tcp6"
+	wait_for 10 grep -q ':1388 [0-9A-F]*:0000 0A' "/proc/$SINK/net/tcp" "/proc/$SINK/net/tcp6"
 	in_ns "$from" nc "$ip" 5000 <"$WORK/sent"
 	wait_for 60 vu_gone $SINK
 	kill $SINK 2>/dev/null

@@ -40,8 +40,13 @@ enum { RX, TX, NR_QUEUES };
 #define MTU_MAX		9216
 #define FRAME_MAX	(MTU_MAX + ETH_HEADER + VLAN_TAG)
 
-#define BATCH		64		/* frames of one direction in a row */
-#define HOLD_US		200000
+/*
+ * Frames of one direction in a row, and for how long: the client's messages wait meanwhile, and
+ * where its memory is only reached by messages a frame can take milliseconds.
+ */
+#define BATCH		64
+#define BATCH_US	1000
+#define HOLD_US		1000000
 /* mapped notifications: how long to look without sleeping, and the longest sleep when idle */
 #define POLL_US		100
 #define POLL_MAX_US	1000
@@ -121,17 +126,24 @@ static bool tx_send(struct net *n)
 	return true;
 }
 
-/* Returns how many frames went. */
-static unsigned int transmit(struct net *n)
+static bool batch_over(unsigned int done, uint64_t start)
 {
+	return done == BATCH || (done && vfus_now_us() - start >= BATCH_US);
+}
+
+/* Returns whether frames went; more is set where the batch ended before the queue did. */
+static bool transmit(struct net *n, bool *more)
+{
+	const uint64_t start = vfus_now_us();
 	struct virtio *v = &n->v;
 	unsigned int done = 0;
 
 	if (!virtio_kicked(v, TX) && !n->tx_held)
-		return 0;
+		return false;
 	while (virtio_live(v)) {
-		if (done == BATCH) {
+		if (batch_over(done, start)) {
 			v->vq[TX].kicked = true;
+			*more = true;
 			break;
 		}
 		if (!n->tx_held && !tx_take(n)) {
@@ -200,16 +212,21 @@ static bool rx_place(struct net *n)
 	return true;
 }
 
-/* Returns how many frames came. */
-static unsigned int receive(struct net *n)
+/* Returns whether frames came; more is set where the batch ended before the cable was empty. */
+static bool receive(struct net *n, bool *more)
 {
+	const uint64_t start = vfus_now_us();
 	struct virtio *v = &n->v;
 	bool kicked = virtio_kicked(v, RX);
 	unsigned int done = 0;
 
 	if (n->rx_blocked && !kicked)
-		return 0;
-	while (done < BATCH && virtio_live(v)) {
+		return false;
+	while (virtio_live(v)) {
+		if (batch_over(done, start)) {
+			*more = true;
+			break;
+		}
 		if (!n->rx_len)
 			n->rx_len = (size_t)cable_receive(&n->cable, n->rx, frame_max(n));
 		if (!n->rx_len)
@@ -287,7 +304,7 @@ static long net_poll(void *priv)
 {
 	struct net *n = priv;
 	struct virtio *v = &n->v;
-	unsigned int done;
+	bool worked, more = false;
 	long us;
 
 	cable_plug(&n->cable, virtio_live(v));
@@ -295,7 +312,8 @@ static long net_poll(void *priv)
 	link_update(n);
 	if (!virtio_live(v))
 		return us;
-	done = transmit(n) + receive(n);
+	worked = transmit(n, &more);
+	worked |= receive(n, &more);
 	/* Sending and receiving is how the end of a cable is seen. */
 	link_update(n);
 	cable_want(&n->cable, !n->rx_blocked, n->tx_held);
@@ -305,8 +323,8 @@ static long net_poll(void *priv)
 		us = earlier(us, waited < HOLD_US ? (long)(HOLD_US - waited) : 0);
 	}
 	if (v->notify == VIRTIO_NOTIFY_MMAP)
-		us = earlier(us, pause_us(n, done));
-	return done >= BATCH ? 0 : us;
+		us = earlier(us, pause_us(n, worked));
+	return more ? 0 : us;
 }
 
 /* An eventfd, the cable's socket or a new connection: the next poll looks at them all. */

@@ -36,8 +36,8 @@ one()
 	ktap_run "$1: not listed any more" wait_for 10 sh -c '! vfiouserctl list | grep -q "$0"' \
 		"${N_BDF[b]}"
 	if [ "$1" = busy ]; then
-		kill $FLOOD
-		wait $FLOOD 2>/dev/null
+		kill "$FLOOD"
+		wait "$FLOOD" 2>/dev/null
 	fi
 }
 
