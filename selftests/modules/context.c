@@ -304,7 +304,7 @@ static int race_thread(void *arg)
 	return 0;
 }
 
-/* Two at once, where there are three: who waits for the lock keeps its CPU, and others must serve. */
+/* Two at once, where there are three: who waits for the lock keeps its CPU; others must serve. */
 static void race(struct vft *t, bool irqs_off, bool reads, const char *name)
 {
 	u32 n = min(num_online_cpus() - 1, 2U), i, count;
