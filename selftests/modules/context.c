@@ -270,6 +270,7 @@ struct racer {
 	bool irqs_off;
 	bool reads;
 	bool ok;
+	struct completion runs;		/* one that is stopped before it runs never does */
 };
 
 #define RACE_ROUNDS	300
@@ -282,6 +283,7 @@ static int race_thread(void *arg)
 	unsigned long flags = 0;
 	u32 i;
 
+	complete(&r->runs);
 	r->ok = true;
 	for (i = 0; i < RACE_ROUNDS; i++) {
 		if (r->irqs_off)
@@ -322,13 +324,16 @@ static void race(struct vft *t, bool irqs_off, bool reads, const char *name)
 	vft_log_start(t);
 	for (i = 0; i < n; i++) {
 		racers[i] = (struct racer){ t, i, irqs_off, reads };
+		init_completion(&racers[i].runs);
 		threads[i] = kthread_run(race_thread, &racers[i], "vft_race/%u", i);
 	}
 	for (i = 0; i < n; i++) {
-		if (IS_ERR(threads[i]))
+		if (IS_ERR(threads[i])) {
 			ok = false;
-		else
-			kthread_stop(threads[i]);
+			continue;
+		}
+		wait_for_completion(&racers[i].runs);
+		kthread_stop(threads[i]);
 		ok &= racers[i].ok;
 	}
 	count = vft_log_count(t);
@@ -368,6 +373,7 @@ static int traffic_thread(void *arg)
 	void __iomem *p = vft_ram(r->t, 0xb000 + 64 * r->nr);
 	u32 v = 0;
 
+	complete(&r->runs);
 	while (!kthread_should_stop()) {
 		writel(++v, p);
 		writeb(v, p + 4);
@@ -385,6 +391,7 @@ static void run_traffic_start(struct vft *t)
 	vft_traffic_stop(t);
 	for (i = 0; i < n; i++) {
 		traffic_racers[i] = (struct racer){ .t = t, .nr = i, .ok = true };
+		init_completion(&traffic_racers[i].runs);
 		traffic_rounds[i] = 0;
 		traffic_threads[i] = kthread_run(traffic_thread, &traffic_racers[i],
 						 "vft_traffic/%u", i);
@@ -403,8 +410,10 @@ void vft_traffic_stop(struct vft *t)
 {
 	u32 i;
 
-	for (i = 0; i < traffic_nr; i++)
+	for (i = 0; i < traffic_nr; i++) {
+		wait_for_completion(&traffic_racers[i].runs);
 		kthread_stop(traffic_threads[i]);
+	}
 	traffic_nr = 0;
 }
 

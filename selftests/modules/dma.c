@@ -5,6 +5,7 @@
  * The test device fills memory with a pattern, or looks for one; the driver does the same on its
  * side.
  */
+#include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmapool.h>
 #include <linux/errno.h>
@@ -524,6 +525,7 @@ struct mapper {
 	u32 nr;
 	u32 rounds;
 	bool ok;
+	struct completion runs;		/* one that is stopped before it runs never does */
 };
 
 #define MAPPER_HELD	16
@@ -536,6 +538,7 @@ static int mapper_thread(void *arg)
 	u32 len[MAPPER_HELD], i, j;
 	u8 *buf = kmalloc(MAPPER_HELD * 4096, GFP_KERNEL);
 
+	complete(&m->runs);
 	m->ok = buf;
 	for (i = 0; m->ok && i < m->rounds; i++) {
 		for (j = 0; j < MAPPER_HELD; j++) {
@@ -570,6 +573,7 @@ static void run_many(struct vft *t)
 
 	for (i = 0; i < 3; i++) {
 		mappers[i] = (struct mapper){ t, i, 200 };
+		init_completion(&mappers[i].runs);
 		threads[i] = kthread_run(mapper_thread, &mappers[i], "vft_map/%d", i);
 	}
 	for (i = 0; i < 3; i++) {
@@ -577,6 +581,7 @@ static void run_many(struct vft *t)
 			ok = false;
 			continue;
 		}
+		wait_for_completion(&mappers[i].runs);
 		kthread_stop(threads[i]);
 		ok &= mappers[i].ok;
 	}
