@@ -19,11 +19,12 @@
  * See irq.c for our own interrupts; a driver's timer that reads a register of a
  * device on the CPU where that device's server never rests is lost.
  *
- * Locking: none; works are single-instanced each. Lifetime: created and destroyed
- * with the device, whose references all waiters hold.
+ * Locking: vfu_pulls_lock protects vfu_pulls; works are single-instanced each.
+ * Lifetime: created and destroyed with the device, whose references all waiters hold.
  */
 #include <linux/cpumask.h>
 #include <linux/irqflags.h>
+#include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
 #include <linux/preempt.h>
@@ -32,6 +33,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <asm/cpufeature.h>
 
@@ -113,19 +115,87 @@ static bool vfu_rescue_wanted(struct task_struct *task)
 	       !READ_ONCE(task->migration_disabled) && task_cpu(task) != raw_smp_processor_id();
 }
 
+/**
+ * struct vfu_pull - a task whose affinity is narrowed for a moment
+ * @node: in vfu_pulls
+ * @task: whose; each user holds a reference
+ * @users: workers at it
+ * @was: where it may run
+ *
+ * A worker may be stopped half-way, by the next waiter on its CPU. The others must
+ * then still know where the task may run, or it would stay bound to that CPU.
+ */
+struct vfu_pull {
+	struct list_head node;
+	struct task_struct *task;
+	unsigned int users;
+	cpumask_var_t was;
+};
+
+static LIST_HEAD(vfu_pulls);
+static DEFINE_SPINLOCK(vfu_pulls_lock);
+
+static void vfu_pull_free(struct vfu_pull *pull)
+{
+	free_cpumask_var(pull->was);
+	kfree(pull);
+}
+
+static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
+{
+	struct vfu_pull *pull, *new = kzalloc(sizeof(*new), GFP_NOWAIT);
+
+	if (!new)
+		return NULL;
+	if (!alloc_cpumask_var(&new->was, GFP_NOWAIT)) {
+		kfree(new);
+		return NULL;
+	}
+	spin_lock(&vfu_pulls_lock);
+	list_for_each_entry(pull, &vfu_pulls, node) {
+		if (pull->task == task) {
+			pull->users++;
+			spin_unlock(&vfu_pulls_lock);
+			vfu_pull_free(new);
+			return pull;
+		}
+	}
+	new->task = task;
+	new->users = 1;
+	cpumask_copy(new->was, task->cpus_ptr);
+	list_add(&new->node, &vfu_pulls);
+	spin_unlock(&vfu_pulls_lock);
+	return new;
+}
+
+static void vfu_pull_end(struct vfu_pull *pull)
+{
+	bool last;
+
+	spin_lock(&vfu_pulls_lock);
+	last = !--pull->users;
+	if (last)
+		list_del(&pull->node);
+	spin_unlock(&vfu_pulls_lock);
+	if (last)
+		vfu_pull_free(pull);
+}
+
 /* Pull a task here; where it may run stays as it was. */
 static void vfu_rescue_task(struct task_struct *task)
 {
-	cpumask_var_t was;
+	unsigned int here = raw_smp_processor_id();
+	struct vfu_pull *pull;
 
-	if (!vfu_rescue_wanted(task) || !alloc_cpumask_var(&was, GFP_NOWAIT))
+	if (!vfu_rescue_wanted(task))
 		return;
-	cpumask_copy(was, task->cpus_ptr);
+	pull = vfu_pull_begin(task);
+	if (!pull)
+		return;
 	/* Where it is bound to run is its administrator's choice. */
-	if (cpumask_test_cpu(raw_smp_processor_id(), was) &&
-	    !set_cpus_allowed_ptr(task, cpumask_of(raw_smp_processor_id())))
-		set_cpus_allowed_ptr(task, was);
-	free_cpumask_var(was);
+	if (cpumask_test_cpu(here, pull->was) && !set_cpus_allowed_ptr(task, cpumask_of(here)))
+		set_cpus_allowed_ptr(task, pull->was);
+	vfu_pull_end(pull);
 }
 
 static void vfu_rescue_work(struct work_struct *work)

@@ -255,7 +255,8 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 				if (irqs_disabled())
 					vfu_rescue_ipis();
 				vfu_rescue(vdev, attempt++);
-				rescue += VFU_RESCUE_NS;
+				/* Ever more rarely: each moves tasks about. */
+				rescue = elapsed + max_t(u64, VFU_RESCUE_NS, elapsed / 4);
 			}
 			cpu_relax();
 			continue;
