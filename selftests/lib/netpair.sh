@@ -98,10 +98,11 @@ net_up()
 		in_ns "$1" ip link set "${N_IF[$1]}" up
 }
 
-# net_carrier a|b: is there one?
+# net_carrier a|b: is there one, and has the stack seen it? Until then it drops what it is to send.
 net_carrier()
 {
-	in_ns "$1" ip link show "${N_IF[$1]}" | grep -q LOWER_UP
+	in_ns "$1" ip link show "${N_IF[$1]}" | grep LOWER_UP | grep -v NO-CARRIER |
+		grep -vq 'qdisc noop'
 }
 
 # net_no_carrier a|b
