@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "array.h"
 #include "device.h"
 #include "netlink.h"
 #include "pool.h"
@@ -396,6 +397,79 @@ int netlink_device_del(struct netlink *nl, uint32_t id)
 	return transact(nl, msg, NULL, NULL);
 }
 
+static void get_u64(uint64_t *to, const struct nlattr *attr)
+{
+	if (attr && nla_len(attr) >= (int)sizeof(*to))
+		*to = nla_get_u64(attr);
+}
+
+static void get_path(struct netlink_details *d, struct nlattr *nest)
+{
+	struct nlattr *tb[VFIOUSER_PATH_A_MAX + 1];
+	struct netlink_path *path;
+	uint32_t index = UINT32_MAX;
+	size_t len;
+
+	if (nla_parse_nested(tb, VFIOUSER_PATH_A_MAX, nest, NULL))
+		return;
+	get_u32(&index, tb[VFIOUSER_PATH_A_INDEX]);
+	/* A newer module may have more. */
+	if (index >= NETLINK_PATHS)
+		return;
+	path = &d->paths[index];
+	get_u64(&path->count, tb[VFIOUSER_PATH_A_COUNT]);
+	get_u64(&path->bytes, tb[VFIOUSER_PATH_A_BYTES]);
+	get_u64(&path->ns, tb[VFIOUSER_PATH_A_NS]);
+	get_u64(&path->max_ns, tb[VFIOUSER_PATH_A_MAX_NS]);
+	if (!tb[VFIOUSER_PATH_A_HIST])
+		return;
+	len = nla_len(tb[VFIOUSER_PATH_A_HIST]);
+	if (len > sizeof(path->hist))
+		len = sizeof(path->hist);
+	memcpy(path->hist, nla_data(tb[VFIOUSER_PATH_A_HIST]), len);
+}
+
+static void get_region(struct netlink_details *d, struct nlattr *nest)
+{
+	struct nlattr *tb[VFIOUSER_REGION_A_MAX + 1];
+	uint32_t index = UINT32_MAX;
+
+	if (nla_parse_nested(tb, VFIOUSER_REGION_A_MAX, nest, NULL))
+		return;
+	get_u32(&index, tb[VFIOUSER_REGION_A_INDEX]);
+	if (index >= NETLINK_REGIONS)
+		return;
+	get_u64(&d->regions[index].size, tb[VFIOUSER_REGION_A_SIZE]);
+	get_u64(&d->regions[index].direct, tb[VFIOUSER_REGION_A_DIRECT]);
+	get_u32(&d->regions[index].flags, tb[VFIOUSER_REGION_A_FLAGS]);
+}
+
+static void get_irq(struct netlink_details *d, struct nlattr *nest)
+{
+	struct nlattr *tb[VFIOUSER_IRQ_A_MAX + 1];
+	uint32_t index = UINT32_MAX;
+
+	if (nla_parse_nested(tb, VFIOUSER_IRQ_A_MAX, nest, NULL))
+		return;
+	get_u32(&index, tb[VFIOUSER_IRQ_A_INDEX]);
+	if (index >= NETLINK_IRQS)
+		return;
+	get_u32(&d->irqs[index].count, tb[VFIOUSER_IRQ_A_COUNT]);
+	get_u32(&d->irqs[index].armed, tb[VFIOUSER_IRQ_A_ARMED]);
+	get_u32(&d->irqs[index].flags, tb[VFIOUSER_IRQ_A_FLAGS]);
+}
+
+static void get_pool(struct netlink_details *d, struct nlattr *nest)
+{
+	struct nlattr *tb[VFIOUSER_POOL_A_MAX + 1];
+
+	if (nla_parse_nested(tb, VFIOUSER_POOL_A_MAX, nest, NULL))
+		return;
+	get_u64(&d->pool_size, tb[VFIOUSER_POOL_A_SIZE]);
+	get_u64(&d->pool_iova, tb[VFIOUSER_POOL_A_IOVA]);
+	get_u64(&d->pool_coherent, tb[VFIOUSER_POOL_A_COHERENT]);
+}
+
 struct list {
 	struct netlink_device *devices;
 	size_t count;
@@ -445,6 +519,70 @@ int netlink_device_get(struct netlink *nl, uint32_t id, struct netlink_device *d
 	else if (!err || err == -ENOENT)
 		err = -ENODEV;
 	free(list.devices);
+	nl->err = err;
+	return err;
+}
+
+struct one {
+	struct netlink_device *device;
+	struct netlink_details *details;
+	bool found;
+};
+
+static int on_details(struct nl_msg *msg, void *arg)
+{
+	struct nlattr *tb[VFIOUSER_A_MAX + 1];
+	struct one *one = arg;
+	struct genlmsghdr *hdr;
+	struct nlattr *attr;
+	int rem;
+
+	if (genlmsg_parse(nlmsg_hdr(msg), 0, tb, VFIOUSER_A_MAX, NULL))
+		return NL_SKIP;
+	one->found = true;
+	get_device(one->device, tb);
+	get_u32(&one->details->timeout_ms, tb[VFIOUSER_A_TIMEOUT_MS]);
+	get_u32(&one->details->server, tb[VFIOUSER_A_SERVER_PID]);
+	if (tb[VFIOUSER_A_POOL])
+		get_pool(one->details, tb[VFIOUSER_A_POOL]);
+	/* Those that come more than once are not in the table. */
+	hdr = genlmsg_hdr(nlmsg_hdr(msg));
+	nla_for_each_attr(attr, genlmsg_attrdata(hdr, 0), genlmsg_attrlen(hdr, 0), rem) {
+		if (nla_type(attr) == VFIOUSER_A_REGION)
+			get_region(one->details, attr);
+		else if (nla_type(attr) == VFIOUSER_A_IRQ)
+			get_irq(one->details, attr);
+		else if (nla_type(attr) == VFIOUSER_A_PATH)
+			get_path(one->details, attr);
+	}
+	return NL_OK;
+}
+
+/**
+ * netlink_device_details() - all there is to know about one device
+ * @nl: connection
+ * @id: its key
+ * @device: result
+ * @details: result
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno, -ENODEV if there is none (any more).
+ */
+int netlink_device_details(struct netlink *nl, uint32_t id, struct netlink_device *device,
+			   struct netlink_details *details)
+{
+	struct one one = { .device = device, .details = details };
+	struct nl_msg *msg;
+	int err;
+
+	memset(details, 0, sizeof(*details));
+	msg = command(nl, VFIOUSER_CMD_DEVICE_GET, NLM_F_REQUEST | NLM_F_ACK);
+	if (!msg)
+		return nl->err;
+	nla_put_u32(msg, VFIOUSER_A_ID, id);
+	err = transact(nl, msg, on_details, &one);
+	if ((!err && !one.found) || err == -ENOENT)
+		err = -ENODEV;
 	nl->err = err;
 	return err;
 }
@@ -547,7 +685,7 @@ static int on_event(struct nl_msg *msg, void *arg)
  * @event: result
  *
  * Context: does not sleep.
- * Return: 0, -EAGAIN if there is none now, or another negative errno.
+ * Return: 0, -EAGAIN if there is none now, -ENOBUFS if some were lost, or another negative errno.
  */
 int netlink_event(struct netlink *nl, struct netlink_event *event)
 {
@@ -564,6 +702,28 @@ int netlink_event(struct netlink *nl, struct netlink_event *event)
 	nl_cb_put(cb);
 	if (nle == -NLE_AGAIN)
 		return -EAGAIN;
+	/* libnl's word for ENOBUFS. */
+	if (nle == -NLE_NOMEM)
+		return -ENOBUFS;
 	/* Events were lost or were not for us: whoever asks also looks with DEVICE_GET. */
 	return nle < 0 || !event->event ? -EAGAIN : 0;
+}
+
+/**
+ * netlink_event_name() - an event in words
+ * @event: enum vfiouser_event
+ *
+ * Context: any.
+ * Return: a constant string, "unknown" where it has none.
+ */
+const char *netlink_event_name(uint32_t event)
+{
+	static const char *const names[] = {
+		[VFIOUSER_EVENT_ADDED] = "added",
+		[VFIOUSER_EVENT_FAILED] = "failed",
+		[VFIOUSER_EVENT_LOST] = "lost",
+		[VFIOUSER_EVENT_REMOVED] = "removed",
+	};
+
+	return event < ARRAY_SIZE(names) && names[event] ? names[event] : "unknown";
 }

@@ -60,6 +60,56 @@ struct netlink_device {
 	uint64_t stats[VFIOUSER_STAT_A_MAX + 1];
 };
 
+#define NETLINK_REGIONS	9	/* VFIO_PCI_NUM_REGIONS */
+#define NETLINK_IRQS	5	/* VFIO_PCI_NUM_IRQS */
+#define NETLINK_PATHS	(VFIOUSER_PATH_DMA_SYNC + 1)
+
+/**
+ * struct netlink_path - what has gone one way through the module
+ * @count: how many
+ * @bytes: that they moved
+ * @ns: time that they took, all together
+ * @max_ns: the slowest
+ * @hist: how many took how long: bucket n from 2^n ns on
+ */
+struct netlink_path {
+	uint64_t count;
+	uint64_t bytes;
+	uint64_t ns;
+	uint64_t max_ns;
+	uint64_t hist[VFIOUSER_HIST_BUCKETS];
+};
+
+/**
+ * struct netlink_details - what is told of one device only
+ * @timeout_ms: bound of a sleeping wait
+ * @server: process id of the server, 0 if it is not known
+ * @pool_size: DMA memory, bytes
+ * @pool_iova: bus address of its first byte
+ * @pool_coherent: bytes of it that drivers have allocated
+ * @regions: by VFIO_PCI_*_REGION_INDEX; @size 0: none; @direct: bytes without a trap
+ * @irqs: by VFIO_PCI_*_IRQ_INDEX; @count 0: none; @armed: in use
+ * @paths: by enum vfiouser_path
+ */
+struct netlink_details {
+	uint32_t timeout_ms;
+	uint32_t server;
+	uint64_t pool_size;
+	uint64_t pool_iova;
+	uint64_t pool_coherent;
+	struct {
+		uint64_t size;
+		uint64_t direct;
+		uint32_t flags;
+	} regions[NETLINK_REGIONS];
+	struct {
+		uint32_t count;
+		uint32_t armed;
+		uint32_t flags;
+	} irqs[NETLINK_IRQS];
+	struct netlink_path paths[NETLINK_PATHS];
+};
+
 /**
  * struct netlink_event - one message of the events group
  * @event: enum vfiouser_event
@@ -79,10 +129,13 @@ const char *netlink_error(const struct netlink *nl);
 int netlink_device_new(struct netlink *nl, const struct netlink_new *params, uint32_t *id);
 int netlink_device_del(struct netlink *nl, uint32_t id);
 int netlink_device_get(struct netlink *nl, uint32_t id, struct netlink_device *device);
+int netlink_device_details(struct netlink *nl, uint32_t id, struct netlink_device *device,
+			   struct netlink_details *details);
 int netlink_device_list(struct netlink *nl, struct netlink_device **devices, size_t *count);
 
 int netlink_subscribe(struct netlink *nl);
 int netlink_event_fd(const struct netlink *nl);
 int netlink_event(struct netlink *nl, struct netlink_event *event);
+const char *netlink_event_name(uint32_t event);
 
 #endif

@@ -12,9 +12,12 @@
  */
 #include <linux/bitfield.h>
 #include <linux/pci.h>
+#include <linux/sched/clock.h>
 #include <linux/slab.h>
+#include <linux/stacktrace.h>
 #include <linux/virtio_pci.h>
 
+#include "trace.h"
 #include "vfiouser.h"
 
 #define VFU_ROM			VFU_NR_BARS	/* index of the ROM's register */
@@ -390,16 +393,7 @@ static u16 vfu_word(unsigned int where, u32 val, unsigned int reg)
 
 /* ---- accesses ---- */
 
-/**
- * vfu_config_read() - a config read of the PCI core
- * @vdev: device
- * @where: offset in config space
- * @size: 1, 2 or 4 bytes, aligned
- * @val: all-ones after an error
- *
- * Context: any but NMI, possibly under pci_lock with interrupts off.
- */
-void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
+static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
 {
 	u32 ones = GENMASK(8 * size - 1, 0);
 	int i = vfu_bar_at(where);
@@ -423,17 +417,35 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 		*val |= PCI_EXP_DEVCAP_FLR;
 }
 
+/* Who asks for config space is somewhere above the PCI core: the reader of a trace picks it. */
+static noinline void vfu_config_trace(struct vfu_dev *vdev, bool write, unsigned int where,
+				      int size, u32 val, u64 start)
+{
+	unsigned long stack[VFU_TRACE_STACK] = { 0 };
+
+	stack_trace_save(stack, ARRAY_SIZE(stack), 2);
+	trace_vfiouser_config(vdev->id, write, where, size, val, local_clock() - start, stack);
+}
+
 /**
- * vfu_config_write() - a config write of the PCI core
+ * vfu_config_read() - a config read of the PCI core
  * @vdev: device
  * @where: offset in config space
  * @size: 1, 2 or 4 bytes, aligned
- * @val: the value
+ * @val: all-ones after an error
  *
- * Context: any but NMI, possibly under pci_lock with interrupts off. Enabling
- * interrupts waits for the server.
+ * Context: any but NMI, possibly under pci_lock with interrupts off.
  */
-void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
+void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
+{
+	u64 start = trace_vfiouser_config_enabled() ? local_clock() : 0;
+
+	vfu_config_do_read(vdev, where, size, val);
+	if (unlikely(start))
+		vfu_config_trace(vdev, false, where, size, *val, start);
+}
+
+static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
 {
 	struct vfu_config *cfg = &vdev->cfg;
 	int i = vfu_bar_at(where);
@@ -476,6 +488,25 @@ void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 va
 		vfu_msi_control(vdev, vfu_word(where, val, reg));
 	if (cfg->msi && cfg->msi_mask && where == cfg->msi_mask && size == 4)
 		vfu_msi_mask(vdev, val);
+}
+
+/**
+ * vfu_config_write() - a config write of the PCI core
+ * @vdev: device
+ * @where: offset in config space
+ * @size: 1, 2 or 4 bytes, aligned
+ * @val: the value
+ *
+ * Context: any but NMI, possibly under pci_lock with interrupts off. Enabling
+ * interrupts waits for the server.
+ */
+void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
+{
+	u64 start = trace_vfiouser_config_enabled() ? local_clock() : 0;
+
+	vfu_config_do_write(vdev, where, size, val);
+	if (unlikely(start))
+		vfu_config_trace(vdev, true, where, size, val, start);
 }
 
 /* ---- set-up ---- */

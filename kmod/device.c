@@ -18,6 +18,7 @@
 #include <linux/xarray.h>
 #include <net/netlink.h>
 
+#include "trace.h"
 #include "vfiouser.h"
 
 static DEFINE_XARRAY_ALLOC(vfu_devs);
@@ -36,6 +37,7 @@ static void vfu_dev_set_state(struct vfu_dev *vdev, u32 state)
 		if (old >= state)
 			return;
 	} while (!try_cmpxchg(&vdev->state, &old, state));
+	trace_vfiouser_state(vdev->id, state);
 	vfu_ring_state(vdev->ring, READ_ONCE(vdev->state));
 }
 
@@ -168,6 +170,28 @@ u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu_ptr(vdev->stats, cpu)->count[stat]);
 	return sum;
+}
+
+/**
+ * vfu_dev_path() - sum of a path's numbers over all CPUs
+ * @vdev: device
+ * @path: which
+ * @sum: result
+ */
+void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path *sum)
+{
+	const struct vfu_path *from;
+	int cpu, i;
+
+	memset(sum, 0, sizeof(*sum));
+	for_each_possible_cpu(cpu) {
+		from = &per_cpu_ptr(vdev->stats, cpu)->path[path];
+		sum->bytes += READ_ONCE(from->bytes);
+		sum->ns += READ_ONCE(from->ns);
+		sum->max_ns = max(sum->max_ns, READ_ONCE(from->max_ns));
+		for (i = 0; i < VFIOUSER_HIST_BUCKETS; i++)
+			sum->hist[i] += READ_ONCE(from->hist[i]);
+	}
 }
 
 static void vfu_dev_add_work(struct work_struct *work)

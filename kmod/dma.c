@@ -30,12 +30,14 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/clock.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vfiouser.h"
 
 #define VFU_POOL_MIN		SZ_1M
@@ -193,6 +195,22 @@ void vfu_pool_destroy(struct vfu_pool *pool)
 	kfree(pool);
 }
 
+/**
+ * vfu_pool_info() - what can be told about a pool
+ * @pool: the pool, or NULL
+ * @iova: bus address of its first byte
+ * @size: bytes, 0 without a pool
+ * @coherent: of these, in use by allocations
+ *
+ * Context: any.
+ */
+void vfu_pool_info(const struct vfu_pool *pool, u64 *iova, u64 *size, u64 *coherent)
+{
+	*iova = pool ? pool->iova : 0;
+	*size = pool ? pool->size : 0;
+	*coherent = pool ? (u64)atomic_long_read(&pool->coherent) << PAGE_SHIFT : 0;
+}
+
 /* The device's pool; NULL where it was created without one. */
 static struct vfu_pool *vfu_dma_pool(struct device *dev, struct vfu_dev **vdev)
 {
@@ -302,6 +320,7 @@ static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
 	struct vfu_dev *vdev;
 	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
 	struct vfu_slot *slot;
+	u64 start = local_clock();
 	size_t left = size;
 	long index;
 	int ret;
@@ -343,6 +362,8 @@ static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
 	else
 		vfu_bounce(vdev, pool, *addr, size, true);
 	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
+	vfu_account(vdev, VFIOUSER_PATH_DMA_MAP, local_clock() - start, size);
+	trace_vfiouser_dma_map(vdev->id, *addr, size, dir, attrs);
 	return 0;
 }
 
@@ -361,6 +382,7 @@ static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
 {
 	struct vfu_dev *vdev;
 	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	u64 start = local_clock();
 	struct vfu_slot *slot;
 	long index = -1;
 	u32 nr = 0;
@@ -384,12 +406,15 @@ static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
 
 	memset(slot, 0, nr * sizeof(*slot));
 	vfu_pool_free(pool, index, nr);
+	vfu_account(vdev, VFIOUSER_PATH_DMA_UNMAP, local_clock() - start, size);
+	trace_vfiouser_dma_unmap(vdev->id, addr, size, dir, attrs);
 }
 
 static void vfu_sync(struct device *dev, dma_addr_t addr, size_t size, bool to_pool)
 {
 	struct vfu_dev *vdev;
 	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	u64 start = local_clock();
 
 	if (!pool || vfu_pool_index(pool, addr, size) < 0) {
 		dev_err_ratelimited(dev, "driver syncs %pad + %#zx, which is not mapped\n",
@@ -397,6 +422,9 @@ static void vfu_sync(struct device *dev, dma_addr_t addr, size_t size, bool to_p
 		return;
 	}
 	vfu_bounce(vdev, pool, addr, size, to_pool);
+	vfu_account(vdev, VFIOUSER_PATH_DMA_SYNC, local_clock() - start, size);
+	trace_vfiouser_dma_sync(vdev->id, addr, size,
+				to_pool ? DMA_TO_DEVICE : DMA_FROM_DEVICE, 0UL);
 }
 
 static void vfu_sync_single_for_cpu(struct device *dev, dma_addr_t addr,
@@ -499,6 +527,7 @@ static void *vfu_alloc(struct device *dev, size_t size, dma_addr_t *handle,
 	memset(vaddr, 0, (size_t)nr << PAGE_SHIFT);
 	WRITE_ONCE(pool->slots[index].nr, nr);
 	*handle = pool->iova + ((u64)index << PAGE_SHIFT);
+	trace_vfiouser_dma_alloc(vdev->id, *handle, size, DMA_BIDIRECTIONAL, attrs);
 	return vaddr;
 
 err:
@@ -537,6 +566,7 @@ static void vfu_free(struct device *dev, size_t size, void *vaddr,
 
 	vfu_pool_free(pool, index, nr);
 	atomic_long_sub(nr, &pool->coherent);
+	trace_vfiouser_dma_free(vdev->id, handle, size, DMA_BIDIRECTIONAL, attrs);
 }
 
 /*

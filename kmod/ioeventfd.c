@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vfiouser.h"
 
 #define VFU_MAX_IOEVENTFDS	4096	/* of one region */
@@ -183,6 +184,7 @@ bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const voi
 			vfu_shadow_store(entry->shadow, data, count);
 		eventfd_signal(entry->ctx);
 		vfu_count(vdev, VFU_STAT_IOEVENTFDS, 1);
+		trace_vfiouser_ioeventfd(vdev->id, region, offset, data, count);
 	}
 	rcu_read_unlock();
 	return entry;

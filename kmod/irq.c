@@ -28,6 +28,7 @@
 #include <linux/irqdesc.h>
 #include <linux/msi.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -127,6 +128,7 @@ void vfu_vector_waits(void)
 static void vfu_vector_deliver(struct vfu_vector *vec)
 {
 	unsigned int virq;
+	u64 raised;
 
 	if (READ_ONCE(vec->masked) || !test_bit(0, &vec->pending))
 		return;
@@ -137,6 +139,7 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 	if (vfu_vector_redirect(vec))
 		return;
 	vec->hops = 0;
+	raised = READ_ONCE(vec->raised);
 	/* Cleared first: a raise from now on is a new interrupt. */
 	if (!test_and_clear_bit(0, &vec->pending))
 		return;
@@ -144,6 +147,8 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 	if (!virq)
 		return;
 	vfu_count(vec->vdev, VFU_STAT_IRQS, 1);
+	if (raised)
+		vfu_account(vec->vdev, VFIOUSER_PATH_IRQ, local_clock() - raised, 0);
 	trace_vfiouser_irq(vec->vdev->id, vec->index, vec->nr, smp_processor_id());
 	__this_cpu_write(vfu_handling, vec);
 	generic_handle_irq(virq);
@@ -168,6 +173,9 @@ static void vfu_vector_ipi(void *info)
  */
 void vfu_vector_raise(struct vfu_vector *vec)
 {
+	/* Before it is pending, but not where it was: that one is still to be measured. */
+	if (!test_bit(0, &vec->pending))
+		WRITE_ONCE(vec->raised, READ_ONCE(vec->masked) ? 0 : local_clock());
 	/* Atomic and a full barrier, see the top of this file. */
 	if (test_and_set_bit(0, &vec->pending))
 		return;

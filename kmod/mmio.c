@@ -18,6 +18,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -26,6 +27,7 @@
 #include "compat.h"
 #include "emulate.h"
 #include "insn.h"
+#include "trace.h"
 #include "vfiouser.h"
 
 struct vfu_area {
@@ -341,9 +343,21 @@ static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void
 	}
 }
 
-/* The emulator's memory: areas, or ordinary kernel memory. */
+/* For whoever watches: what the driver's instruction did. */
+static noinline void vfu_area_trace(struct vfu_area *area, const void *ip, bool write,
+				    unsigned long addr, const void *data, u32 count, u64 start)
+{
+	u64 offset = 0;
+	int region = vfu_config_resolve(area->vdev, area->phys + (addr - area->virt), &offset);
+
+	trace_vfiouser_trap(area->vdev->id, (unsigned long)ip, write, region, offset, data, count,
+			    local_clock() - start);
+}
+
+/* The emulator's memory: areas, or ordinary kernel memory. @opaque: the instruction's address. */
 static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 {
+	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 
 	if (!area)
@@ -352,18 +366,23 @@ static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 		vfu_area_read(area, addr, buf, len);
 	else
 		memset(buf, 0xff, len);
+	if (unlikely(start))
+		vfu_area_trace(area, opaque, false, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
 }
 
 static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int len)
 {
+	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 
 	if (!area)
 		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
 	if (vfu_area_left(area, addr, len) == len)
 		vfu_area_write(area, addr, buf, len);
+	if (unlikely(start))
+		vfu_area_trace(area, opaque, true, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
 }
@@ -419,6 +438,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {
 	bool irqs_on = regs->flags & X86_EFLAGS_IF;
 	struct vfu_area *area = vfu_area_get(addr);
+	unsigned long ip = regs->ip;
 	u8 bytes[VFU_INSN_MAX_LEN];
 	struct vfu_insn insn;
 	struct vfu_cpu cpu;
@@ -437,7 +457,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 		if (irqs_on)
 			local_irq_enable();
 		vfu_cpu_init(&cpu, regs);
-		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, NULL, VFU_ELEMENTS_MAX);
+		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, (void *)ip, VFU_ELEMENTS_MAX);
 		if (irqs_on)
 			local_irq_disable();
 	}

@@ -10,10 +10,12 @@
  */
 #include <linux/file.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vfiouser.h"
 
 static struct genl_family vfu_genl;
@@ -404,13 +406,109 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	return 0;
 }
 
-static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u32 seq, int flags)
+static int vfu_put_path(struct sk_buff *msg, struct vfu_dev *vdev, enum vfiouser_path path)
+{
+	struct nlattr *nest;
+	struct vfu_path sum;
+	u64 count = 0;
+	int i;
+
+	vfu_dev_path(vdev, path, &sum);
+	for (i = 0; i < VFIOUSER_HIST_BUCKETS; i++)
+		count += sum.hist[i];
+	nest = nla_nest_start(msg, VFIOUSER_A_PATH);
+	if (!nest || nla_put_u32(msg, VFIOUSER_PATH_A_INDEX, path) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_PATH_A_COUNT, count, VFIOUSER_PATH_A_PAD) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_PATH_A_BYTES, sum.bytes, VFIOUSER_PATH_A_PAD) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_PATH_A_NS, sum.ns, VFIOUSER_PATH_A_PAD) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_PATH_A_MAX_NS, sum.max_ns, VFIOUSER_PATH_A_PAD) ||
+	    nla_put_64bit(msg, VFIOUSER_PATH_A_HIST, sizeof(sum.hist), sum.hist,
+			  VFIOUSER_PATH_A_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int vfu_put_region(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
+{
+	const struct vfu_region *region = &vdev->regions[index];
+	struct nlattr *nest;
+	u64 direct = 0;
+	u32 i;
+
+	if (!region->size)
+		return 0;
+	for (i = 0; i < region->nr_direct; i++)
+		direct += (u64)region->direct[i].pinned.nr << PAGE_SHIFT;
+	nest = nla_nest_start(msg, VFIOUSER_A_REGION);
+	if (!nest || nla_put_u32(msg, VFIOUSER_REGION_A_INDEX, index) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_REGION_A_SIZE, region->size, VFIOUSER_REGION_A_PAD) ||
+	    nla_put_u32(msg, VFIOUSER_REGION_A_FLAGS, region->flags) ||
+	    nla_put_u64_64bit(msg, VFIOUSER_REGION_A_DIRECT, direct, VFIOUSER_REGION_A_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int vfu_put_irq(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
+{
+	const struct vfu_irqs *irqs = &vdev->irqs[index];
+	struct nlattr *nest;
+
+	if (!irqs->count)
+		return 0;
+	nest = nla_nest_start(msg, VFIOUSER_A_IRQ);
+	if (!nest || nla_put_u32(msg, VFIOUSER_IRQ_A_INDEX, index) ||
+	    nla_put_u32(msg, VFIOUSER_IRQ_A_COUNT, irqs->count) ||
+	    nla_put_u32(msg, VFIOUSER_IRQ_A_FLAGS, irqs->flags) ||
+	    nla_put_u32(msg, VFIOUSER_IRQ_A_ARMED, READ_ONCE(irqs->armed)))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+/* What is told only of a device that was asked for by name or id. */
+static int vfu_put_details(struct sk_buff *msg, struct vfu_dev *vdev)
+{
+	pid_t server = pid_vnr(vdev->server);
+	u64 iova, size, coherent;
+	struct nlattr *nest;
+	u32 i;
+
+	if (server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, server))
+		return -EMSGSIZE;
+	vfu_pool_info(vdev->pool, &iova, &size, &coherent);
+	if (size) {
+		nest = nla_nest_start(msg, VFIOUSER_A_POOL);
+		if (!nest ||
+		    nla_put_u64_64bit(msg, VFIOUSER_POOL_A_SIZE, size, VFIOUSER_POOL_A_PAD) ||
+		    nla_put_u64_64bit(msg, VFIOUSER_POOL_A_IOVA, iova, VFIOUSER_POOL_A_PAD) ||
+		    nla_put_u64_64bit(msg, VFIOUSER_POOL_A_COHERENT, coherent,
+				      VFIOUSER_POOL_A_PAD))
+			return -EMSGSIZE;
+		nla_nest_end(msg, nest);
+	}
+	for (i = 0; i < VFU_NR_REGIONS; i++)
+		if (vfu_put_region(msg, vdev, i))
+			return -EMSGSIZE;
+	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
+		if (vfu_put_irq(msg, vdev, i))
+			return -EMSGSIZE;
+	for (i = 0; i < VFU_NR_PATHS; i++)
+		if (vfu_put_path(msg, vdev, i))
+			return -EMSGSIZE;
+	return 0;
+}
+
+static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u32 seq, int flags,
+			bool details)
 {
 	void *hdr = genlmsg_put(msg, portid, seq, &vfu_genl, flags, VFIOUSER_CMD_DEVICE_GET);
 
 	if (!hdr)
 		return -EMSGSIZE;
-	if (vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev)) {
+	if (vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev) ||
+	    (details && vfu_put_details(msg, vdev))) {
 		genlmsg_cancel(msg, hdr);
 		return -EMSGSIZE;
 	}
@@ -426,8 +524,9 @@ static int vfu_cmd_get(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(vdev))
 		return PTR_ERR(vdev);
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	err = msg ? vfu_fill_dev(msg, vdev, info->snd_portid, info->snd_seq, 0) : -ENOMEM;
+	/* A histogram for each path, which a page does not hold. */
+	msg = genlmsg_new(SZ_8K, GFP_KERNEL);
+	err = msg ? vfu_fill_dev(msg, vdev, info->snd_portid, info->snd_seq, 0, true) : -ENOMEM;
 	vfu_dev_put(vdev);
 	if (err) {
 		nlmsg_free(msg);
@@ -444,7 +543,7 @@ static int vfu_dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 
 	while ((vdev = vfu_dev_next(&id))) {
 		err = vfu_fill_dev(skb, vdev, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
-				   NLM_F_MULTI);
+				   NLM_F_MULTI, false);
 		vfu_dev_put(vdev);
 		if (err)
 			break;
@@ -467,6 +566,7 @@ void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 	struct sk_buff *msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	void *hdr;
 
+	trace_vfiouser_event(vdev->id, event, err);
 	if (!msg)
 		return;
 	hdr = genlmsg_put(msg, 0, 0, &vfu_genl, 0, VFIOUSER_CMD_EVENT);

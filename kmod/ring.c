@@ -354,6 +354,26 @@ static void vfu_ring_free_slot(struct vfu_ring *ring, u32 slot)
 	raw_spin_unlock_irqrestore(&ring->lock, flags);
 }
 
+static enum vfiouser_path vfu_ring_path(const struct vfiouser_request *req)
+{
+	bool config = req->region == VFIO_PCI_CONFIG_REGION_INDEX;
+
+	switch (req->op) {
+	case VFIOUSER_OP_READ:
+		return config ? VFIOUSER_PATH_CONFIG_READ : VFIOUSER_PATH_READ;
+	case VFIOUSER_OP_WRITE:
+		return config ? VFIOUSER_PATH_CONFIG_WRITE : VFIOUSER_PATH_WRITE;
+	}
+	return VFIOUSER_PATH_CONTROL;
+}
+
+static void vfu_ring_account(struct vfu_dev *vdev, const struct vfiouser_request *req, u64 ns)
+{
+	enum vfiouser_path path = vfu_ring_path(req);
+
+	vfu_account(vdev, path, ns, path == VFIOUSER_PATH_CONTROL ? 0 : req->count);
+}
+
 /*
  * Queue a request and, unless it is posted or a reset, wait for its answer.
  * Return: 0, the helper's errno, or -ENODEV when the device is lost.
@@ -363,6 +383,7 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_slot *slot;
 	struct vfu_wait wait;
+	u64 ns;
 	int err;
 
 	vfu_wait_init(&wait, vdev);
@@ -383,7 +404,11 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 		return err;
 	trace_vfiouser_request(vdev->id, req);
 	vfu_ring_kick(vdev);
-	if (req->flags & VFIOUSER_REQ_POSTED || req->op == VFIOUSER_OP_RESET)
+	if (req->flags & VFIOUSER_REQ_POSTED) {
+		vfu_ring_account(vdev, req, vfu_wait_elapsed(&wait));
+		return 0;
+	}
+	if (req->op == VFIOUSER_OP_RESET)
 		return 0;
 
 	slot = &ring->shared->slots[req->slot];
@@ -403,7 +428,9 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 		/* A late answer could still land in the slot: it stays used. */
 		err = -ENODEV;
 	}
-	trace_vfiouser_reply(vdev->id, req, err, vfu_wait_elapsed(&wait));
+	ns = vfu_wait_elapsed(&wait);
+	vfu_ring_account(vdev, req, ns);
+	trace_vfiouser_reply(vdev->id, req, reply, err, ns);
 	return err;
 }
 

@@ -28,6 +28,7 @@
 #include <linux/irqdomain.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/smp.h>
@@ -69,8 +70,25 @@ enum vfu_stat {
 	VFU_NR_STATS,
 };
 
+#define VFU_NR_PATHS	(VFIOUSER_PATH_DMA_SYNC + 1)
+
+/**
+ * struct vfu_path - what has gone one way through the module
+ * @bytes: moved
+ * @ns: time it took, all together
+ * @max_ns: the slowest
+ * @hist: how many took how long: see VFIOUSER_HIST_BUCKETS
+ */
+struct vfu_path {
+	u64 bytes;
+	u64 ns;
+	u64 max_ns;
+	u64 hist[VFIOUSER_HIST_BUCKETS];
+};
+
 struct vfu_stats {
 	u64 count[VFU_NR_STATS];
+	struct vfu_path path[VFU_NR_PATHS];
 };
 
 /* ---- pinned.c: a range of the helper's memory, pinned ---- */
@@ -156,6 +174,7 @@ struct vfu_pool;
 struct vfu_pool *vfu_pool_create(u64 uaddr, u64 size, u64 iova);
 void vfu_pool_destroy(struct vfu_pool *pool);
 void vfu_dma_setup(struct device *dev);
+void vfu_pool_info(const struct vfu_pool *pool, u64 *iova, u64 *size, u64 *coherent);
 
 /* ---- irq.c, irqfd.c: interrupts ---- */
 
@@ -167,6 +186,7 @@ void vfu_dma_setup(struct device *dev);
  * @virq: Linux interrupt, 0 while no driver has it
  * @cpu: where it is to be raised
  * @pending: raised and not yet handled
+ * @raised: when, on local_clock(); 0 if it was held back
  * @masked: not to be raised now; a raise stays @pending
  * @hops: how often it was sent on to another CPU because who serves runs here
  * @waits: its handler reads registers; true from the start for a level interrupt
@@ -182,6 +202,7 @@ struct vfu_vector {
 	unsigned int virq;
 	unsigned int cpu;
 	unsigned long pending;
+	u64 raised;
 	bool masked;
 	unsigned int hops;
 	bool waits;
@@ -385,6 +406,25 @@ static inline void vfu_count(struct vfu_dev *vdev, enum vfu_stat stat, u64 n)
 	this_cpu_add(vdev->stats->count[stat], n);
 }
 
+/*
+ * Takes no lock and looks at no clock. The maximum may miss one of two that are measured on one
+ * CPU at once.
+ */
+static inline void vfu_account(struct vfu_dev *vdev, enum vfiouser_path path, s64 ns, u64 bytes)
+{
+	unsigned int bucket;
+
+	/* Clocks of two CPUs may differ a little. */
+	ns = max_t(s64, ns, 0);
+	bucket = ns ? min_t(unsigned int, ilog2(ns), VFIOUSER_HIST_BUCKETS - 1) : 0;
+	this_cpu_inc(vdev->stats->path[path].hist[bucket]);
+	this_cpu_add(vdev->stats->path[path].ns, ns);
+	if (bytes)
+		this_cpu_add(vdev->stats->path[path].bytes, bytes);
+	if (ns > this_cpu_read(vdev->stats->path[path].max_ns))
+		this_cpu_write(vdev->stats->path[path].max_ns, ns);
+}
+
 static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 {
 	return READ_ONCE(vdev->lost);
@@ -417,6 +457,7 @@ struct vfu_dev *vfu_dev_next(unsigned long *id);
 void vfu_dev_remove(struct vfu_dev *vdev);
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);
+void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path *sum);
 void vfu_regions_release(struct vfu_region *regions);
 int vfu_device_init(void);
 void vfu_device_exit(void);

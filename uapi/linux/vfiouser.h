@@ -223,7 +223,8 @@ struct vfiouser_ioeventfd {
  *	group, and the ring's @state changes. The helper must serve the ring
  *	meanwhile.
  * DEVICE_DEL: ID or NAME; returns at once, VFIOUSER_EVENT_REMOVED follows.
- * DEVICE_GET: one (ID or NAME) or, as a dump, all.
+ * DEVICE_GET: one (ID or NAME) or, as a dump, all. SERVER_PID, REGION, IRQ, POOL and PATH
+ *	are told of one only.
  * EVENT: sent by the kernel only.
  */
 enum vfiouser_cmd {
@@ -259,6 +260,7 @@ enum vfiouser_attr {
 	VFIOUSER_A_ERROR,		/* u32: errno of VFIOUSER_EVENT_FAILED */
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
 	VFIOUSER_A_SERVER_PID,		/* u32: the server, where it is on this host */
+	VFIOUSER_A_PATH,		/* nest, multi: vfiouser_path_attr */
 	__VFIOUSER_A_MAX,
 };
 
@@ -274,6 +276,7 @@ enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_SIZE,		/* u64: bytes */
 	VFIOUSER_REGION_A_FLAGS,	/* u32: VFIO_REGION_INFO_FLAG_* */
 	VFIOUSER_REGION_A_AREA,		/* nest, multi, up to 64: vfiouser_area_attr */
+	VFIOUSER_REGION_A_DIRECT,	/* u64: bytes without a trap (DEVICE_GET) */
 	__VFIOUSER_REGION_A_MAX,
 };
 
@@ -296,6 +299,7 @@ enum vfiouser_irq_attr {
 	VFIOUSER_IRQ_A_INDEX,		/* u32: VFIO_PCI_*_IRQ_INDEX */
 	VFIOUSER_IRQ_A_COUNT,		/* u32 */
 	VFIOUSER_IRQ_A_FLAGS,		/* u32: VFIO_IRQ_INFO_* */
+	VFIOUSER_IRQ_A_ARMED,		/* u32: vectors in use (DEVICE_GET) */
 	__VFIOUSER_IRQ_A_MAX,
 };
 
@@ -308,6 +312,7 @@ enum vfiouser_pool_attr {
 	VFIOUSER_POOL_A_ADDR,		/* u64: where the sender has it mapped */
 	VFIOUSER_POOL_A_SIZE,		/* u64: bytes, whole pages */
 	VFIOUSER_POOL_A_IOVA,		/* u64: bus address of its first byte */
+	VFIOUSER_POOL_A_COHERENT,	/* u64: bytes that drivers have allocated (DEVICE_GET) */
 	__VFIOUSER_POOL_A_MAX,
 };
 
@@ -341,5 +346,38 @@ enum vfiouser_stat_attr {
 };
 
 #define VFIOUSER_STAT_A_MAX (__VFIOUSER_STAT_A_MAX - 1)
+
+/* Ways through the module on which time is measured. */
+enum vfiouser_path {
+	VFIOUSER_PATH_READ	= 0,	/* read of a BAR, until it is answered */
+	VFIOUSER_PATH_WRITE	= 1,	/* write to a BAR, until it is in the ring */
+	VFIOUSER_PATH_CONFIG_READ = 2,	/* forwarded ones of config space */
+	VFIOUSER_PATH_CONFIG_WRITE = 3,
+	VFIOUSER_PATH_CONTROL	= 4,	/* interrupts armed, disarmed, unmasked */
+	VFIOUSER_PATH_IRQ	= 5,	/* from the server's signal to the driver's handler */
+	VFIOUSER_PATH_DMA_MAP	= 6,	/* streaming mappings; bytes mapped */
+	VFIOUSER_PATH_DMA_UNMAP	= 7,
+	VFIOUSER_PATH_DMA_SYNC	= 8,	/* of parts of a mapping, either way */
+};
+
+/*
+ * Bucket n of a histogram counts what took 2^n to 2^(n+1)-1 ns; the first also what took
+ * 0, the last also what took longer.
+ */
+#define VFIOUSER_HIST_BUCKETS	32
+
+enum vfiouser_path_attr {
+	VFIOUSER_PATH_A_UNSPEC,
+	VFIOUSER_PATH_A_PAD,
+	VFIOUSER_PATH_A_INDEX,		/* u32: enum vfiouser_path */
+	VFIOUSER_PATH_A_COUNT,		/* u64 */
+	VFIOUSER_PATH_A_BYTES,		/* u64 */
+	VFIOUSER_PATH_A_NS,		/* u64: all of them together */
+	VFIOUSER_PATH_A_MAX_NS,		/* u64: the slowest */
+	VFIOUSER_PATH_A_HIST,		/* u64[VFIOUSER_HIST_BUCKETS] */
+	__VFIOUSER_PATH_A_MAX,
+};
+
+#define VFIOUSER_PATH_A_MAX (__VFIOUSER_PATH_A_MAX - 1)
 
 #endif /* _UAPI_LINUX_VFIOUSER_H */
