@@ -29,7 +29,13 @@ struct cmd {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cmd cmd_attach, cmd_detach, cmd_list, cmd_probe;
+extern const struct cmd cmd_attach, cmd_detach, cmd_events, cmd_list, cmd_probe, cmd_reset,
+			cmd_show, cmd_stats;
+
+/* For --help of commands that take a device. */
+#define CMD_DEVICE_HELP \
+"DEVICE is a name (vfu0), a PCI address (10000:00:00.0), a server's socket, or the number\n" \
+"that \"vfiouserctl list --json\" calls id.\n\n"
 
 /* main.c */
 void cmd_help(const struct cmd *cmd);
@@ -38,9 +44,18 @@ int cmd_bad_option(const struct cmd *cmd, int c, char **argv);
 int cmd_finish(int status);
 int cmd_netlink(struct netlink **nl);
 void cmd_print_json(struct json_object *json);
+void cmd_print_json_line(struct json_object *json);
+
+/* find.c: which device is meant */
+int find_device(struct netlink *nl, const char *target, struct netlink_device *device);
+bool find_matches(const struct netlink_device *device, const char *target);
+
+/* detach.c */
+int detach_check_unused(const struct netlink_device *device);
 
 /* list.c: a device as all commands print it */
 struct json_object *list_device_json(const struct netlink_device *device);
+struct json_object *list_counters_json(const struct netlink_device *device);
 void list_children(const struct netlink_device *device, char *text, size_t len);
 
 /**

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +27,8 @@
 /* Processes like udev's have a short look at disks now and then: how often to look again. */
 #define SETTLE_TRIES		10
 #define SETTLE_MS		200
-#define PROGRESS_MS		2000
+/* When waiting is long enough to be told of. */
+#define PROGRESS_MS		1000
 
 struct options {
 	const char *target;
@@ -49,56 +49,14 @@ static void sleep_ms(unsigned int ms)
 	poll(NULL, 0, ms);
 }
 
-static bool same_socket(const char *socket, const char *target)
-{
-	char real[PATH_MAX];
-
-	if (!*socket)
-		return false;
-	if (!strcmp(socket, target))
-		return true;
-	return realpath(target, real) && !strcmp(socket, real);
-}
-
-static bool matches(const struct netlink_device *device, const char *target)
-{
-	struct bdf bdf;
-
-	if (!strcmp(device->name, target) || same_socket(device->socket, target))
-		return true;
-	return device->has_bdf && !parse_bdf(target, &bdf) && bdf.domain == device->bdf.domain &&
-	       bdf.bus == device->bdf.bus && bdf.devfn == device->bdf.devfn;
-}
-
-static int find(struct netlink *nl, const char *target, struct netlink_device *device)
-{
-	struct netlink_device *devices;
-	size_t count, i, found = 0;
-	int err;
-
-	err = netlink_device_list(nl, &devices, &count);
-	if (err == -EPERM || err == -EACCES)
-		return log_fail(ST_PERMISSION, "detaching needs root; run it with sudo");
-	if (err)
-		return log_fail(status_of_kernel(err), "cannot list devices: %s",
-				netlink_error(nl));
-	for (i = 0; i < count; i++) {
-		if (!matches(&devices[i], target))
-			continue;
-		*device = devices[i];
-		found++;
-	}
-	free(devices);
-	if (!found)
-		return log_fail(ST_NO_DEVICE, "no device \"%s\"; \"" PROGRAM " list\" shows what there is",
-				target);
-	if (found > 1)
-		return log_fail(ST_USAGE, "\"%s\" fits %zu devices; use a name of \"" PROGRAM " list\"",
-				target, found);
-	return ST_OK;
-}
-
-static int check_unused(const struct netlink_device *device)
+/**
+ * detach_check_unused() - refuse what would hurt whoever uses a device
+ * @device: which
+ *
+ * Context: may sleep, up to some seconds.
+ * Return: enum status: ST_OK, ST_BUSY or ST_FAILED; why was said.
+ */
+int detach_check_unused(const struct netlink_device *device)
 {
 	struct sysfs_nodes nodes;
 	struct busy busy;
@@ -116,7 +74,7 @@ static int check_unused(const struct netlink_device *device)
 			err = busy_check(&nodes, &busy);
 		sysfs_nodes_free(&nodes);
 		if (err)
-			return log_fail(ST_FAILED, "cannot see whether %s is in use (%s); use --force to detach it anyhow",
+			return log_fail(ST_FAILED, "cannot see whether %s is in use (%s); --force does not look",
 					device->name, strerror(-err));
 		if (!busy.count)
 			return ST_OK;
@@ -148,18 +106,18 @@ static bool wait_gone(struct netlink *nl, const struct netlink_device *device, i
 {
 	struct pollfd fd = { .fd = netlink_event_fd(nl), .events = POLLIN };
 	int64_t start = now_ms(), end = start + timeout_ms;
-	int64_t progress = start + PROGRESS_MS;
 
 	while (!gone(nl, device->id)) {
-		if (now_ms() >= end)
+		if (now_ms() >= end) {
+			log_progress_end();
 			return false;
-		if (now_ms() >= progress && isatty(STDERR_FILENO)) {
-			log_note("%s is being removed, %lld s so far...", device->name,
-				 (long long)(now_ms() - start) / 1000);
-			progress += PROGRESS_MS;
 		}
+		if (now_ms() - start >= PROGRESS_MS)
+			log_progress("%s: waiting for the driver to let go, %lld s", device->name,
+				     (long long)(now_ms() - start) / 1000);
 		poll(&fd, 1, 200);
 	}
+	log_progress_end();
 	return true;
 }
 
@@ -200,9 +158,9 @@ static int detach(const struct options *opt)
 	status = cmd_netlink(&nl);
 	if (status)
 		return status;
-	status = find(nl, opt->target, &device);
+	status = find_device(nl, opt->target, &device);
 	if (!status && !opt->force)
-		status = check_unused(&device);
+		status = detach_check_unused(&device);
 	if (!status && netlink_subscribe(nl))
 		status = log_fail(ST_FAILED, "cannot follow the kernel's events: %s",
 				  netlink_error(nl));
@@ -258,20 +216,20 @@ static int run(int argc, char **argv)
 
 const struct cmd cmd_detach = {
 	.name = "detach",
-	.synopsis = "[OPTION...] NAME|ADDRESS|SOCKET",
+	.synopsis = "[OPTION...] DEVICE",
 	.summary = "remove a device in an orderly way",
 	.help =
-"Unbinds the driver, removes the PCI device, and ends its helper. The device is given\n"
-"by its name (vfu0), its PCI address (10000:00:00.0) or its server's socket. Refused\n"
-"while it is in use: mounted in any mount namespace, used as swap, part of another\n"
-"block device, or open.\n\n"
+"Unbinds the driver, removes the PCI device, and ends its helper. Refused while it is in\n"
+"use: mounted in any mount namespace, used as swap, part of another block device, or\n"
+"open.\n\n" CMD_DEVICE_HELP
 "Options:\n"
 "  -f, --force         also while it is in use (unsaved data is lost), and end a helper\n"
 "                      that does not let go\n"
 "  -t, --timeout=TIME  how long to wait for the removal (default 60s)\n"
 "  -v, --verbose       one line for each use and event\n"
 "  -h, --help          this text\n\n"
-"Example:\n"
-"  umount /mnt && vfiouserctl detach vfu0\n",
+"Examples:\n"
+"  umount /mnt && vfiouserctl detach vfu0\n"
+"  vfiouserctl detach --force /run/nvme.sock    the server hangs, and its disk with it\n",
 	.run = run,
 };

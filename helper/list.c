@@ -15,6 +15,7 @@
 #include "ring.h"
 #include "status.h"
 #include "sysfs.h"
+#include "term.h"
 
 /* What people call a device by: its disks (not their partitions) and network interfaces. */
 static bool is_child(const struct sysfs_node *node, const char *subsystem)
@@ -64,7 +65,14 @@ static struct json_object *children_json(const struct sysfs_nodes *nodes, const 
 	return array;
 }
 
-static struct json_object *stats_json(const struct netlink_device *device)
+/**
+ * list_counters_json() - a device's counters as an object
+ * @device: which
+ *
+ * Context: any.
+ * Return: the object, the caller's.
+ */
+struct json_object *list_counters_json(const struct netlink_device *device)
 {
 	static const struct {
 		int stat;
@@ -143,7 +151,7 @@ struct json_object *list_device_json(const struct netlink_device *device)
 	}
 	json_object_object_add(o, "block", children_json(&nodes, "block"));
 	json_object_object_add(o, "net", children_json(&nodes, "net"));
-	json_object_object_add(o, "stats", stats_json(device));
+	json_object_object_add(o, "stats", list_counters_json(device));
 	sysfs_nodes_free(&nodes);
 	return o;
 }
@@ -185,8 +193,9 @@ static void print_table(const struct netlink_device *devices, size_t count)
 				snprintf(driver, sizeof(driver), "-");
 		}
 		list_children(d, children, sizeof(children));
-		printf("%-12s %-16s %-9s %-14s %-12s %8u  %s\n", d->name, bdf,
-		       ring_state_name(d->state), driver, *children ? children : "-", d->pid,
+		printf("%-12s %-16s %s%-9s%s %-14s %-12s %8u  %s\n", d->name, bdf,
+		       term_colour(term_state_colour(d->state)), ring_state_name(d->state),
+		       term_colour(TERM_PLAIN), driver, *children ? children : "-", d->pid,
 		       *d->socket ? d->socket : "-");
 	}
 }
@@ -249,7 +258,10 @@ const struct cmd cmd_list = {
 "Lists the attached devices: name, PCI address, state, driver, disks and network\n"
 "interfaces, helper process, and the server's socket.\n\n"
 "Options:\n"
-"  -j, --json   print JSON with all details and counters; schema in vfiouserctl(8)\n"
-"  -h, --help   this text\n",
+"  -j, --json   print JSON, with the counters; schema in vfiouserctl(8)\n"
+"  -h, --help   this text\n\n"
+"Examples:\n"
+"  vfiouserctl list\n"
+"  vfiouserctl list --json | jq -r '.devices[] | select(.state == \"live\") | .bdf'\n",
 	.run = run,
 };

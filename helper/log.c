@@ -6,6 +6,9 @@
  * very disk that this process serves, and a write to its socket would then wait for it. Writing to
  * /dev/kmsg never waits.
  *
+ * What takes long is told in a line that is overwritten, on a terminal only. A process that was
+ * forked while there was such a line knows that it is there.
+ *
  * Owns: where messages go. Not thread safe: set up once, used by one thread.
  */
 #include <stdio.h>
@@ -18,6 +21,7 @@
 bool log_verbose;
 
 static int kmsg = -1;
+static bool progressing;
 static char device[64];
 
 /**
@@ -41,6 +45,7 @@ static void emit(int level, const char *fmt, va_list args)
 	vsnprintf(text, sizeof(text), fmt, args);
 	log_clean(text);
 	if (kmsg < 0) {
+		log_progress_end();
 		fprintf(stderr, PROGRAM ": %s\n", text);
 		return;
 	}
@@ -50,6 +55,45 @@ static void emit(int level, const char *fmt, va_list args)
 	/* Nobody is left to be told where this fails. */
 	if (write(kmsg, line, len) < 0)
 		return;
+}
+
+/**
+ * log_progress() - say in a line that is overwritten what is being waited for
+ * @fmt: printf format, no newline
+ *
+ * Only where standard error is a terminal that can overwrite.
+ *
+ * Context: single threaded.
+ */
+void log_progress(const char *fmt, ...)
+{
+	const char *term = getenv("TERM");
+	char text[200];
+	va_list args;
+
+	if (!isatty(STDERR_FILENO) || !term || !strcmp(term, "dumb") || log_verbose)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	log_clean(text);
+	fprintf(stderr, "\r\033[K%s...", text);
+	fflush(stderr);
+	progressing = true;
+}
+
+/**
+ * log_progress_end() - take that line away
+ *
+ * Context: single threaded.
+ */
+void log_progress_end(void)
+{
+	if (!progressing)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	progressing = false;
 }
 
 /**

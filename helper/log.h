@@ -18,6 +18,8 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int log_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_progress_end(void);
 void log_clean(char *text);
 
 #endif

@@ -18,7 +18,12 @@
 #define VERSION	"0.1"
 #endif
 
-static const struct cmd *const cmds[] = { &cmd_attach, &cmd_detach, &cmd_list, &cmd_probe };
+/* In the order in which they are got to know. */
+static const struct cmd *const cmds[] = {
+	&cmd_probe, &cmd_attach, &cmd_list, &cmd_show, &cmd_stats, &cmd_events, &cmd_reset,
+	&cmd_detach,
+};
+
 #define NR_CMDS	ARRAY_SIZE(cmds)
 
 static const struct cmd *find_cmd(const char *name)
@@ -144,6 +149,22 @@ void cmd_print_json(struct json_object *json)
 	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
 						  JSON_C_TO_STRING_SPACED |
 						  JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(json);
+}
+
+/**
+ * cmd_print_json_line() - print as one line at once, and free
+ * @json: an object, or NULL where there was no memory for it
+ *
+ * For what goes on: a reader gets each object as soon as it is there.
+ *
+ * Context: any.
+ */
+void cmd_print_json_line(struct json_object *json)
+{
+	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN |
+						  JSON_C_TO_STRING_NOSLASHESCAPE));
+	fflush(stdout);
 	json_object_put(json);
 }
 
