@@ -460,6 +460,9 @@ static int negotiate(struct vfuc *c, struct vfuc_error *error)
 	c->caps.json = c->json;
 	if (twin_index >= 0)
 		err = adopt_twin(c, &call.fds, twin_index, error);
+	/* It may have said yes and closed: a connection that is open is alive. */
+	if (!err && c->dead)
+		err = vfuc_describe(c, VFUC_CMD_VERSION, c->death.kind, c->dead, error);
 	if (!err)
 		c->negotiating = false;
 out:

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -577,6 +578,46 @@ static void test_twin(void **state)
 	assert_int_equal(fs_count_fds(), fds);
 }
 
+/*
+ * A server that says yes and closes has not opened a connection. Both are in the socket before the
+ * client looks; the id of its first request is always the same.
+ */
+static void script_learn(struct fake_server *s)
+{
+	fs_expect(s, VFUC_CMD_VERSION);
+	*(struct vfuc_header *)s->arg = s->message.header;
+}
+
+static void test_yes_and_close(void **state)
+{
+	struct {
+		struct vfuc_header header;
+		struct vfuc_wire_version version;
+	} reply = { .version = { .minor = 1 } };
+	struct vfuc_config config = { 0 };
+	struct vfuc_error error = { 0 };
+	struct vfuc *c = NULL;
+	struct fake_server s;
+	char address[32];
+	int pair[2];
+
+	(void)state;
+	fs_start(&s, script_learn, &reply.header);
+	assert_int_not_equal(fs_try_open(&s, &c, NULL, &error), 0);
+	fs_finish(&s);
+	reply.header.size = sizeof(reply);
+	reply.header.flags = VFUC_TYPE_REPLY;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(write(pair[1], &reply, sizeof(reply)), sizeof(reply));
+	assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+	snprintf(address, sizeof(address), "fd:%d", pair[0]);
+	config.address = address;
+	assert_int_equal(vfuc_open(&c, &config, &error), -ECONNRESET);
+	assert_int_equal(error.kind, VFUC_CLOSED);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +631,7 @@ int main(void)
 		cmocka_unit_test(test_bare_proposal),
 		cmocka_unit_test(test_handshake_fails),
 		cmocka_unit_test(test_handshake_json),
+		cmocka_unit_test(test_yes_and_close),
 		cmocka_unit_test(test_surplus_fds),
 		cmocka_unit_test(test_bad_twin),
 		cmocka_unit_test(test_twin),
