@@ -16,6 +16,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
 TESTS ?=
 JOBS ?=
+TIME ?= 60
 
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
@@ -98,6 +99,9 @@ check: deps
 check-vm: deps helper servers
 	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) --tests "$(TESTS)" $(KERNEL)
 
+fuzz: deps
+	selftests/fuzz/run.sh --time $(TIME)
+
 check-dkms: deps
 	selftests/tests/dkms.sh $(KERNEL)
 
@@ -131,6 +135,7 @@ help:
 	@echo 'check          all tests: unit, command line, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
+	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
 	@echo 'shell          a VM with everything in it, on this terminal'
 	@echo 'unit           unit tests, natively'
 	@echo 'selfcheck      tests of the test runner'
