@@ -22,6 +22,10 @@ prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
 includedir ?= $(prefix)/include
 mandir ?= $(prefix)/share/man
+libexecdir ?= $(prefix)/libexec
+# where systemd, udev and their like look below any prefix
+libdir_sys ?= $(prefix)/lib
+unitdir ?= $(libdir_sys)/systemd/system
 INSTALL ?= install
 # kbuild does not run it where headers come without a System.map, as Debian's
 DEPMOD ?= /sbin/depmod
@@ -35,6 +39,15 @@ DKMS_SRC := $(DESTDIR)/usr/src/$(MODULE)-$(VERSION)
 # man pages are made where docutils is installed
 RST2MAN := $(shell command -v rst2man || command -v rst2man.py)
 MANPAGES := $(if $(RST2MAN),$(patsubst Documentation/man/%.rst,$(O)/man/%,$(wildcard Documentation/man/*.8.rst)))
+UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.in))
+# what is installed below the prefix as it is: its name in the tree, a colon, and its place there
+PLAIN := packaging/udev/60-vfiouser.rules:$(libdir_sys)/udev/rules.d/60-vfiouser.rules \
+	packaging/systemd/tmpfiles.conf:$(libdir_sys)/tmpfiles.d/vfiouser.conf \
+	packaging/systemd/modules-load.conf:$(libdir_sys)/modules-load.d/vfiouser.conf \
+	packaging/examples/NAME.conf:$(prefix)/share/doc/vfiouser-utils/examples/NAME.conf
+place = $(DESTDIR)$(lastword $(subst :, ,$(1)))
+# paths in files that name programs
+SUBST = sed -e 's|@sbindir@|$(sbindir)|g; s|/usr/libexec|$(libexecdir)|g; s|@libexecdir@|$(libexecdir)|g'
 
 all: helper servers
 	@if [ -e $(KDIR)/Makefile ]; then \
@@ -60,9 +73,19 @@ $(O)/man/%: Documentation/man/%.rst
 	@mkdir -p $(@D)
 	$(RST2MAN) $< $@
 
-install: helper $(MANPAGES)
+man: $(MANPAGES)
+
+install: helper servers $(MANPAGES)
 	$(INSTALL) -D -m 755 $(O)/helper/vfiouserctl $(DESTDIR)$(sbindir)/vfiouserctl
+	$(INSTALL) -D -m 755 $(O)/servers/vfiouser-nvme $(DESTDIR)$(libexecdir)/vfiouser/vfiouser-nvme
 	$(INSTALL) -D -m 644 uapi/linux/vfiouser.h $(DESTDIR)$(includedir)/linux/vfiouser.h
+	$(INSTALL) -d $(DESTDIR)$(prefix)/share/vfio-user $(DESTDIR)$(unitdir)
+	$(SUBST) selftests/servers/50-vfiouser-nvme.json >$(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
+	set -e; for unit in $(UNITS); do \
+		$(SUBST) packaging/systemd/$$unit.in >$(DESTDIR)$(unitdir)/$$unit; \
+		chmod 644 $(DESTDIR)$(unitdir)/$$unit; \
+	done
+	$(foreach file,$(PLAIN),$(INSTALL) -D -m 644 $(firstword $(subst :, ,$(file))) $(call place,$(file)) &&) :
 	@set -e; for page in $(MANPAGES); do \
 		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man8/$$(basename $$page); \
 	done
@@ -77,6 +100,9 @@ install: helper $(MANPAGES)
 
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/vfiouserctl $(DESTDIR)$(includedir)/linux/vfiouser.h
+	rm -f $(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(UNITS)) $(foreach file,$(PLAIN),$(call place,$(file)))
+	rm -rf $(DESTDIR)$(libexecdir)/vfiouser
 	rm -f $(patsubst Documentation/man/%.rst,$(DESTDIR)$(mandir)/man8/%,$(wildcard Documentation/man/*.8.rst))
 	rm -f $(DESTDIR)/lib/modules/*/updates/$(MODULE).ko*
 

@@ -20,11 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "cmd.h"
 #include "device.h"
 #include "engine/client.h"
 #include "ioeventfd.h"
 #include "log.h"
+#include "notify.h"
 #include "pool.h"
 #include "proc.h"
 #include "ring.h"
@@ -52,6 +54,9 @@
 #define HELPER_END_MS		5000
 /* How long the bus scan may take without an event. */
 #define SCAN_MS			120000
+/* How long a service that is stopped waits for its device to be let go; how often it looks. */
+#define UNUSED_MS		60000
+#define UNUSED_LOOK_MS		100
 
 #define PCI_CLASS_NVME		0x010802
 
@@ -239,6 +244,9 @@ static int with_pool(const struct attach_options *opt, const char *socket, struc
 	/* A front that died does not matter any more. */
 	if (send(front, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		log_debug("the front has gone");
+	/* A log daemon may be waiting for the very disk that this process serves. */
+	if (opt->foreground && notify_active())
+		proc_background();
 	return serve(opt, server, ring, dev, front);
 }
 
@@ -374,6 +382,7 @@ static int wait_created(struct front *front)
 	if (n != sizeof(ready))
 		return helper_ended(front);
 	front->device.id = ready.id;
+	notify("STATUS=connected; waiting for a driver");
 	return ST_OK;
 }
 
@@ -489,21 +498,56 @@ static int wait_usable(struct front *front)
 static void print_device(const struct front *front)
 {
 	const struct netlink_device *device = &front->device;
-	char bdf[BDF_TEXT], driver[64], children[256];
+	char bdf[BDF_TEXT], driver[64], children[256], line[500];
 	unsigned int vendor = 0xffff, id = 0xffff;
 
-	if (front->opt->json) {
-		cmd_print_json(list_device_json(device));
-		return;
-	}
 	format_bdf(bdf, &device->bdf);
 	sysfs_pci_id(&device->bdf, "vendor", &vendor);
 	sysfs_pci_id(&device->bdf, "device", &id);
 	if (sysfs_pci_driver(&device->bdf, driver, sizeof(driver)))
 		snprintf(driver, sizeof(driver), "-");
 	list_children(device, children, sizeof(children));
-	printf("%s %s %04x:%04x %s%s%s\n", device->name, bdf, vendor, id, driver,
-	       *children ? " " : "", children);
+	snprintf(line, sizeof(line), "%s %s %04x:%04x %s%s%s", device->name, bdf, vendor, id,
+		 driver, *children ? " " : "", children);
+	if (front->opt->json)
+		cmd_print_json(list_device_json(device));
+	else
+		puts(line);
+	notify("READY=1\nSTATUS=%s", line);
+}
+
+/*
+ * At shutdown a device's file systems may be unmounted while its service is being stopped: nothing
+ * orders what was mounted by hand. Waits for that, within reason.
+ */
+static void wait_unused(struct front *front, int signals)
+{
+	struct pollfd fds[2] = {
+		{ .fd = front->fd, .events = POLLIN },
+		{ .fd = signals, .events = POLLIN },
+	};
+	int64_t end = now_ms() + UNUSED_MS;
+	bool told = false;
+
+	do {
+		struct sysfs_nodes nodes;
+		struct busy busy = { 0 };
+
+		if (sysfs_pci_nodes(&front->device.bdf, &nodes))
+			return;
+		if (busy_check(&nodes, &busy))
+			busy.count = 0;
+		sysfs_nodes_free(&nodes);
+		if (!busy.count)
+			return;
+		if (!told) {
+			log_clean(busy.first);
+			log_note("%s; waiting %d s for that", busy.first, UNUSED_MS / 1000);
+			notify("STATUS=waiting: %s", busy.first);
+			told = true;
+		}
+	} while (now_ms() < end && !poll(fds, 2, UNUSED_LOOK_MS));
+	log_note("the device is removed while it is in use; what was not written is lost");
 }
 
 /* In the foreground: until the device has gone. The first signal removes it, the second kills. */
@@ -515,6 +559,7 @@ static int stay(struct front *front, int signals)
 	};
 	struct signalfd_siginfo info;
 	bool asked = false;
+	int status;
 
 	while (!fds[0].revents) {
 		if (poll(fds, 2, -1) < 0 || !fds[1].revents)
@@ -527,9 +572,16 @@ static int stay(struct front *front, int signals)
 			continue;
 		}
 		asked = true;
+		if (notify_active()) {
+			notify("STOPPING=1");
+			wait_unused(front, signals);
+		}
 		kill(front->helper, SIGTERM);
 	}
-	return proc_status(front->helper);
+	status = proc_status(front->helper);
+	if (status && notify_active())
+		log_note("the device is lost; why is in the kernel's log");
+	return status;
 }
 
 static int front(const struct attach_options *opt, pid_t helper, int fd, struct netlink *nl)
@@ -578,6 +630,9 @@ static int attach(struct attach_options *opt)
 		return log_fail(ST_NO_MODULE, "the kernel module is not loaded (no " CHANNEL "); run \"modprobe vfiouser_pci\"");
 	if (cpus == 1 && !opt->force)
 		return log_fail(ST_ONE_CPU, "with one CPU online a driver's read could wait for ever; add a CPU, or try your luck with --force");
+	if (opt->foreground)
+		notify_open();
+	notify("STATUS=connecting to %s", opt->address);
 	if (opt->poll_us < 0)
 		opt->poll_us = cpus >= POLL_MIN_CPUS ? DEFAULT_POLL_US : 0;
 	status = cmd_netlink(&nl);

@@ -24,6 +24,7 @@
 #include "array.h"
 #include "device.h"
 #include "log.h"
+#include "notify.h"
 #include "serve.h"
 #include "status.h"
 
@@ -318,12 +319,18 @@ static bool pending(const struct serve *serve)
 	return vfuc_pending(serve->server) || serve->ioregions.pending;
 }
 
+/* Of two times, of which -1 is never. */
+static int earlier(int a, int b)
+{
+	return b < 0 || (a >= 0 && a < b) ? a : b;
+}
+
 static int next_deadline_ms(const struct serve *serve)
 {
 	int server = vfuc_next_deadline_ms(serve->server);
 	int regions = ioregion_next_deadline_ms(&serve->ioregions);
 
-	return regions < 0 || (server >= 0 && server < regions) ? server : regions;
+	return earlier(earlier(server, regions), notify_beat());
 }
 
 /* Sleeps until there may be something to do. */
@@ -391,6 +398,7 @@ int serve_run(struct serve *serve)
 	bool worked;
 
 	while (!serve->stop) {
+		notify_beat();
 		worked = serve_ring(serve);
 		if (serve->poll_us) {
 			/*
