@@ -65,6 +65,7 @@ helper:
 
 servers:
 	$(MAKE) -C selftests/servers
+	$(MAKE) -C Documentation/examples adder
 
 unit:
 	$(MAKE) -C selftests/unit run
@@ -131,6 +132,22 @@ fuzz: deps
 check-dkms: deps
 	selftests/tests/dkms.sh $(KERNEL)
 
+# Debian packages, in $(O)/deb.
+deb:
+	scripts/install-deps deb
+	packaging/make-deb
+
+# Documentation in $(O)/html.
+docs:
+	scripts/install-deps docs
+	scripts/check-messages
+	sphinx-build -q -W --keep-going -b html -d $(O)/doctrees Documentation $(O)/html
+
+check-packages: deps
+	scripts/install-deps deb
+	selftests/tests/packages.sh 6.12
+	selftests/tests/packages.sh --no-boot 7.2
+
 selfcheck: deps helper servers
 	selftests/vm/selfcheck.sh $(KERNEL)
 
@@ -162,6 +179,9 @@ help:
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
+	@echo 'deb            Debian packages, in $(O)/deb'
+	@echo 'docs           the documentation, in $(O)/html'
+	@echo 'check-packages they are installed and used in clean roots, and by systemd in a VM'
 	@echo 'shell          a VM with everything in it, on this terminal'
 	@echo 'unit           unit tests, natively'
 	@echo 'selfcheck      tests of the test runner'
@@ -170,4 +190,4 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	check-vm check-dkms selfcheck demo shell lint clean help
+	deb docs man check-packages check-vm check-dkms selfcheck demo shell lint clean help

@@ -157,7 +157,7 @@ flock $lock
 root=$out/initrd.root
 skeleton "$root"
 make_modules "$root"
-for dir in "$O/helper" "$O/servers" "$O/tests"; do
+for dir in "$O/helper" "$O/servers" "$O/tests" "$O/examples"; do
 	[ -d "$dir" ] || continue
 	while read -r file; do
 		install_program "$root" "$file"
@@ -165,6 +165,9 @@ for dir in "$O/helper" "$O/servers" "$O/tests"; do
 done
 mkdir -p "$root/selftests/vm"
 cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
+# the commands in the documentation are tested
+mkdir -p "$root/selftests/doc"
+cp "$selftests/../scripts/doc-commands" "$selftests"/../Documentation/*.rst "$root/selftests/doc/"
 cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
 cp "$vm/init" "$vm/hotplug" "$root/"
 archive "$root" "$out/build.cpio"

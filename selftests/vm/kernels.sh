@@ -23,6 +23,7 @@ usage: kernels.sh fetch SERIES                     print the directory of the ne
        kernels.sh build SERIES SRC OUT [MAKEARG..] build the modules of SRC in OUT
        kernels.sh chroot RELEASE [COMMAND..]       run COMMAND in a throw-away copy of a chroot
        kernels.sh overlay SERIES [COMMAND..]       as chroot, with the kernel's modules in it
+       kernels.sh systemd SERIES [COMMAND..]       as overlay, with systemd and what it takes to boot it
        kernels.sh checkpatch                       print the path of checkpatch.pl, kernel-doc beside it
        kernels.sh list                             print the series that the tests run on
 
@@ -302,13 +303,14 @@ build()
 	in_chroot "$root" "mount --bind '$out' \$root/mnt" \
 		make -C "/lib/modules/$version/build" M=/mnt --no-print-directory \
 			-j"$(nproc)" "$@" modules
-	# modules that only the tests use
-	if [ -e "$out/selftests/modules/Kbuild" ]; then
+	# modules that only the tests use, and the documentation's
+	for dir in selftests/modules Documentation/examples; do
+		[ -e "$out/$dir/Kbuild" ] || continue
 		in_chroot "$root" "mount --bind '$out' \$root/mnt" \
-			make -C "/lib/modules/$version/build" M=/mnt/selftests/modules \
+			make -C "/lib/modules/$version/build" M="/mnt/$dir" \
 				KBUILD_EXTRA_SYMBOLS=/mnt/Module.symvers --no-print-directory \
 				-j"$(nproc)" "$@" modules
-	fi
+	done
 }
 
 # Run a command in a copy of a chroot that is thrown away; $1: lower directories of the overlay.
@@ -327,6 +329,32 @@ in_overlay()
 			-o lowerdir='$lower',upperdir='$top/upper',workdir='$top/work' '$top/root'
 		[ -z '${BIND:-}' ] || mount --bind '${BIND:-}' '$top/root/mnt'
 	" "$@"
+}
+
+# A copy of a release's chroot that systemd can boot; made again when packages of the chroot changed.
+make_systemd_chroot()
+{
+	local release=$1 root=$cache/chroot/$1-systemd stamp
+	local packages="systemd-sysv udev dbus e2fsprogs pciutils nvme-cli dmsetup fio
+		libjson-c5 libnl-3-200 libnl-genl-3-200 libseccomp2 libcap-ng0"
+
+	exec {lock}>"$cache/lock.$release-systemd"
+	flock $lock
+	stamp=$(echo "$packages" | cat - "$cache/chroot/$release/var/lib/dpkg/status" | sha256sum)
+	[ ! -e "$root/.stamp" ] || [ "$stamp" != "$(cat "$root/.stamp")" ] || return 0
+	say "making a $release chroot with systemd"
+	rm -rf --one-file-system "$root" "$root.partial"
+	mkdir -p "$root.partial"
+	# shellcheck disable=SC2016
+	BIND=$root.partial in_overlay "$cache/chroot/$release" sh -c '
+		apt-get -q update
+		apt-get -qy install $1 && apt-get clean
+		tar -C / --one-file-system --exclude=./mnt/* -c . | tar -C /mnt -x
+	' sh "$packages" >"$cache/apt.$release-systemd.log" 2>&1 ||
+		die "systemd in the $release chroot: see $cache/apt.$release-systemd.log"
+	rm -rf "$root.partial"/{proc,sys,dev,tmp,mnt,run}/*
+	echo "$stamp" >"$root.partial/.stamp"
+	mv "$root.partial" "$root"
 }
 
 checkpatch()
@@ -390,6 +418,15 @@ main()
 		share_chroot "$dir"
 		shift
 		in_overlay "$dir:$cache/chroot/$(cat "$dir/release")" "${@:-bash}"
+		;;
+	systemd)
+		[ $# -ge 1 ] || usage
+		need_root
+		dir=$(fetch "$1")
+		share_chroot "$dir"
+		shift
+		(make_systemd_chroot "$(cat "$dir/release")")
+		in_overlay "$dir:$cache/chroot/$(cat "$dir/release")-systemd" "${@:-bash}"
 		;;
 	checkpatch)
 		checkpatch
