@@ -1,0 +1,378 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The packages on a user's machine: installed by apt in a clean root, the module built by DKMS, a disk
+# that is set up as the documentation says and mounted by fstab on a system that systemd really boots
+# and takes down again, and nothing left after purging.  Runs natively; the system is a VM.
+#
+# usage: packages.sh [--no-boot] [SERIES]
+#
+# What the VM says is in $O/packages/SERIES/boot-N.{console,log}; the root file system beside them.
+
+top=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
+kernels=$top/selftests/vm/kernels.sh
+: "${O:=$top/build}"
+export O
+boot=1
+if [ "${1:-}" = --no-boot ]; then
+	boot=
+	shift
+fi
+series=${1:-6.12}
+# each boot: seconds that it may take; without KVM a loaded machine is slow
+limit=900
+
+. "${LIB:-$top/selftests/lib}/ktap.sh"
+
+# ---- in a clean root ----
+
+# What packages own, and what they leave: of files, without caches and logs.
+files()
+{
+	find / -xdev \( -path /mnt -o -path /proc -o -path /tmp -o -path /var/cache -o -path /var/lib/apt \
+		-o -path /var/log -o -path /var/lib/dpkg -o -path /run \) -prune -o -print |
+		grep -v "^/lib/modules/[^/]*/modules\.\|^/usr/lib/modules/[^/]*/modules\." | LC_ALL=C sort
+}
+
+# The root file system for the VM, without what only building takes.
+save_root()
+{
+	mkdir /mnt/root
+	tar -C / --one-file-system --exclude=./mnt/* --exclude=./tmp/* --exclude='./usr/src/linux-*' \
+		--exclude='./usr/lib/gcc*' --exclude='./usr/share/doc/*' --exclude='./usr/share/locale/*' \
+		--exclude='./boot/*' --exclude='./var/cache/*' --exclude='./usr/lib/x86_64-linux-gnu/*.a' \
+		--exclude='./usr/libexec/gcc*' --exclude='./var/lib/apt/lists/*' \
+		-c . | tar -C /mnt/root -x
+	mkdir -p /mnt/root/var/cache/apt/archives/partial
+}
+
+inside()
+{
+	local kernel=$1 dir command
+
+	# one kernel is enough
+	for dir in /lib/modules/*; do
+		[ "$dir" = "/lib/modules/$kernel" ] || rm -rf "$dir"
+	done
+	# as "apt update" has left them on a user's machine
+	mkdir -p /var/lib/apt/lists/partial
+	files >/mnt/before
+
+	cd /mnt || exit 1
+	command=$(head -n 1 /mnt/commands)
+	ktap_match "the first command is apt's" "$command" '^apt install '
+	# apt may be asked nothing here
+	ktap_run "$command" sh -c "${command/apt install/apt-get -y install}"
+	ktap_match "DKMS has built and installed the module" "$(dkms status vfiouser_pci)" \
+		"${kernel//[.+]/.}.*installed"
+	ktap_run "modprobe would find it" modprobe -S "$kernel" --show-depends vfiouser_pci
+	ktap_run "vfiouserctl runs" vfiouserctl --version
+	ktap_run "units are sound" systemd-analyze verify --man=no vfiouser@test.service \
+		vfiouser-nvme@test.socket vfiouser-nvme@test.service
+	ktap_is "systemd-analyze has nothing to say" "$(grep -c vfiouser <<<"$KTAP_OUT")" 0
+	[ -z "$2" ] || ktap_run "the root is saved" save_root
+
+	ktap_run "apt purge" apt-get -y purge vfiouser-pci-dkms vfiouser-utils vfiouser-dev
+	files >/mnt/after
+	# libraries came as dependencies and are apt's to remove
+	ktap_is "nothing is left" "$(comm -13 /mnt/before /mnt/after | grep -i vfiouser)" ""
+	ktap_is "nothing is missing" "$(comm -23 /mnt/before /mnt/after)" ""
+}
+
+# ---- the system ----
+
+# What each boot runs; its results go to the second serial port as "ok NAME" and "not ok NAME".
+vm_script()
+{
+	cat <<'END'
+#!/bin/bash
+exec 3>/dev/ttyS1 >>/var/log/vmtest.log 2>&1
+set -x
+stage=$(($(cat /vmtest/stage 2>/dev/null || echo 0) + 1))
+echo $stage >/vmtest/stage
+
+say()
+{
+	{ set +x; } 2>/dev/null
+	printf '%s\n' "$*" >&3
+	set -x
+}
+
+# check NAME COMMAND...
+check()
+{
+	local name=$1 out
+
+	shift
+	if out=$("$@" 2>&1); then
+		say "ok $name"
+	else
+		say "not ok $name"
+		printf '%s\n' "$out" | tail -n 20 | sed 's/^/# /' >&3
+	fi
+}
+
+wait_for()
+{
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.3
+	done
+}
+
+is()
+{
+	[ "$1" = "$2" ] || { echo "got '$1', want '$2'"; return 1; }
+}
+
+# What the journal has about a boot that should not be there.  The VM has no hardware and few packages
+# of its own to complain about.
+bad_lines()
+{
+	journalctl -q -b "$1" --no-pager -o short-monotonic |
+		grep -aE 'Failed (to|with)|[Ff]ailed with|Timed out|timed out|I/O error|Buffer I/O|EXT4-fs (error|warning)|recover|WARNING|BUG:|Oops|hung task|lost:|Dependency failed|ordering cycle|Killing process|SIGKILL|in use; what|vfiouser.*(Unknown|unknown|ignoring)' |
+		grep -avE 'ttyS|hwdb|rtc|vconsole|systemd-timesyncd|Mount API|crng|ACPI|i8042|firmware|pcieport|MDS|mitigation|journal.*(recover|unclean)|systemd-random-seed|RETBleed'
+}
+
+no_bad_lines()
+{
+	local lines
+
+	lines=$(bad_lines "$1")
+	echo "$lines"
+	[ -z "$lines" ]
+}
+
+helper()
+{
+	systemctl show -P MainPID vfiouser@disk1 | xargs -I{} pgrep -P {}
+}
+
+active()
+{
+	[ "$(systemctl is-active "$1")" = active ]
+}
+
+fill()
+{
+	dd if=/dev/urandom of="$1/$2" bs=1M count=8 && sha256sum "$1/$2" >"/vmtest/$2.sum"
+}
+
+sums()
+{
+	sha256sum -c "/vmtest/$1.sum"
+}
+
+case $stage in
+1)
+	systemctl is-system-running --wait
+	cd /
+	while read -r command; do
+		check "$command" bash -c "$command"
+	done </vmtest/commands
+	check "the file system is mounted" mountpoint /mnt
+	check "the device has a name that stays" test -b /dev/disk/by-id/vfiouser-disk1
+	check "systemd shows what there is" sh -c 'systemctl status vfiouser@disk1 | grep "Status:.*disk1 .* nvme nvme"'
+	fill /mnt first
+	# with the file system mounted by hand, and written to until the end
+	systemctl reboot
+	;;
+2)
+	systemctl is-system-running --wait
+	check "mounted by hand: the way down was clean" no_bad_lines -1
+	check "the device is there after a boot" wait_for 60 active vfiouser@disk1
+	disk=/dev/disk/by-id/vfiouser-disk1
+	check "the file system needs no recovery" sh -c "dumpe2fs -h $disk | grep -q 'Filesystem state: *clean' && ! dumpe2fs -h $disk | grep needs_recovery"
+	echo "$disk /mnt ext4 _netdev,x-systemd.requires=vfiouser@disk1.service 0 2" >>/etc/fstab
+	systemctl daemon-reload
+	check "fstab's line mounts it" mount /mnt
+	check "the data are as they were" sums first
+	fill /mnt second
+	systemctl reboot
+	;;
+3)
+	systemctl is-system-running --wait
+	check "mounted by fstab: the way down was clean" no_bad_lines -1
+	check "the way up was clean" no_bad_lines 0
+	check "nothing failed" is "$(systemctl --failed --no-legend | wc -l)" 0
+	check "fstab's file system is mounted at boot" mountpoint /mnt
+	check "with its data" sums second
+	check "and needed no recovery" sh -c '! dmesg | grep -i "EXT4-fs.*recover"'
+
+	check "stopping the device" systemctl stop vfiouser@disk1
+	check "unmounts it first" sh -c '! mountpoint /mnt'
+	check "and removes it" sh -c '[ ! -e /dev/disk/by-id/vfiouser-disk1 ]'
+	check "and leaves nothing behind" is "$(ls /sys/class/vfiouser)" ""
+	check "starting it again" systemctl start vfiouser@disk1 mnt.mount
+	check "the data are still there" sums first
+
+	umount /mnt
+	old=$(helper)
+	kill -KILL "$old"
+	check "a killed helper is replaced" wait_for 120 sh -c "sleep 0.5; systemctl is-active vfiouser@disk1 && [ \"\$(systemctl show -P NRestarts vfiouser@disk1)\" -gt 0 ]"
+	mkdir -p /run/systemd/system/vfiouser@disk1.service.d
+	printf '[Service]\nWatchdogSec=10\n' >/run/systemd/system/vfiouser@disk1.service.d/test.conf
+	systemctl daemon-reload
+	systemctl restart vfiouser@disk1
+	sleep 15
+	check "the helper keeps the watchdog content" is "$(systemctl show -P NRestarts vfiouser@disk1)" 0
+	kill -STOP "$(helper)"
+	check "a hanging helper is replaced by the watchdog" wait_for 120 sh -c "sleep 0.5; systemctl is-active vfiouser@disk1 && [ \"\$(systemctl show -P NRestarts vfiouser@disk1)\" -gt 0 ]"
+	check "and the disk is there again" wait_for 60 test -b /dev/disk/by-id/vfiouser-disk1
+	check "mount" mount /mnt
+	check "nothing was lost" sums second
+
+	sed -i /vfiouser/d /etc/fstab
+	umount /mnt
+	systemctl disable vfiouser@disk1 vfiouser-nvme@disk1.socket
+	check "purge" apt-get -y purge vfiouser-pci-dkms vfiouser-utils vfiouser-dev
+	check "purge stops the devices" is "$(ls /sys/class/vfiouser 2>/dev/null)" ""
+	check "purge unloads the module" test ! -e /sys/module/vfiouser_pci
+	check "purge keeps the disk image" test -e /var/lib/vfiouser/disk1.img
+	rm -r /var/lib/vfiouser
+	check "purge leaves nothing else" is "$(find /etc /usr /var /run -xdev -iname '*vfiouser*' ! -path '/var/log/*' ! -path '/var/lib/systemd/*')" ""
+	check "no warning of the kernel" sh -c '! dmesg | grep -E "WARNING|BUG:|Oops|hung task|Call Trace"'
+	systemctl poweroff
+	;;
+esac
+say "end of stage $stage"
+END
+}
+
+make_image()
+{
+	local root=$1 image=$2 unit
+
+	mkdir -p "$root/vmtest" "$root/var/log/journal" "$root/etc/systemd/system/multi-user.target.wants"
+	vm_script >"$root/vmtest/run"
+	chmod 755 "$root/vmtest/run"
+	tail -n +2 "$root/../commands" >"$root/vmtest/commands"
+	echo "/dev/vda / ext4 defaults 0 1" >"$root/etc/fstab"
+	echo vm >"$root/etc/hostname"
+	echo "127.0.0.1 localhost vm" >"$root/etc/hosts"
+	echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
+	cat >"$root/etc/systemd/system/vmtest.service" <<-END
+	[Unit]
+	Description=Test of this VM
+	[Service]
+	Type=exec
+	ExecStart=/vmtest/run
+	END
+	ln -s ../vmtest.service "$root/etc/systemd/system/multi-user.target.wants/"
+	for unit in getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyS1.service \
+		    systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
+		    dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+		    systemd-hwdb-update.service systemd-networkd.service \
+		    nvmf-autoconnect.service nvmefc-boot-connections.service; do
+		ln -sf /dev/null "$root/etc/systemd/system/$unit"
+	done
+	truncate -s 2G "$image"
+	mke2fs -q -t ext4 -O ^metadata_csum_seed -d "$root" "$image"
+}
+
+# What mounts the image: Debian's kernels have virtio-blk and ext4 as modules.
+make_initrd()
+{
+	local out=$1 kernel=$2 dir=$3 root file
+
+	root=$(mktemp -d)
+	mkdir -p "$root"/{bin,proc,dev,sys,new,modules}
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	for file in virtio_pci virtio_blk ext4 crc32c_generic; do
+		modprobe -d "$dir" -S "$kernel" -C /dev/null --show-depends "$file" 2>/dev/null
+	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
+		case $file in
+		*.xz) xz -dc "$file" >"$root/modules/$(basename "${file%.xz}")" ;;
+		*) cp "$file" "$root/modules/" ;;
+		esac
+		basename "${file%.xz}" >>"$root/modules/order"
+	done
+	cat >"$root/init" <<-'END'
+	#!/bin/busybox sh
+	busybox mount -t proc proc /proc
+	busybox mount -t devtmpfs dev /dev
+	while read -r m; do busybox insmod /modules/$m; done </modules/order
+	until busybox mount -t ext4 /dev/vda /new; do busybox sleep 1; done
+	busybox umount /proc
+	busybox mount --move /dev /new/dev
+	exec busybox switch_root /new /sbin/init
+	END
+	ln -s busybox "$root/bin/sh"
+	chmod 755 "$root/init"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$out"
+	rm -rf "$root"
+}
+
+# boot N: runs the VM until it ends on its own; its results become ours
+boot()
+{
+	local n=$1 log=$dir/boot-$1.log line image accel=(-accel tcg,thread=multi -cpu max,la57=off)
+
+	if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
+		accel=(-accel kvm -cpu max)
+	fi
+	image=$kernel/vmlinux
+	[ -e "$image" ] || image=$kernel/vmlinuz
+	: >"$log"
+	# VM_RUN: a command that runs one, for machines which have to be shared
+	${VM_RUN:-} timeout --kill-after=5 $limit qemu-system-x86_64 -machine q35 "${accel[@]}" -smp 2 -m 1G \
+		-nodefaults -display none -no-reboot -kernel "$image" -initrd "$dir/initrd" \
+		-drive "file=$dir/image,format=raw,if=virtio,cache=unsafe" \
+		-serial "file:$dir/boot-$n.console" -serial "file:$log" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off systemd.show_status=1" \
+		</dev/null >"$dir/boot-$n.qemu" 2>&1
+	ktap_ok $? "boot $n ends on its own"
+	ktap_run "boot $n ran to its end" grep -q "^end of stage $n" "$log"
+	while read -r line; do
+		line=${line%$'\r'}
+		case $line in
+		'ok '*) ktap_pass "${line#ok }" ;;
+		'not ok '*) ktap_fail "${line#not ok }" ;;
+		'# '*) echo "$line" ;;
+		esac
+	done <"$log"
+}
+
+if [ "${1:-}" = --inside ]; then
+	inside "$2" "${3:-}"
+	ktap_end
+fi
+
+kernel=$("$kernels" fetch "$series") || ktap_bail "kernel $series cannot be fetched"
+dir=$O/packages/$series
+rm -rf "$dir"
+mkdir -p "$dir/lib"
+log=$("$top/packaging/make-deb" 2>&1)
+ktap_ok $? "the packages are built, and lintian is content" || { ktap_log <<<"$log"; ktap_end; }
+cp "$O"/deb/*_0*.deb "$dir/"
+rm -f "$dir"/*-dbgsym_*
+cp "$top"/selftests/lib/* "$dir/lib/"
+cp "$0" "$dir/packages.sh"
+"$top/scripts/doc-commands" "$top/README.rst" five-commands >"$dir/commands" ||
+	ktap_bail "README.rst has no five commands"
+ktap_is "there are five commands" "$(wc -l <"$dir/commands")" 5
+
+BIND=$dir LIB=/mnt/lib "$kernels" systemd "$series" /mnt/packages.sh --inside \
+	"$(cat "$kernel/version")" "$boot" >"$dir/inside.log" 2>&1
+while read -r line; do
+	case $line in
+	'ok '*) ktap_pass "${line#ok * }" ;;
+	'not ok '*) ktap_fail "${line#not ok * }" ;;
+	*) echo "# ${line#\# }" ;;
+	esac
+done <"$dir/inside.log"
+ktap_run "that ran to its end" grep -q '^1\.\.' "$dir/inside.log"
+
+if [ -n "$boot" ]; then
+	make_image "$dir/root" "$dir/image" && make_initrd "$dir/initrd" "$(cat "$kernel/version")" "$kernel" ||
+		ktap_bail "no image for the VM"
+	rm -rf "$dir/root"
+	for n in 1 2 3; do
+		boot $n
+	done
+	[ "$KTAP_FAILED" != 0 ] || rm -f "$dir/image"
+fi
+ktap_end
