@@ -173,7 +173,7 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 
 	if (!vdev || action != BUS_NOTIFY_ADD_DEVICE)
 		return NOTIFY_DONE;
-	vfu_dma_setup(&pdev->dev);
+	vfu_dma_setup(vdev, &pdev->dev);
 	vfu_irq_setup(vdev, pdev);
 	/* To map a trapped page into a process would give it the bare bus. */
 	pci_dev_for_each_resource(pdev, res)

@@ -5,7 +5,7 @@
  * An open file owns a request ring and, once DEVICE_NEW has bound one, a
  * reference to a device. Closing it takes the device away by surprise.
  *
- * Locking: vfu_channel.lock protects @vdev being set, once.
+ * Locking: vfu_channel.lock protects @vdev and @ram being set, once each.
  */
 #include <linux/capability.h>
 #include <linux/file.h>
@@ -19,9 +19,10 @@
 #include "vfiouser.h"
 
 struct vfu_channel {
-	struct mutex lock;	/* @vdev being set, once */
+	struct mutex lock;	/* @vdev and @ram being set, once */
 	struct vfu_ring *ring;
 	struct vfu_dev *vdev;
+	struct vfu_ram *ram;
 	u32 polled_state;
 };
 
@@ -50,6 +51,9 @@ static int vfu_channel_release(struct inode *inode, struct file *file)
 {
 	struct vfu_channel *chan = file->private_data;
 
+	/* Before drivers that see a lost device free what the server writes to. */
+	vfu_ram_cut(chan->ram);
+	vfu_ram_put(chan->ram);
 	if (chan->vdev) {
 		vfu_dev_lose(chan->vdev, "the helper closed its channel");
 		vfu_dev_put(chan->vdev);
@@ -90,11 +94,67 @@ static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
+static struct miscdevice vfu_channel_misc;
+
+static int vfu_channel_give_ram(struct vfu_channel *chan, struct vfiouser_ram __user *uarg)
+{
+	const struct vfiouser_ram_range *ranges;
+	struct vfiouser_ram arg;
+	struct vfu_ram *ram;
+	struct file *file;
+	u32 room;
+	int err;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (chan->ram)
+		return -EBUSY;
+	ram = vfu_ram_create(vfu_channel_misc.this_device);
+	if (IS_ERR(ram))
+		return PTR_ERR(ram);
+	room = arg.count;
+	arg.count = vfu_ram_ranges(ram, &ranges);
+	err = -E2BIG;
+	if (arg.count > room) {
+		if (put_user(arg.count, &uarg->count))
+			err = -EFAULT;
+		goto err_ram;
+	}
+	err = -EFAULT;
+	if (copy_to_user(u64_to_user_ptr(arg.ranges), ranges, arg.count * sizeof(*ranges)))
+		goto err_ram;
+	err = get_unused_fd_flags(O_CLOEXEC);
+	if (err < 0)
+		goto err_ram;
+	arg.fd = err;
+	file = vfu_ram_file(ram);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto err_fd;
+	}
+	if (copy_to_user(uarg, &arg, sizeof(arg))) {
+		err = -EFAULT;
+		goto err_file;
+	}
+	chan->ram = ram;
+	fd_install(arg.fd, file);
+	return 0;
+
+err_file:
+	fput(file);
+err_fd:
+	put_unused_fd(arg.fd);
+err_ram:
+	vfu_ram_put(ram);
+	return err;
+}
+
 static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vfu_channel *chan = file->private_data;
 	struct vfiouser_ioeventfd ioeventfd;
 	struct vfiouser_irqfd irqfd;
+	int err;
 
 	switch (cmd) {
 	case VFIOUSER_IOC_WAKE:
@@ -114,6 +174,11 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 		if (!READ_ONCE(chan->vdev))
 			return -ENODEV;
 		return vfu_ioeventfd_set(chan->vdev, &ioeventfd);
+	case VFIOUSER_IOC_RAM:
+		mutex_lock(&chan->lock);
+		err = vfu_channel_give_ram(chan, (void __user *)arg);
+		mutex_unlock(&chan->lock);
+		return err;
 	case VFIOUSER_IOC_REMOVE:
 		if (!READ_ONCE(chan->vdev))
 			return -ENODEV;
@@ -151,6 +216,25 @@ struct vfu_ring *vfu_channel_ring(struct file *file)
 	struct vfu_channel *chan = file->private_data;
 
 	return file->f_op == &vfu_channel_fops ? chan->ring : NULL;
+}
+
+/**
+ * vfu_channel_ram() - the host's memory, where a channel has asked for it
+ * @file: a channel
+ *
+ * Return: the memory with a reference, or NULL.
+ */
+struct vfu_ram *vfu_channel_ram(struct file *file)
+{
+	struct vfu_channel *chan = file->private_data;
+	struct vfu_ram *ram;
+
+	mutex_lock(&chan->lock);
+	ram = chan->ram;
+	if (ram)
+		vfu_ram_get(ram);
+	mutex_unlock(&chan->lock);
+	return ram;
 }
 
 /**

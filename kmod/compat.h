@@ -168,6 +168,23 @@ static inline void vfu_compat_irq_move_at_once(unsigned int virq)
 #define eventfd_signal(ctx)	eventfd_signal(ctx, 1)
 #endif
 
+/* ---- mappings, for ram.c ---- */
+
+#include <linux/mm.h>
+
+/* 6.3: flags of a mapping that others look at are changed by these only */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
 /* ---- faults, for mmio.c ---- */
 
 #include <linux/uaccess.h>

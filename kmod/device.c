@@ -71,6 +71,7 @@ static void vfu_dev_free_work(struct work_struct *work)
 	vfu_irqs_destroy(vdev);
 	vfu_regions_release(vdev->regions);
 	vfu_pool_destroy(vdev->pool);
+	vfu_ram_put(vdev->ram);
 	kvfree(vdev->msix_table);
 	if (vdev->helper)
 		mmdrop(vdev->helper);
@@ -223,8 +224,11 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 
 	flush_work(&vdev->add_work);
-	if (vfu_dev_lost(vdev))
+	if (vfu_dev_lost(vdev)) {
+		/* Its server may go on with what drivers are about to free. */
+		vfu_ram_cut(vdev->ram);
 		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, 0);
+	}
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
 	vfu_bridge_remove(vdev);
 	/* No driver any more; what still has a mapping reads all-ones. */
@@ -352,6 +356,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;
 	params->pool = NULL;
+	vdev->ram = params->ram;
+	params->ram = NULL;
 	__module_get(THIS_MODULE);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_PROBING);
 	vfu_dev_get(vdev);

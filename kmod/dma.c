@@ -709,7 +709,8 @@ static const struct dma_map_ops vfu_dma_ops = {
 };
 
 /**
- * vfu_dma_setup() - make a device do its DMA in the pool
+ * vfu_dma_setup() - make a device do its DMA in the pool, or everywhere
+ * @vdev: our side of it
  * @dev: a PCI function of ours, added to its bus but without a driver yet: an
  *	IOMMU takes hold of devices when they are added, and would undo it
  *
@@ -718,12 +719,19 @@ static const struct dma_map_ops vfu_dma_ops = {
  * the server does not know, and fail; nothing else is put at risk. A caller
  * that rather refuses the device asks use_dma_iommu() before.
  *
+ * With passthrough, bus addresses are physical ones: that is what a device without
+ * operations of its own gets from the kernel.
+ *
  * Context: process.
  */
-void vfu_dma_setup(struct device *dev)
+void vfu_dma_setup(struct vfu_dev *vdev, struct device *dev)
 {
 	if (use_dma_iommu(dev)) {
 		dev_err(dev, "DMA will fail, an IOMMU claims the device: boot with iommu=pt\n");
+		return;
+	}
+	if (vdev->ram) {
+		dev_warn(dev, "passthrough DMA: the server of this device can read and write all memory of this host\n");
 		return;
 	}
 

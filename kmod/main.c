@@ -14,6 +14,7 @@ static const struct {
 	void (*exit)(void);
 } vfu_parts[] = {
 	{ vfu_irq_init, vfu_irq_exit },
+	{ vfu_ram_init, vfu_ram_exit },
 	{ vfu_device_init, vfu_device_exit },
 	{ vfu_mmio_init, vfu_mmio_exit },
 	{ vfu_trap_init, vfu_trap_exit },

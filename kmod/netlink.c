@@ -64,7 +64,8 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 					    .len = VFIOUSER_SOCKET_MAX - 1 },
 	[VFIOUSER_A_CHANNEL_FD]		= { .type = NLA_U32 },
 	[VFIOUSER_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, VFIOUSER_DEV_F_RESET |
-							  VFIOUSER_DEV_F_FORCE),
+							  VFIOUSER_DEV_F_FORCE |
+							  VFIOUSER_DEV_F_PASSTHROUGH),
 	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_timeout_range),
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
@@ -216,6 +217,10 @@ static int vfu_parse_pool(struct nlattr *nest, struct vfu_dev_params *params,
 		NL_SET_ERR_MSG_ATTR(extack, nest, "a pool needs address, size and iova");
 		return -EINVAL;
 	}
+	if (!vfu_have_dma_ops()) {
+		NL_SET_ERR_MSG(extack, "this kernel is built without per-device DMA operations");
+		return -EOPNOTSUPP;
+	}
 	pool = vfu_pool_create(nla_get_u64(tb[VFIOUSER_POOL_A_ADDR]),
 			       nla_get_u64(tb[VFIOUSER_POOL_A_SIZE]),
 			       nla_get_u64(tb[VFIOUSER_POOL_A_IOVA]));
@@ -308,11 +313,6 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG(extack, "module and helper are of different ABI versions");
 		return -EPROTONOSUPPORT;
 	}
-	err = vfu_have_dma_ops() ? 0 : -EOPNOTSUPP;
-	if (err) {
-		NL_SET_ERR_MSG(extack, "this kernel is built without per-device DMA operations");
-		return err;
-	}
 	file = fget(nla_get_u32(info->attrs[VFIOUSER_A_CHANNEL_FD]));
 	if (!file)
 		return -EBADF;
@@ -329,6 +329,15 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 	err = vfu_parse_params(info, params);
 	if (err)
 		goto out;
+	if (params->flags & VFIOUSER_DEV_F_PASSTHROUGH) {
+		params->ram = vfu_channel_ram(file);
+		if (!params->ram || params->pool) {
+			NL_SET_ERR_MSG(extack,
+				       "passthrough DMA needs the host's memory and no pool");
+			err = -EINVAL;
+			goto out;
+		}
+	}
 	vdev = vfu_channel_bind(file, params, extack);
 	err = PTR_ERR_OR_ZERO(vdev);
 	if (!err)
@@ -336,6 +345,7 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 out:
 	vfu_regions_release(params->regions);
 	vfu_pool_destroy(params->pool);
+	vfu_ram_put(params->ram);
 	kfree(params);
 out_file:
 	fput(file);
@@ -398,6 +408,7 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_string(msg, VFIOUSER_A_SOCKET, vdev->socket) ||
 	    nla_put_u32(msg, VFIOUSER_A_STATE, READ_ONCE(vdev->state)) ||
 	    nla_put_u32(msg, VFIOUSER_A_PID, vdev->pid) ||
+	    nla_put_u32(msg, VFIOUSER_A_FLAGS, vdev->flags) ||
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
 	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->sysdata.domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||

@@ -173,8 +173,22 @@ struct vfu_pool;
 
 struct vfu_pool *vfu_pool_create(u64 uaddr, u64 size, u64 iova);
 void vfu_pool_destroy(struct vfu_pool *pool);
-void vfu_dma_setup(struct device *dev);
 void vfu_pool_info(const struct vfu_pool *pool, u64 *iova, u64 *size, u64 *coherent);
+void vfu_dma_setup(struct vfu_dev *vdev, struct device *dev);
+
+/* ---- ram.c: all memory of the host, for passthrough DMA ---- */
+
+struct file;
+struct vfu_ram;
+
+struct vfu_ram *vfu_ram_create(struct device *dev);
+void vfu_ram_get(struct vfu_ram *ram);
+void vfu_ram_put(struct vfu_ram *ram);
+void vfu_ram_cut(struct vfu_ram *ram);
+struct file *vfu_ram_file(struct vfu_ram *ram);
+u32 vfu_ram_ranges(const struct vfu_ram *ram, const struct vfiouser_ram_range **ranges);
+int vfu_ram_init(void);
+void vfu_ram_exit(void);
 
 /* ---- irq.c, irqfd.c: interrupts ---- */
 
@@ -345,6 +359,7 @@ struct vfu_config {
  * @intx_virq: Linux interrupt of INTx, or 0
  * @irq_mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
  * @pool: DMA memory, or NULL
+ * @ram: with passthrough DMA: what the server can reach, else NULL
  * @add_work: scans the bus
  * @remove_work: removes it
  * @stats: per-CPU counters
@@ -394,6 +409,7 @@ struct vfu_dev {
 	int irq_mode;
 
 	struct vfu_pool *pool;
+	struct vfu_ram *ram;
 
 	struct work_struct add_work;
 	struct work_struct remove_work;
@@ -443,6 +459,7 @@ struct vfu_dev_params {
 		u32 flags;
 	} irqs[VFIO_PCI_NUM_IRQS];
 	struct vfu_pool *pool;
+	struct vfu_ram *ram;
 };
 
 struct netlink_ext_ack;
@@ -506,9 +523,8 @@ void vfu_trap_exit(void);
 
 /* ---- channel.c: /dev/vfiouser ---- */
 
-struct file;
-
 struct vfu_ring *vfu_channel_ring(struct file *file);
+struct vfu_ram *vfu_channel_ram(struct file *file);
 struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *params,
 				 struct netlink_ext_ack *extack);
 int vfu_channel_init(void);

@@ -195,6 +195,26 @@ struct vfiouser_ioeventfd {
 	__s32 fd;
 };
 
+/* Memory of the host, at bus addresses that are its physical ones. */
+struct vfiouser_ram_range {
+	__u64 start;
+	__u64 size;	/* bytes, whole pages */
+};
+
+/**
+ * struct vfiouser_ram - all memory of the host, for a server that is trusted
+ * @ranges: address of an array of struct vfiouser_ram_range, to be filled in
+ * @count: how many fit there; set to how many there are
+ * @fd: set to a new descriptor, to be mapped at the ranges' physical addresses; it can
+ *	do nothing else. What a process maps of it becomes memory of nobody's when the
+ *	channel closes.
+ */
+struct vfiouser_ram {
+	__u64 ranges;
+	__u32 count;
+	__s32 fd;
+};
+
 /*
  * WAKE: wake the kernel's waiter of reply slot @arg.
  * IRQFD: see above; -EBUSY for a vector that is hooked already.
@@ -202,11 +222,17 @@ struct vfiouser_ioeventfd {
  *	Who has the channel open needs no privilege for it.
  * IOEVENTFD: see above; -EEXIST where a write could match two entries, -EINVAL for
  *	a descriptor that is no eventfd.
+ * RAM: see above, once, before the device is created with VFIOUSER_DEV_F_PASSTHROUGH.
+ *	-E2BIG: more ranges than fit, @count says how many; -EACCES: the module was loaded
+ *	without allow_passthrough=1; -EPERM: needs CAP_SYS_RAWIO and a kernel that is not
+ *	locked down; -EOPNOTSUPP: bus addresses are no physical ones on this machine, or
+ *	its memory is encrypted.
  */
 #define VFIOUSER_IOC_WAKE	_IO('V', 0xc0)
 #define VFIOUSER_IOC_IRQFD	_IOW('V', 0xc1, struct vfiouser_irqfd)
 #define VFIOUSER_IOC_REMOVE	_IO('V', 0xc2)
 #define VFIOUSER_IOC_IOEVENTFD	_IOW('V', 0xc3, struct vfiouser_ioeventfd)
+#define VFIOUSER_IOC_RAM	_IOWR('V', 0xc4, struct vfiouser_ram)
 
 /*
  * Generic netlink
@@ -268,6 +294,8 @@ enum vfiouser_attr {
 
 #define VFIOUSER_DEV_F_RESET	(1U << 0)	/* the server can reset it */
 #define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
+/* Bus addresses are physical ones; the channel has done VFIOUSER_IOC_RAM. Without POOL. */
+#define VFIOUSER_DEV_F_PASSTHROUGH (1U << 2)
 
 enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_UNSPEC,
