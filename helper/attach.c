@@ -29,6 +29,7 @@
 #include "notify.h"
 #include "pool.h"
 #include "proc.h"
+#include "ram.h"
 #include "ring.h"
 #include "serve.h"
 #include "status.h"
@@ -62,10 +63,26 @@
 
 /* ---- the helper ---- */
 
+/**
+ * struct memory - what the device can reach by DMA
+ * @passthrough: @ram is it, not @pool
+ * @pool: memory of our own
+ * @ram: all that the host has
+ */
+struct memory {
+	bool passthrough;
+	struct pool pool;
+	struct ram ram;
+};
+
 static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
 {
-	const void *from = pool_at(opaque, iova, count);
+	const struct memory *memory = opaque;
+	const void *from;
 
+	if (memory->passthrough)
+		return ram_copy(&memory->ram, iova, buf, count, false);
+	from = pool_at(&memory->pool, iova, count);
 	if (!from)
 		return -EFAULT;
 	memcpy(buf, from, count);
@@ -74,8 +91,12 @@ static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
 
 static int dma_write(void *opaque, uint64_t iova, const void *buf, size_t count)
 {
-	void *to = pool_at(opaque, iova, count);
+	const struct memory *memory = opaque;
+	void *to;
 
+	if (memory->passthrough)
+		return ram_copy(&memory->ram, iova, (void *)buf, count, true);
+	to = pool_at(&memory->pool, iova, count);
 	if (!to)
 		return -EFAULT;
 	memcpy(to, buf, count);
@@ -120,6 +141,35 @@ static int map_pool(struct vfuc *server, const struct pool *pool)
 			error.message);
 }
 
+static int map_ram(struct vfuc *server, const struct ram *ram)
+{
+	const struct vfuc_caps *caps = vfuc_caps(server);
+	struct vfiouser_ram_range *windows;
+	struct vfuc_error error = { 0 };
+	unsigned int i, n;
+	int status = ST_OK;
+
+	windows = calloc(ram->count, 3 * sizeof(*windows));
+	if (!windows)
+		return log_fail(ST_NO_MEMORY, "out of memory");
+	n = ram_windows(ram, caps->max_dma_maps, windows);
+	if (!n)
+		status = log_fail(ST_SERVER, "the server takes %u DMA windows, the memory of this host has %u parts; go without --dma=passthrough",
+				  caps->max_dma_maps, ram->count);
+	for (i = 0; i < n && !status; i++) {
+		log_debug("memory: 0x%" PRIx64 " bytes at 0x%" PRIx64, (uint64_t)windows[i].size,
+			  (uint64_t)windows[i].start);
+		if (vfuc_dma_map(server, windows[i].start, windows[i].size,
+				 VFUC_DMA_READ | VFUC_DMA_WRITE,
+				 caps->can_pass_fds ? ram->fd : -1, windows[i].start, &error))
+			status = log_fail(status_of_server(&error),
+					  "the server does not take the memory of this host: %s",
+					  error.message);
+	}
+	free(windows);
+	return status;
+}
+
 /* As others can use it to name the device: absolute, where it is a path. */
 static void socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address)
 {
@@ -148,7 +198,7 @@ static uint32_t server_pid(const struct vfuc *server)
 
 static int create_device(const struct attach_options *opt, const char *socket,
 			 const struct vfuc *server, const struct ring *ring,
-			 const struct device *dev, const struct pool *pool, uint32_t *id)
+			 const struct device *dev, const struct memory *memory, uint32_t *id)
 {
 	struct netlink_new params = {
 		.name = opt->name,
@@ -157,7 +207,7 @@ static int create_device(const struct attach_options *opt, const char *socket,
 		.timeout_ms = opt->timeout_ms,
 		.server = server_pid(server),
 		.device = dev,
-		.pool = pool,
+		.pool = memory->passthrough ? NULL : &memory->pool,
 	};
 	struct netlink *nl;
 	int err, status;
@@ -166,6 +216,8 @@ static int create_device(const struct attach_options *opt, const char *socket,
 		params.flags |= VFIOUSER_DEV_F_RESET;
 	if (opt->force)
 		params.flags |= VFIOUSER_DEV_F_FORCE;
+	if (memory->passthrough)
+		params.flags |= VFIOUSER_DEV_F_PASSTHROUGH;
 	status = cmd_netlink(&nl);
 	if (status)
 		return status;
@@ -223,17 +275,20 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 	return status;
 }
 
-static int with_pool(const struct attach_options *opt, const char *socket, struct vfuc *server,
-		     struct ring *ring, const struct device *dev, const struct pool *pool,
-		     int front)
+static int with_memory(const struct attach_options *opt, const char *socket, struct vfuc *server,
+		       struct ring *ring, const struct device *dev, const struct memory *memory,
+		       int front)
 {
 	struct proc_ready ready = { 0 };
 	int status;
 
-	status = map_pool(server, pool);
+	if (memory->passthrough)
+		status = map_ram(server, &memory->ram);
+	else
+		status = map_pool(server, &memory->pool);
 	if (status)
 		return status;
-	status = create_device(opt, socket, server, ring, dev, pool, &ready.id);
+	status = create_device(opt, socket, server, ring, dev, memory, &ready.id);
 	if (status)
 		return status;
 	log_debug("device %u created", ready.id);
@@ -250,8 +305,46 @@ static int with_pool(const struct attach_options *opt, const char *socket, struc
 	return serve(opt, server, ring, dev, front);
 }
 
+static int get_memory(const struct attach_options *opt, const struct ring *ring,
+		      struct memory *memory)
+{
+	int err;
+
+	if (!memory->passthrough) {
+		err = pool_create(&memory->pool, opt->pool_size);
+		if (!err)
+			return ST_OK;
+		return log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
+				"cannot allocate %" PRIu64 " MiB for the DMA pool (%s); try a smaller --pool-size",
+				opt->pool_size >> 20, strerror(-err));
+	}
+	err = ram_open(&memory->ram, ring);
+	switch (-err) {
+	case 0:
+		log_note("passthrough DMA: the server can read and write all memory of this host");
+		return ST_OK;
+	case EACCES:
+		return log_fail(ST_PERMISSION, "passthrough DMA is not allowed on this host; \"modprobe vfiouser_pci allow_passthrough=1\" allows it");
+	case EPERM:
+		return log_fail(ST_PERMISSION, "passthrough DMA needs CAP_SYS_RAWIO, and a kernel that is not locked down");
+	case ENOTTY:
+		return log_fail(ST_ABI, "this kernel module knows no passthrough DMA; vfiouserctl and vfiouser_pci must be of one version");
+	case EOPNOTSUPP:
+		return log_fail(ST_KERNEL, "passthrough DMA does not work on this machine: its memory is encrypted, or bus addresses are not physical ones");
+	}
+	return log_fail(ST_KERNEL, "cannot get the memory of this host: %s", strerror(-err));
+}
+
+static void put_memory(struct memory *memory)
+{
+	if (memory->passthrough)
+		ram_close(&memory->ram);
+	else
+		pool_destroy(&memory->pool);
+}
+
 static int with_server(const struct attach_options *opt, const char *socket, struct vfuc *server,
-		       struct ring *ring, struct pool *pool, int front)
+		       struct ring *ring, struct memory *memory, int front)
 {
 	const struct vfuc_caps *caps = vfuc_caps(server);
 	struct device dev;
@@ -270,14 +363,10 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 	status = device_query(&dev, server, opt->direct && caps->can_pass_fds);
 	if (status)
 		return status;
-	err = pool_create(pool, opt->pool_size);
-	if (err) {
-		status = log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
-				  "cannot allocate %" PRIu64 " MiB for the DMA pool (%s); try a smaller --pool-size",
-				  opt->pool_size >> 20, strerror(-err));
-	} else {
-		status = with_pool(opt, socket, server, ring, &dev, pool, front);
-		pool_destroy(pool);
+	status = get_memory(opt, ring, memory);
+	if (!status) {
+		status = with_memory(opt, socket, server, ring, &dev, memory, front);
+		put_memory(memory);
 	}
 	device_release(&dev);
 	return status;
@@ -291,12 +380,12 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 		.dma_write = dma_write,
 		.note = note,
 	};
-	struct pool pool = { .fd = -1 };
+	struct memory memory = { .passthrough = opt->passthrough };
 	struct vfuc_config config = {
 		.address = opt->address,
 		.timeout_ms = opt->timeout_ms,
 		.ops = &ops,
-		.opaque = &pool,
+		.opaque = &memory,
 	};
 	struct vfuc_error error = { 0 };
 	struct vfuc *server;
@@ -304,7 +393,7 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 
 	if (vfuc_open(&server, &config, &error))
 		return log_fail(status_of_server(&error), "%s", error.message);
-	status = with_server(opt, socket, server, ring, &pool, front);
+	status = with_server(opt, socket, server, ring, &memory, front);
 	vfuc_close(server);
 	return status;
 }
@@ -674,10 +763,12 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE,
+		OPT_DMA,
 	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
 		{ "foreground", no_argument, NULL, 'F' },
+		{ "dma", required_argument, NULL, OPT_DMA },
 		{ "pool-size", required_argument, NULL, OPT_POOL },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "wait", required_argument, NULL, OPT_WAIT },
@@ -711,6 +802,12 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			break;
 		case 'F':
 			opt->foreground = true;
+			break;
+		case OPT_DMA:
+			opt->passthrough = !strcmp(optarg, "passthrough");
+			if (!opt->passthrough && strcmp(optarg, "bounce"))
+				return cmd_usage(&cmd_attach, "\"%s\" is no way of DMA: bounce or passthrough",
+						 optarg);
 			break;
 		case OPT_POOL:
 			if (parse_size(optarg, &value) || !value || value > POOL_MAX)
@@ -798,6 +895,8 @@ const struct cmd cmd_attach = {
 "Options:\n"
 "  -n, --name=NAME       name of the device (default vfuN)\n"
 "  -F, --foreground      stay until the device is gone; ^C detaches it\n"
+"      --dma=MODE        bounce: the server sees the pool only (default); passthrough: all\n"
+"                        memory of this host, nothing is copied (for a trusted server)\n"
 "      --pool-size=SIZE  memory that the device can reach by DMA (default 64M)\n"
 "      --timeout=TIME    how long the server may take for an answer (default 5s)\n"
 "      --wait=TIME       how long to wait for a driver (default 10s, 0: not at all)\n"

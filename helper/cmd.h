@@ -70,6 +70,7 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @force: with one CPU, too
  * @sandbox: confine the helper
  * @direct: map BARs
+ * @passthrough: let the server reach all memory
  * @json: print JSON
  * @help: print the help only
  */
@@ -84,6 +85,7 @@ struct attach_options {
 	bool force;
 	bool sandbox;
 	bool direct;
+	bool passthrough;
 	bool json;
 	bool help;
 };

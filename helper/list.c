@@ -131,6 +131,9 @@ struct json_object *list_device_json(const struct netlink_device *device)
 	json_object_object_add(o, "state", json_object_new_string(ring_state_name(device->state)));
 	json_object_object_add(o, "socket", json_object_new_string(device->socket));
 	json_object_object_add(o, "pid", json_object_new_int64(device->pid));
+	json_object_object_add(o, "dma",
+			       json_object_new_string(device->flags & VFIOUSER_DEV_F_PASSTHROUGH ?
+						      "passthrough" : "bounce"));
 	if (device->has_bdf) {
 		format_bdf(text, &device->bdf);
 		json_object_object_add(o, "bdf", json_object_new_string(text));

@@ -254,6 +254,7 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	get_string(d->socket, sizeof(d->socket), tb[VFIOUSER_A_SOCKET]);
 	get_u32(&d->state, tb[VFIOUSER_A_STATE]);
 	get_u32(&d->pid, tb[VFIOUSER_A_PID]);
+	get_u32(&d->flags, tb[VFIOUSER_A_FLAGS]);
 	get_u32(&d->bdf.domain, tb[VFIOUSER_A_DOMAIN]);
 	get_u32(&bus, tb[VFIOUSER_A_BUS]);
 	get_u32(&devfn, tb[VFIOUSER_A_DEVFN]);
@@ -342,6 +343,8 @@ static int put_new(struct nl_msg *msg, const struct netlink_new *p)
 		return -EMSGSIZE;
 	if (put_regions(msg, p->device) || put_irqs(msg, p->device))
 		return -EMSGSIZE;
+	if (!p->pool)
+		return 0;
 	nest = nla_nest_start(msg, VFIOUSER_A_POOL | NLA_F_NESTED);
 	if (!nest || nla_put_u64(msg, VFIOUSER_POOL_A_ADDR, (uintptr_t)p->pool->addr) ||
 	    nla_put_u64(msg, VFIOUSER_POOL_A_SIZE, p->pool->size) ||

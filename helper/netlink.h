@@ -25,7 +25,7 @@ struct pool;
  * @timeout_ms: bound of a sleeping wait
  * @server: process id of the server, or 0 if it is not on this host
  * @device: regions and interrupts
- * @pool: DMA memory
+ * @pool: DMA memory, or NULL with VFIOUSER_DEV_F_PASSTHROUGH
  */
 struct netlink_new {
 	const char *name;
@@ -45,6 +45,7 @@ struct netlink_new {
  * @socket: of the server, "" if not known
  * @state: enum vfiouser_state
  * @pid: of the helper
+ * @flags: VFIOUSER_DEV_F_*
  * @has_bdf: it is on a bus
  * @bdf: its address
  * @stats: by enum vfiouser_stat_attr
@@ -55,6 +56,7 @@ struct netlink_device {
 	char socket[VFIOUSER_SOCKET_MAX];
 	uint32_t state;
 	uint32_t pid;
+	uint32_t flags;
 	bool has_bdf;
 	struct bdf bdf;
 	uint64_t stats[VFIOUSER_STAT_A_MAX + 1];

@@ -222,6 +222,19 @@ int ring_ioeventfd(struct ring *ring, const struct vfiouser_ioeventfd *arg)
 }
 
 /**
+ * ring_ram() - get all memory of the host, for passthrough DMA
+ * @ring: open, without a device
+ * @arg: what for, and the result
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno, see VFIOUSER_IOC_RAM.
+ */
+int ring_ram(const struct ring *ring, struct vfiouser_ram *arg)
+{
+	return ioctl(ring->fd, VFIOUSER_IOC_RAM, arg) < 0 ? -errno : 0;
+}
+
+/**
  * ring_remove() - begin the orderly removal of the channel's device
  * @ring: open, with a device
  *
