@@ -137,6 +137,10 @@ deb:
 	scripts/install-deps deb
 	packaging/make-deb
 
+# RPM packages, in $(O)/rpm; needs rpmbuild.
+rpm:
+	packaging/make-rpm
+
 # Documentation in $(O)/html.
 docs:
 	scripts/install-deps docs
@@ -180,6 +184,7 @@ help:
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
 	@echo 'deb            Debian packages, in $(O)/deb'
+	@echo 'rpm            RPM packages, in $(O)/rpm'
 	@echo 'docs           the documentation, in $(O)/html'
 	@echo 'check-packages they are installed and used in clean roots, and by systemd in a VM'
 	@echo 'shell          a VM with everything in it, on this terminal'
@@ -190,4 +195,4 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	deb docs man check-packages check-vm check-dkms selfcheck demo shell lint clean help
+	deb rpm docs man check-packages check-vm check-dkms selfcheck demo shell lint clean help
