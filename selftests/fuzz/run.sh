@@ -53,7 +53,10 @@ for target in "${targets[@]}"; do
 		mkdir -p "$O/fuzz/corpus/$target"
 		args+=(-max_total_time="$seconds" "$O/fuzz/corpus/$target")
 	else
-		args+=(-seed=1 -runs="${runs[$target]}")
+		# what is new goes into the first directory, and is not kept
+		rm -rf "$O/fuzz/new"
+		mkdir "$O/fuzz/new"
+		args+=(-seed=1 -runs="${runs[$target]}" "$O/fuzz/new")
 	fi
 	[ ! -d "$fuzz/seeds/$target" ] || args+=("$fuzz/seeds/$target")
 	status=0
