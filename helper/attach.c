@@ -27,6 +27,7 @@
 #include "ioeventfd.h"
 #include "log.h"
 #include "notify.h"
+#include "peer.h"
 #include "pool.h"
 #include "proc.h"
 #include "ram.h"
@@ -347,12 +348,15 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 		       struct ring *ring, struct memory *memory, int front)
 {
 	const struct vfuc_caps *caps = vfuc_caps(server);
+	struct pollfd main_socket;
 	struct device dev;
 	int err, status;
 
 	log_debug("vfio-user %u.%u, %u descriptors a message, %" PRIu64 " bytes a transfer, twin socket %s",
 		  caps->major, caps->minor, caps->max_msg_fds, caps->max_data_xfer_size,
 		  caps->twin_socket ? "yes" : "no");
+	if (vfuc_poll_fds(server, &main_socket, 1) == 1)
+		peer_check(main_socket.fd);
 	/* After the connection, since the address may be relative to the current directory. */
 	err = proc_prepare();
 	if (err)
