@@ -145,6 +145,7 @@ rpm:
 docs:
 	scripts/install-deps docs
 	scripts/check-messages
+	scripts/check-commands
 	sphinx-build -q -W --keep-going -b html -d $(O)/doctrees Documentation $(O)/html
 
 check-packages: deps

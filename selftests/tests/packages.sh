@@ -186,9 +186,9 @@ case $stage in
 	check "the device is there after a boot" wait_for 60 active vfiouser@disk1
 	disk=/dev/disk/by-id/vfiouser-disk1
 	check "the file system needs no recovery" sh -c "dumpe2fs -h $disk | grep -q 'Filesystem state: *clean' && ! dumpe2fs -h $disk | grep needs_recovery"
-	echo "$disk /mnt ext4 _netdev,x-systemd.requires=vfiouser@disk1.service 0 2" >>/etc/fstab
-	systemctl daemon-reload
-	check "fstab's line mounts it" mount /mnt
+	while read -r command; do
+		check "$command" bash -c "$command"
+	done </vmtest/fstab
 	check "the data are as they were" sums first
 	fill /mnt second
 	systemctl reboot
@@ -250,6 +250,7 @@ make_image()
 	vm_script >"$root/vmtest/run"
 	chmod 755 "$root/vmtest/run"
 	tail -n +2 "$root/../commands" >"$root/vmtest/commands"
+	"$top/scripts/doc-commands" "$top/Documentation/admin-guide.rst" fstab >"$root/vmtest/fstab"
 	echo "/dev/vda / ext4 defaults 0 1" >"$root/etc/fstab"
 	echo vm >"$root/etc/hostname"
 	echo "127.0.0.1 localhost vm" >"$root/etc/hosts"

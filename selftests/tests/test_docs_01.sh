@@ -39,6 +39,7 @@ type_in()
 	done 4<"$WORK/commands"
 }
 
+type_in README.rst vm
 type_in admin-guide.rst vm
 type_in driver-guide.rst vm
 ktap_is "no device is left" "$(ls /sys/class/vfiouser)" ""

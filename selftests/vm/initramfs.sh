@@ -167,7 +167,8 @@ mkdir -p "$root/selftests/vm"
 cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
 # the commands in the documentation are tested
 mkdir -p "$root/selftests/doc"
-cp "$selftests/../scripts/doc-commands" "$selftests"/../Documentation/*.rst "$root/selftests/doc/"
+cp "$selftests/../scripts/doc-commands" "$selftests/../README.rst" \
+	"$selftests"/../Documentation/*.rst "$root/selftests/doc/"
 cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
 cp "$vm/init" "$vm/hotplug" "$root/"
 archive "$root" "$out/build.cpio"
