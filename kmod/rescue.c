@@ -246,6 +246,49 @@ void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 	}
 }
 
+static const char *vfu_task_word(struct task_struct *task)
+{
+	if (READ_ONCE(task->on_cpu))
+		return "running";
+	switch (READ_ONCE(task->__state)) {
+	case TASK_RUNNING:
+		return "queued";
+	case TASK_WAKING:
+		return "being woken";
+	}
+	return task_is_stopped_or_traced(task) ? "stopped" : "asleep";
+}
+
+/**
+ * vfu_rescue_report() - where are those who should have answered?
+ * @vdev: device
+ * @buf: gets it in words, for a message
+ * @size: of @buf, bytes
+ *
+ * Of the server's threads the one that is nearest to an answer.
+ *
+ * Context: any but NMI.
+ */
+void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size)
+{
+	struct task_struct *leader, *task, *server = NULL;
+	int len;
+
+	len = scnprintf(buf, size, "waiting on CPU %u, helper %s on CPU %u", raw_smp_processor_id(),
+			vfu_task_word(vdev->task), task_cpu(vdev->task));
+	rcu_read_lock();
+	leader = vdev->server ? pid_task(vdev->server, PIDTYPE_TGID) : NULL;
+	if (leader) {
+		for_each_thread(leader, task)
+			if (!server || READ_ONCE(server->__state))
+				server = task;
+		if (server)
+			scnprintf(buf + len, size - len, ", server %s on CPU %u",
+				  vfu_task_word(server), task_cpu(server));
+	}
+	rcu_read_unlock();
+}
+
 /**
  * vfu_rescue_create() - set-up
  * @vdev: device

@@ -14,6 +14,7 @@
  * Lifetime: reference counted; the channel and the device each hold one.
  */
 #include <linux/delay.h>
+#include <linux/moduleparam.h>
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
@@ -184,6 +185,22 @@ bool vfu_may_sleep(void)
 	return preemptible() && !rcu_preempt_depth() && system_state == SYSTEM_RUNNING;
 }
 
+static unsigned int vfu_atomic_timeout_ms = VFU_ATOMIC_TIMEOUT_MS;
+
+static int vfu_atomic_timeout_set(const char *val, const struct kernel_param *kp)
+{
+	/* Lockup detectors begin to complain at 10 s. */
+	return param_set_uint_minmax(val, kp, 10, 8000);
+}
+
+static const struct kernel_param_ops vfu_atomic_timeout_ops = {
+	.set = vfu_atomic_timeout_set,
+	.get = param_get_uint,
+};
+module_param_cb(atomic_timeout_ms, &vfu_atomic_timeout_ops, &vfu_atomic_timeout_ms, 0644);
+MODULE_PARM_DESC(atomic_timeout_ms,
+		 "bound of a read that cannot sleep, 10 to 8000 ms (1000); a longer one loses the device");
+
 struct vfu_wait {
 	u64 start;		/* vfu_now() */
 	u64 bound;		/* ns */
@@ -204,7 +221,7 @@ static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 {
 	wait->may_sleep = vfu_may_sleep();
 	wait->bound = NSEC_PER_MSEC * (u64)(wait->may_sleep ? vdev->timeout_ms :
-					    min_t(u32, VFU_ATOMIC_TIMEOUT_MS, vdev->timeout_ms));
+					    min_t(u32, READ_ONCE(vfu_atomic_timeout_ms), vdev->timeout_ms));
 	wait->start = vfu_now();
 }
 
@@ -230,6 +247,15 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
 
 /* When a waiter that keeps its CPU begins to see to it that others can run. */
 #define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
+
+static void vfu_ring_overdue(struct vfu_dev *vdev)
+{
+	char who[80], why[128];
+
+	vfu_rescue_report(vdev, who, sizeof(who));
+	snprintf(why, sizeof(why), "the helper did not answer in time (%s)", who);
+	vfu_dev_lose(vdev, why);
+}
 
 /*
  * Wait for the answer in a slot.
@@ -262,7 +288,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 			continue;
 		}
 		if (elapsed >= wait->bound) {
-			vfu_dev_lose(vdev, "the helper did not answer in time");
+			vfu_ring_overdue(vdev);
 			return false;
 		}
 		/*

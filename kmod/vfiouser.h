@@ -43,7 +43,7 @@
 #define VFU_TIMEOUT_MS		5000	/* bound of a sleeping wait */
 #define VFU_TIMEOUT_MIN_MS	100
 #define VFU_TIMEOUT_MAX_MS	600000
-#define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait */
+#define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait, default */
 
 #define VFU_NR_REGIONS		VFIO_PCI_NUM_REGIONS
 #define VFU_NR_BARS		6
@@ -162,6 +162,7 @@ struct vfu_rescue;
 
 bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
 void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt);
+void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size);
 int vfu_rescue_create(struct vfu_dev *vdev);
 void vfu_rescue_destroy(struct vfu_dev *vdev);
 void vfu_rescue_ipis(void);

@@ -39,7 +39,8 @@ load_module()
 {
 	# No udev in the VM that would load a device's driver.
 	modprobe -q nvme
-	modprobe vfiouser_pci "$@" || ktap_bail "modprobe vfiouser_pci failed"
+	# Machines that run tests may be slow: a wait that ends too early is a lost device.
+	modprobe vfiouser_pci atomic_timeout_ms=5000 "$@" || ktap_bail "modprobe vfiouser_pci failed"
 	wait_for 10 test -c /dev/vfiouser || ktap_bail "no /dev/vfiouser after modprobe"
 }
 

@@ -358,6 +358,20 @@ static void run_race(struct vft *t)
 	race(t, true, true, "reads and writes under a lock with interrupts off");
 }
 
+/* ---- nobody answers ---- */
+
+static void run_overdue(struct vft *t)
+{
+	unsigned long flags;
+	u32 value, again;
+
+	local_irq_save(flags);
+	value = readl(vft_ram(t, 0));
+	again = readl(vft_ram(t, 0));
+	local_irq_restore(flags);
+	vft_check(value == ~0U && again == ~0U, "a read with interrupts off ends, all-ones");
+}
+
 /* ---- traffic while something else happens ---- */
 
 #define TRAFFIC_MAX	8
@@ -451,6 +465,7 @@ const struct vft_case vft_context_cases[] = {
 	{ "interrupt-writes", run_interrupt_writes },
 	{ "interrupt-reads", run_interrupt_reads },
 	{ "race", run_race },
+	{ "overdue", run_overdue },
 	{ "traffic-start", run_traffic_start },
 	{ "traffic-alive", run_traffic_alive },
 	{ "traffic-stop", run_traffic_stop },
