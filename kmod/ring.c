@@ -250,11 +250,13 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
 
 static void vfu_ring_overdue(struct vfu_dev *vdev)
 {
-	char who[80], why[128];
+	char who[100];
 
-	vfu_rescue_report(vdev, who, sizeof(who));
-	snprintf(why, sizeof(why), "the helper did not answer in time (%s)", who);
-	vfu_dev_lose(vdev, why);
+	if (!vfu_dev_lost(vdev)) {
+		vfu_rescue_report(vdev, who, sizeof(who));
+		dev_err(vdev->dev, "no answer: %s\n", who);
+	}
+	vfu_dev_lose(vdev, "the helper did not answer in time");
 }
 
 /*
