@@ -101,7 +101,7 @@ static struct pci_driver adder_driver = {
 	.name = "adder",
 	.id_table = adder_ids,
 	.probe = adder_probe,
-	.driver.dev_groups = adder_groups,
+	.dev_groups = adder_groups,
 };
 module_pci_driver(adder_driver);
 

@@ -11,7 +11,7 @@ doc=$(dirname "$0")/../doc
 # as "make install" would have it; and what udev would load
 mkdir -p /usr/libexec/vfiouser
 ln -s "$(command -v vfiouser-nvme)" /usr/libexec/vfiouser/
-modprobe -q nvme
+modprobe -qa nvme ext4
 
 # type_in DOCUMENT NAME: the blocks' commands, in one shell and so with its jobs
 type_in()
