@@ -224,6 +224,9 @@ static int adopt_fd(struct vfus *s)
 	len = sizeof(int);
 	getsockopt(s->cfg.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
 	if (listening) {
+		/* Clients that come from now on are told that it is us who serve, not who made it. */
+		if (listen(s->cfg.fd, 8))
+			return -errno;
 		s->listen_fd = s->cfg.fd;
 		return 0;
 	}

@@ -264,7 +264,7 @@ make_image()
 	END
 	ln -s ../vmtest.service "$root/etc/systemd/system/multi-user.target.wants/"
 	for unit in getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyS1.service \
-		    systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
+		    systemd-timesyncd.service systemd-logind.service apt-daily.timer apt-daily-upgrade.timer \
 		    dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
 		    systemd-hwdb-update.service systemd-networkd.service \
 		    nvmf-autoconnect.service nvmefc-boot-connections.service; do
@@ -310,7 +310,7 @@ make_initrd()
 # boot N: runs the VM until it ends on its own; its results become ours
 boot()
 {
-	local n=$1 log=$dir/boot-$1.log line image accel=(-accel tcg,thread=multi -cpu max,la57=off)
+	local n=$1 log=$dir/boot-$1.log line image accel=(-accel "tcg,thread=multi" -cpu "max,la57=off")
 
 	if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		accel=(-accel kvm -cpu max)
