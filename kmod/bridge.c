@@ -165,14 +165,61 @@ void vfu_bridge_remove(struct vfu_dev *vdev)
 	pci_unlock_rescan_remove();
 }
 
+/**
+ * vfu_bridge_pull() - take a frozen device's PCI device out of the bus, which stays
+ * @vdev: device; its driver cannot be made to wait
+ *
+ * Context: may sleep; takes as long as the driver does.
+ */
+void vfu_bridge_pull(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev;
+
+	pci_lock_rescan_remove();
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	pdev = pci_dev_get(vdev->pdev);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	if (pdev) {
+		if (vfu_dev_offline(vdev))
+			pdev->error_state = pci_channel_io_perm_failure;
+		pci_stop_and_remove_bus_device(pdev);
+		pci_dev_put(pdev);
+	}
+	pci_unlock_rescan_remove();
+}
+
+/**
+ * vfu_bridge_plug() - find again what vfu_bridge_pull() took out
+ * @vdev: device, online
+ *
+ * Context: may sleep; the helper must be serving the ring.
+ */
+void vfu_bridge_plug(struct vfu_dev *vdev)
+{
+	pci_lock_rescan_remove();
+	if (vdev->bus) {
+		pci_scan_child_bus(vdev->bus);
+		pci_bus_claim_resources(vdev->bus);
+		pci_assign_unassigned_bus_resources(vdev->bus);
+		vfu_intx_control(vdev);
+		pci_bus_add_devices(vdev->bus);
+	}
+	pci_unlock_rescan_remove();
+}
+
 static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct pci_dev *pdev = to_pci_dev(data);
 	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
 	struct resource *res;
 
-	if (!vdev || action != BUS_NOTIFY_ADD_DEVICE)
+	if (!vdev || (action != BUS_NOTIFY_ADD_DEVICE && action != BUS_NOTIFY_DEL_DEVICE))
 		return NOTIFY_DONE;
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	vdev->pdev = action == BUS_NOTIFY_ADD_DEVICE ? pdev : NULL;
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	if (action == BUS_NOTIFY_DEL_DEVICE)
+		return NOTIFY_OK;
 	vfu_dma_setup(vdev, &pdev->dev);
 	vfu_irq_setup(vdev, pdev);
 	/* To map a trapped page into a process would give it the bare bus. */

@@ -2,10 +2,12 @@
 /*
  * The channel: /dev/vfiouser, one open file a helper.
  *
- * An open file owns a request ring and, once DEVICE_NEW has bound one, a
- * reference to a device. Closing it takes the device away by surprise.
+ * An open file owns a request ring and, once DEVICE_NEW or DEVICE_TAKE has bound one,
+ * a reference to a device. Closing it takes the device away by surprise, or freezes it
+ * until another helper takes it: the channel of which is then the device's owner.
  *
- * Locking: vfu_channel.lock protects @vdev and @ram being set, once each.
+ * Locking: vfu_channel_lock protects vfu_channel.vdev and @ram being set, once each, and who
+ * owns a device.
  */
 #include <linux/capability.h>
 #include <linux/file.h>
@@ -19,12 +21,14 @@
 #include "vfiouser.h"
 
 struct vfu_channel {
-	struct mutex lock;	/* @vdev and @ram being set, once */
 	struct vfu_ring *ring;
 	struct vfu_dev *vdev;
 	struct vfu_ram *ram;
+	bool replaced;		/* the device has another owner */
 	u32 polled_state;
 };
+
+static DEFINE_MUTEX(vfu_channel_lock);
 
 static int vfu_channel_open(struct inode *inode, struct file *file)
 {
@@ -42,7 +46,6 @@ static int vfu_channel_open(struct inode *inode, struct file *file)
 		kfree(chan);
 		return err;
 	}
-	mutex_init(&chan->lock);
 	file->private_data = chan;
 	return nonseekable_open(inode, file);
 }
@@ -51,13 +54,23 @@ static int vfu_channel_release(struct inode *inode, struct file *file)
 {
 	struct vfu_channel *chan = file->private_data;
 
+	struct vfu_dev *vdev = chan->vdev;
+	bool owner = false;
+
 	/* Before drivers that see a lost device free what the server writes to. */
 	vfu_ram_cut(chan->ram);
 	vfu_ram_put(chan->ram);
-	if (chan->vdev) {
-		vfu_dev_lose(chan->vdev, "the helper closed its channel");
-		vfu_dev_put(chan->vdev);
+	mutex_lock(&vfu_channel_lock);
+	if (vdev && vdev->owner == chan) {
+		owner = true;
+		vdev->owner = NULL;
+		vdev->pid = 0;
 	}
+	mutex_unlock(&vfu_channel_lock);
+	if (owner)
+		vfu_dev_fail(vdev, "the helper closed its channel");
+	if (vdev)
+		vfu_dev_put(vdev);
 	vfu_ring_put(chan->ring);
 	kfree(chan);
 	return 0;
@@ -89,7 +102,7 @@ static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)
 		WRITE_ONCE(chan->polled_state, state);
 		mask |= EPOLLPRI;
 	}
-	if (state == VFIOUSER_STATE_GONE)
+	if (state == VFIOUSER_STATE_GONE || READ_ONCE(chan->replaced))
 		mask |= EPOLLHUP;
 	return mask;
 }
@@ -149,41 +162,57 @@ err_ram:
 	return err;
 }
 
+/* Another descriptor of the pool's file, for a helper that did not make it. */
+static int vfu_channel_pool(struct vfu_dev *vdev)
+{
+	int fd;
+
+	if (!vdev->pool_file)
+		return -ENOENT;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd >= 0)
+		fd_install(fd, get_file(vdev->pool_file));
+	return fd;
+}
+
 static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vfu_channel *chan = file->private_data;
+	struct vfu_dev *vdev = READ_ONCE(chan->vdev);
 	struct vfiouser_ioeventfd ioeventfd;
 	struct vfiouser_irqfd irqfd;
 	int err;
 
-	switch (cmd) {
-	case VFIOUSER_IOC_WAKE:
+	if (cmd == VFIOUSER_IOC_WAKE) {
 		if (arg >= VFIOUSER_RING_SLOTS)
 			return -EINVAL;
 		vfu_ring_wake(chan->ring, arg);
 		return 0;
+	}
+	/* Who is replaced right now may still get through: its descriptors go with the next freeze. */
+	if (!vdev || READ_ONCE(chan->replaced))
+		vdev = NULL;
+	switch (cmd) {
 	case VFIOUSER_IOC_IRQFD:
 		if (copy_from_user(&irqfd, (void __user *)arg, sizeof(irqfd)))
 			return -EFAULT;
-		if (!READ_ONCE(chan->vdev))
-			return -ENODEV;
-		return vfu_irqfd_set(chan->vdev, &irqfd);
+		return vdev ? vfu_irqfd_set(vdev, &irqfd) : -ENODEV;
 	case VFIOUSER_IOC_IOEVENTFD:
 		if (copy_from_user(&ioeventfd, (void __user *)arg, sizeof(ioeventfd)))
 			return -EFAULT;
-		if (!READ_ONCE(chan->vdev))
-			return -ENODEV;
-		return vfu_ioeventfd_set(chan->vdev, &ioeventfd);
+		return vdev ? vfu_ioeventfd_set(vdev, &ioeventfd) : -ENODEV;
 	case VFIOUSER_IOC_RAM:
-		mutex_lock(&chan->lock);
+		mutex_lock(&vfu_channel_lock);
 		err = vfu_channel_give_ram(chan, (void __user *)arg);
-		mutex_unlock(&chan->lock);
+		mutex_unlock(&vfu_channel_lock);
 		return err;
 	case VFIOUSER_IOC_REMOVE:
-		if (!READ_ONCE(chan->vdev))
+		if (!vdev)
 			return -ENODEV;
-		vfu_dev_remove(chan->vdev);
+		vfu_dev_remove(vdev);
 		return 0;
+	case VFIOUSER_IOC_POOL:
+		return vdev ? vfu_channel_pool(vdev) : -ENODEV;
 	}
 	return -ENOTTY;
 }
@@ -229,11 +258,11 @@ struct vfu_ram *vfu_channel_ram(struct file *file)
 	struct vfu_channel *chan = file->private_data;
 	struct vfu_ram *ram;
 
-	mutex_lock(&chan->lock);
+	mutex_lock(&vfu_channel_lock);
 	ram = chan->ram;
 	if (ram)
 		vfu_ram_get(ram);
-	mutex_unlock(&chan->lock);
+	mutex_unlock(&vfu_channel_lock);
 	return ram;
 }
 
@@ -253,16 +282,77 @@ struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *param
 	struct vfu_channel *chan = file->private_data;
 	struct vfu_dev *vdev;
 
-	mutex_lock(&chan->lock);
+	mutex_lock(&vfu_channel_lock);
 	if (chan->vdev) {
 		vdev = ERR_PTR(-EBUSY);
 	} else {
 		vdev = vfu_dev_create(params, chan->ring, extack);
-		if (!IS_ERR(vdev))
+		if (!IS_ERR(vdev)) {
+			vdev->owner = chan;
 			WRITE_ONCE(chan->vdev, vdev);
+		}
 	}
-	mutex_unlock(&chan->lock);
+	mutex_unlock(&vfu_channel_lock);
 	return vdev;
+}
+
+/**
+ * vfu_channel_take() - make a channel the owner of a device that exists
+ * @file: a channel
+ * @vdev: device
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process.
+ * Return: 0; -EBUSY if the channel has a device, or this one is still being added;
+ * -ENODEV if it is going.
+ */
+int vfu_channel_take(struct file *file, struct vfu_dev *vdev, struct netlink_ext_ack *extack)
+{
+	struct vfu_channel *chan = file->private_data, *old;
+	int err = -EBUSY;
+
+	mutex_lock(&vfu_channel_lock);
+	old = vdev->owner;
+	/* Before it sees the freeze, so that it knows why. */
+	if (old)
+		WRITE_ONCE(old->replaced, true);
+	if (!chan->vdev)
+		err = vfu_recover_take(vdev, extack);
+	if (err && old)
+		WRITE_ONCE(old->replaced, false);
+	if (!err) {
+		vdev->owner = chan;
+		vdev->pid = task_tgid_nr(current);
+		vfu_dev_get(vdev);
+		WRITE_ONCE(chan->vdev, vdev);
+		vfu_ring_state(chan->ring, VFIOUSER_STATE_FROZEN);
+		if (old)
+			vfu_ring_wake_all(old->ring);
+	}
+	mutex_unlock(&vfu_channel_lock);
+	return err;
+}
+
+/**
+ * vfu_channel_resume() - a channel that took a device has a server for it
+ * @file: a channel
+ * @params: the server's device; areas move to it when this succeeds
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process.
+ * Return: 0; -ENODEV without a device; or see vfu_recover_resume().
+ */
+int vfu_channel_resume(struct file *file, struct vfu_dev_params *params,
+		       struct netlink_ext_ack *extack)
+{
+	struct vfu_channel *chan = file->private_data;
+	int err = -ENODEV;
+
+	mutex_lock(&vfu_channel_lock);
+	if (chan->vdev && chan->vdev->owner == chan)
+		err = vfu_recover_resume(chan->vdev, params, chan->ring, extack);
+	mutex_unlock(&vfu_channel_lock);
+	return err;
 }
 
 /**

@@ -171,7 +171,7 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
  *
  * All-ones. But drivers of virtio devices, when they are unbound, reset the
  * device and wait for its status to read as zero, for ever: so the status of a
- * lost one does.
+ * lost or frozen one does.
  *
  * Context: any.
  */
@@ -181,7 +181,7 @@ void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 cou
 	u64 offset;
 
 	memset(data, 0xff, count);
-	if (cfg->virtio_status && count == 1 && vfu_dev_lost(vdev) &&
+	if (cfg->virtio_status && count == 1 && vfu_dev_offline(vdev) &&
 	    vfu_config_resolve(vdev, phys, &offset) == cfg->virtio_bir &&
 	    offset == cfg->virtio_status)
 		memset(data, 0, count);
@@ -398,7 +398,7 @@ static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int siz
 	u32 ones = GENMASK(8 * size - 1, 0);
 	int i = vfu_bar_at(where);
 
-	if (vfu_dev_lost(vdev) ||
+	if (vfu_dev_offline(vdev) ||
 	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size) {
 		*val = ones;
 		return;
@@ -451,7 +451,7 @@ static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int si
 	int i = vfu_bar_at(where);
 	unsigned int reg;
 
-	if (vfu_dev_lost(vdev) ||
+	if (vfu_dev_offline(vdev) ||
 	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size)
 		return;
 	if (i >= 0) {
@@ -507,6 +507,26 @@ void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 va
 	vfu_config_do_write(vdev, where, size, val);
 	if (unlikely(start))
 		vfu_config_trace(vdev, true, where, size, val, start);
+}
+
+/**
+ * vfu_config_restore() - tell a server that has lost it what was written before
+ * @vdev: device, online
+ *
+ * The registers that the kernel keeps, as last written by the driver. The others are the
+ * driver's to write again, as after any reset.
+ *
+ * Context: may sleep; the helper must be serving the ring.
+ */
+void vfu_config_restore(struct vfu_dev *vdev)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+
+	vfu_cfg_put(vdev, PCI_COMMAND, 2, cfg->command);
+	if (cfg->msi)
+		vfu_cfg_put(vdev, cfg->msi + PCI_MSI_FLAGS, 2, cfg->msi_ctrl);
+	if (cfg->msix)
+		vfu_cfg_put(vdev, cfg->msix + PCI_MSIX_FLAGS, 2, cfg->msix_ctrl);
 }
 
 /* ---- set-up ---- */

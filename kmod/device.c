@@ -29,16 +29,80 @@ static struct class vfu_class = {
 	.name = "vfiouser",
 };
 
-static void vfu_dev_set_state(struct vfu_dev *vdev, u32 state)
+/* A device does not go back in its life; those of one rank can follow each other. */
+static unsigned int vfu_state_rank(u32 state)
+{
+	switch (state) {
+	case VFIOUSER_STATE_FROZEN:
+	case VFIOUSER_STATE_RESUMING:
+		return VFIOUSER_STATE_LIVE;
+	default:
+		return state;
+	}
+}
+
+/**
+ * vfu_dev_set_state() - the device enters a state, if it is not past it
+ * @vdev: device
+ * @state: enum vfiouser_state
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_set_state(struct vfu_dev *vdev, u32 state)
 {
 	u32 old = READ_ONCE(vdev->state);
+	int idx;
 
 	do {
-		if (old >= state)
+		if (old == state || vfu_state_rank(old) > vfu_state_rank(state))
 			return;
 	} while (!try_cmpxchg(&vdev->state, &old, state));
 	trace_vfiouser_state(vdev->id, state);
+	idx = vfu_enter(vdev);
 	vfu_ring_state(vdev->ring, READ_ONCE(vdev->state));
+	vfu_leave(vdev, idx);
+}
+
+/**
+ * vfu_dev_wake_all() - let the helper and all who wait for it look at the state again
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_wake_all(struct vfu_dev *vdev)
+{
+	int idx = vfu_enter(vdev);
+
+	vfu_ring_wake_all(vdev->ring);
+	vfu_leave(vdev, idx);
+}
+
+/* Returns whether it was not lost before. */
+static bool vfu_dev_set_lost(struct vfu_dev *vdev)
+{
+	unsigned long flags;
+	bool was;
+
+	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
+	was = vdev->lost;
+	WRITE_ONCE(vdev->lost, true);
+	WRITE_ONCE(vdev->offline, true);
+	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+	return !was;
+}
+
+/**
+ * vfu_dev_queue() - have some work of a device done, with a reference held
+ * @vdev: device
+ * @work: drops the reference with vfu_dev_put()
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work)
+{
+	vfu_dev_get(vdev);
+	if (!queue_work(vfu_wq, work))
+		vfu_dev_put(vdev);
 }
 
 /**
@@ -76,6 +140,9 @@ static void vfu_dev_free_work(struct work_struct *work)
 	if (vdev->helper)
 		mmdrop(vdev->helper);
 	vfu_ring_put(vdev->ring);
+	vfu_recover_exit(vdev);
+	if (vdev->pool_file)
+		fput(vdev->pool_file);
 	free_percpu(vdev->stats);
 	kfree(vdev);
 	module_put(THIS_MODULE);
@@ -202,6 +269,8 @@ static void vfu_dev_add_work(struct work_struct *work)
 
 	err = vfu_config_init(vdev);
 	if (!err)
+		err = vfu_recover_remember(vdev);
+	if (!err)
 		err = vfu_window_create(vdev);
 	if (!err)
 		err = vfu_irq_domain_create(vdev);
@@ -215,6 +284,7 @@ static void vfu_dev_add_work(struct work_struct *work)
 		vfu_dev_remove(vdev);
 		return;
 	}
+	vfu_recover_arm(vdev);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_ADDED, 0);
 }
@@ -224,6 +294,10 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 
 	flush_work(&vdev->add_work);
+	vfu_recover_stop(vdev);
+	/* Frozen, nobody will come any more. */
+	if (vfu_dev_offline(vdev))
+		vfu_dev_set_lost(vdev);
 	if (vfu_dev_lost(vdev)) {
 		/* Its server may go on with what drivers are about to free. */
 		vfu_ram_cut(vdev->ram);
@@ -232,7 +306,8 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
 	vfu_bridge_remove(vdev);
 	/* No driver any more; what still has a mapping reads all-ones. */
-	WRITE_ONCE(vdev->lost, true);
+	vfu_dev_set_lost(vdev);
+	vfu_irqfd_close(vdev);
 	vfu_irqfd_clear(vdev);
 	vfu_ioeventfd_clear(vdev);
 	vfu_irq_domain_destroy(vdev);
@@ -244,7 +319,7 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	xa_erase(&vfu_devs, vdev->id);
 	mutex_unlock(&vfu_devs_lock);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_GONE);
-	vfu_ring_wake_all(vdev->ring);
+	vfu_dev_wake_all(vdev);
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_REMOVED, 0);
 	vfu_dev_put(vdev);
 }
@@ -273,12 +348,12 @@ void vfu_dev_remove(struct vfu_dev *vdev)
  */
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why)
 {
-	if (xchg(&vdev->lost, true))
+	if (!vfu_dev_set_lost(vdev))
 		return;
 	if (!test_bit(0, &vdev->removing))
 		dev_err(vdev->dev, "lost: %s\n", why);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_LOST);
-	vfu_ring_wake_all(vdev->ring);
+	vfu_dev_wake_all(vdev);
 	vfu_dev_remove(vdev);
 }
 
@@ -303,7 +378,13 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	if (!vdev)
 		return ERR_PTR(-ENOMEM);
 	vdev->stats = alloc_percpu_gfp(struct vfu_stats, GFP_KERNEL_ACCOUNT);
-	if (!vdev->stats || vfu_rescue_create(vdev)) {
+	if (!vdev->stats || vfu_recover_init(vdev)) {
+		free_percpu(vdev->stats);
+		kfree(vdev);
+		return ERR_PTR(-ENOMEM);
+	}
+	if (vfu_rescue_create(vdev)) {
+		vfu_recover_exit(vdev);
 		free_percpu(vdev->stats);
 		kfree(vdev);
 		return ERR_PTR(-ENOMEM);
@@ -316,6 +397,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vdev->irq_mode = -1;
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
+	/* What passthrough gives a server must be taken back at once, not after a grace time. */
+	vdev->grace_ms = params->ram ? 0 : params->grace_ms;
 	vdev->pid = task_tgid_nr(current);
 	strscpy(vdev->name, params->name, sizeof(vdev->name));
 	strscpy(vdev->socket, params->socket, sizeof(vdev->socket));
@@ -358,6 +441,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	params->pool = NULL;
 	vdev->ram = params->ram;
 	params->ram = NULL;
+	vdev->pool_file = params->pool_file;
+	params->pool_file = NULL;
 	__module_get(THIS_MODULE);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_PROBING);
 	vfu_dev_get(vdev);
@@ -372,6 +457,7 @@ err_unlock:
 err_irqs:
 	vfu_irqs_destroy(vdev);
 	vfu_rescue_destroy(vdev);
+	vfu_recover_exit(vdev);
 	free_percpu(vdev->stats);
 	kfree(vdev);
 	return ERR_PTR(err);
@@ -379,28 +465,31 @@ err_irqs:
 
 /* ---- the end of the world ---- */
 
-static void vfu_lose_all(const char *why)
-{
-	struct vfu_dev *vdev;
-	unsigned long index;
-
-	xa_for_each(&vfu_devs, index, vdev) {
-		if (xchg(&vdev->lost, true))
-			continue;
-		dev_info(vdev->dev, "lost: %s\n", why);
-		vfu_ring_wake_all(vdev->ring);
-	}
-}
-
 /*
  * Runs before the drivers' shutdown hooks: userspace is as good as gone, and
- * each of their accesses would wait for its bound.
+ * each of their accesses would wait for its bound. A driver that was told of a
+ * freeze would even wait for its end in that hook: so it is unbound here.
  */
 static int vfu_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
+	static const char why[] = "the system goes down";
+	struct vfu_dev *vdev;
+	unsigned long index;
+	bool frozen = false;
+
 	mutex_lock(&vfu_devs_lock);
-	vfu_lose_all("the system goes down");
+	xa_for_each(&vfu_devs, index, vdev) {
+		if (READ_ONCE(vdev->recover.phase) != VFU_PHASE_RUNNING) {
+			frozen = true;
+			vfu_dev_lose(vdev, why);
+		} else if (vfu_dev_set_lost(vdev)) {
+			dev_info(vdev->dev, "lost: %s\n", why);
+			vfu_dev_wake_all(vdev);
+		}
+	}
 	mutex_unlock(&vfu_devs_lock);
+	if (frozen)
+		flush_workqueue(vfu_wq);
 	return NOTIFY_DONE;
 }
 
@@ -415,8 +504,10 @@ static int vfu_panic(struct notifier_block *nb, unsigned long action, void *data
 	struct vfu_dev *vdev;
 	unsigned long index;
 
-	xa_for_each(&vfu_devs, index, vdev)
+	xa_for_each(&vfu_devs, index, vdev) {
 		WRITE_ONCE(vdev->lost, true);
+		WRITE_ONCE(vdev->offline, true);
+	}
 	return NOTIFY_DONE;
 }
 

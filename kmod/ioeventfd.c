@@ -378,7 +378,7 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 
 /**
  * vfu_ioeventfd_clear() - take all entries back
- * @vdev: device, after vfu_irqfd_clear(): none can be added any more
+ * @vdev: device, closed (vfu_irqfd_close()) or frozen: none can be added now
  *
  * Context: may sleep.
  */

@@ -173,6 +173,10 @@ static void vfu_vector_ipi(void *info)
  */
 void vfu_vector_raise(struct vfu_vector *vec)
 {
+	if (vec->index >= VFIO_PCI_ERR_IRQ_INDEX) {
+		vfu_recover_signal(vec->vdev, vec->index);
+		return;
+	}
 	/* Before it is pending, but not where it was: that one is still to be measured. */
 	if (!test_bit(0, &vec->pending))
 		WRITE_ONCE(vec->raised, READ_ONCE(vec->masked) ? 0 : local_clock());
@@ -317,10 +321,40 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 	if (!count)
 		return;
 	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, anew ? 0 : start,
-			    anew ? count : count - start) && !vfu_dev_lost(vdev))
+			    anew ? count : count - start) && !vfu_dev_offline(vdev))
 		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
 				    index);
 	for (i = 0; anew && i < start; i++)
+		vfu_vector_raise(&irqs->vectors[i]);
+}
+
+/**
+ * vfu_irqs_rearm() - arm again what was armed, at a server that knows of nothing
+ * @vdev: device, online
+ *
+ * What may have come while nothing was armed is raised once. Drivers ask then, and find
+ * out.
+ *
+ * Context: may sleep.
+ */
+void vfu_irqs_rearm(struct vfu_dev *vdev)
+{
+	struct vfu_irqs *irqs;
+	unsigned long flags;
+	u32 i, count = 0;
+	int mode;
+
+	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
+	mode = vdev->irq_mode;
+	if (mode >= 0)
+		count = vdev->irqs[mode].armed;
+	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+	if (!count)
+		return;
+	irqs = &vdev->irqs[mode];
+	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count))
+		return;
+	for (i = 0; i < count; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
 }
 

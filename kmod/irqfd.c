@@ -131,8 +131,21 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 }
 
 /**
- * vfu_irqfd_clear() - unhook all; none can be added, no vector raised afterwards
+ * vfu_irqfd_close() - from now on neither eventfds nor ioeventfds can be added
  * @vdev: device
+ *
+ * Context: may sleep.
+ */
+void vfu_irqfd_close(struct vfu_dev *vdev)
+{
+	mutex_lock(&vdev->irq_lock);
+	vdev->irqfd_closed = true;
+	mutex_unlock(&vdev->irq_lock);
+}
+
+/**
+ * vfu_irqfd_clear() - unhook all; no vector is raised by those afterwards
+ * @vdev: device, closed or frozen
  *
  * Context: may sleep.
  */
@@ -141,7 +154,6 @@ void vfu_irqfd_clear(struct vfu_dev *vdev)
 	u32 index, nr;
 
 	mutex_lock(&vdev->irq_lock);
-	vdev->irqfd_closed = true;
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
 		for (nr = 0; nr < vdev->irqs[index].count; nr++)
 			vfu_irqfd_unhook(&vdev->irqs[index].vectors[nr]);

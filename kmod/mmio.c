@@ -9,8 +9,12 @@
  * against the region behind it; which region that is the BARs decide at the time
  * of the access.
  *
+ * The server's pages come and go with the server: a device that is offline has none,
+ * and vfu_mmio_update() then makes the areas follow.
+ *
  * Locking: the tree of areas has its own; a fault looks up under RCU and then
- * holds a reference. Lifetime: an area lives from ioremap() to iounmap() and
+ * holds a reference. vfu_areas_lock (mutex) protects the page table entries of areas.
+ * The pages themselves stay while anyone is inside of vfu_enter(vdev) and vfu_leave(). Lifetime: an area lives from ioremap() to iounmap() and
  * holds a reference to its device, even beyond the device's removal; its accesses
  * then read all-ones.
  */
@@ -22,6 +26,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <asm/invpcid.h>
 #include <asm/ptrace.h>
 
 #include "compat.h"
@@ -40,6 +45,7 @@ struct vfu_area {
 };
 
 static struct maple_tree vfu_areas = MTREE_INIT(vfu_areas, MT_FLAGS_USE_RCU);
+static DEFINE_MUTEX(vfu_areas_lock);
 
 static void vfu_area_release(struct kref *ref)
 {
@@ -86,7 +92,7 @@ static struct page *vfu_direct_page(struct vfu_dev *vdev, u32 region, u64 offset
 	struct vfu_region *r = &vdev->regions[region];
 	u32 i;
 
-	if (vfu_msix_page(vdev, region, offset))
+	if (vfu_dev_offline(vdev) || vfu_msix_page(vdev, region, offset))
 		return NULL;
 	for (i = 0; i < r->nr_direct; i++) {
 		u64 nr = (offset - r->direct[i].offset) >> PAGE_SHIFT;
@@ -116,13 +122,51 @@ static void vfu_area_direct(struct vfu_area *area)
 		struct page *page = vfu_phys_page(area->vdev, area->phys + at);
 		pte_t *pte;
 
-		if (!page)
-			continue;
 		pte = lookup_address(area->virt + at, &level);
-		/* Was never present: no other CPU can hold it in its TLB. */
-		if (!WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
-			set_pte(pte, mk_pte(page, PAGE_KERNEL));
+		if (WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
+			continue;
+		set_pte(pte, page ? mk_pte(page, PAGE_KERNEL) : mk_pte(ZERO_PAGE(0), PAGE_NONE));
 	}
+}
+
+/*
+ * The kernel's own functions for this are not exported. Whatever this CPU has in its TLB
+ * goes, of all processes: which entries it has for an address of the kernel's depends on
+ * PCID and on page table isolation.
+ */
+static void vfu_flush_cpu(void *unused)
+{
+	unsigned long cr4;
+
+	if (boot_cpu_has(X86_FEATURE_INVPCID)) {
+		invpcid_flush_all();
+		return;
+	}
+	asm volatile("mov %%cr4, %0" : "=r" (cr4));
+	/* A change of this bit invalidates all entries; interrupts are off. */
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 ^ X86_CR4_PGE) : "memory");
+	asm volatile("mov %0, %%cr4" : : "r" (cr4) : "memory");
+}
+
+/**
+ * vfu_mmio_update() - map the server's pages where drivers have them, or take them out
+ * @vdev: device, just gone offline or back online
+ *
+ * Afterwards no CPU reaches other pages than those which the device has now.
+ *
+ * Context: may sleep.
+ */
+void vfu_mmio_update(struct vfu_dev *vdev)
+{
+	struct vfu_area *area;
+	unsigned long index = 0;
+
+	mutex_lock(&vfu_areas_lock);
+	mt_for_each(&vfu_areas, area, index, ULONG_MAX)
+		if (area->vdev == vdev)
+			vfu_area_direct(area);
+	mutex_unlock(&vfu_areas_lock);
+	on_each_cpu(vfu_flush_cpu, NULL, 1);
 }
 
 /* ---- ioremap() and iounmap() ---- */
@@ -156,6 +200,7 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 	unsigned long in_page = offset_in_page(phys);
 	struct vfu_area *area;
 	struct vfu_dev *vdev;
+	int idx, err;
 
 	if (!size || size > SIZE_MAX / 2)
 		return NULL;
@@ -177,9 +222,15 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 	area->virt = (unsigned long)vfu_area_space(area->size >> PAGE_SHIFT);
 	if (!area->virt)
 		goto err_area;
+	mutex_lock(&vfu_areas_lock);
+	/* Nothing was present: no other CPU can hold it in its TLB. */
+	idx = vfu_enter(vdev);
 	vfu_area_direct(area);
-	if (mtree_store_range(&vfu_areas, area->virt, area->virt + area->size - 1, area,
-			      GFP_KERNEL))
+	vfu_leave(vdev, idx);
+	err = mtree_store_range(&vfu_areas, area->virt, area->virt + area->size - 1, area,
+				GFP_KERNEL);
+	mutex_unlock(&vfu_areas_lock);
+	if (err)
 		goto err_virt;
 	return (void __iomem *)(area->virt + in_page);
 
@@ -206,7 +257,9 @@ bool vfu_mmio_unmap(void __iomem *addr)
 
 	if (!area || area->virt != virt)
 		return false;
+	mutex_lock(&vfu_areas_lock);
 	mtree_erase(&vfu_areas, virt);
+	mutex_unlock(&vfu_areas_lock);
 	vunmap((void *)virt);
 	vfu_area_put(area);
 	return true;
@@ -218,6 +271,9 @@ bool vfu_mmio_unmap(void __iomem *addr)
  * @bar: resource number
  * @vma: where to; vm_pgoff counts pages of the BAR
  *
+ * The pages stay those of this server until the process unmaps them, also if the device
+ * is recovered with another one.
+ *
  * Context: may sleep, mmap lock held.
  * Return: 0 where all of it is direct; -EINVAL where a page would trap, since a
  * process cannot be emulated.
@@ -227,16 +283,21 @@ int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
 	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	unsigned long addr;
-	int err = 0;
+	int err = 0, idx;
 
-	if (bar >= VFU_NR_BARS || vfu_dev_lost(vdev))
+	if (bar >= VFU_NR_BARS || vfu_dev_offline(vdev))
 		return -EINVAL;
+	idx = vfu_enter(vdev);
 	for (addr = vma->vm_start; addr < vma->vm_end; addr += PAGE_SIZE)
 		if (!vfu_direct_page(vdev, bar, offset + addr - vma->vm_start))
-			return -EINVAL;
-	for (addr = vma->vm_start; !err && addr < vma->vm_end; addr += PAGE_SIZE)
-		err = vm_insert_page(vma, addr,
-				     vfu_direct_page(vdev, bar, offset + addr - vma->vm_start));
+			err = -EINVAL;
+	for (addr = vma->vm_start; !err && addr < vma->vm_end; addr += PAGE_SIZE) {
+		struct page *page = vfu_direct_page(vdev, bar, offset + addr - vma->vm_start);
+
+		/* Gone, if the device has frozen meanwhile. */
+		err = page ? vm_insert_page(vma, addr, page) : -EINVAL;
+	}
+	vfu_leave(vdev, idx);
 	return err;
 }
 
@@ -247,7 +308,7 @@ static int vfu_phys_region(struct vfu_dev *vdev, phys_addr_t phys, u32 count, u6
 {
 	int region;
 
-	if (vfu_dev_lost(vdev) || !vfu_config_decodes(vdev))
+	if (vfu_dev_offline(vdev) || !vfu_config_decodes(vdev))
 		return -ENXIO;
 	region = vfu_config_resolve(vdev, phys, offset);
 	if (region >= 0 && *offset + count > vdev->regions[region].size)
@@ -443,7 +504,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 	struct vfu_insn insn;
 	struct vfu_cpu cpu;
 	size_t len;
-	int err;
+	int err, idx;
 
 	if (!area)
 		return false;
@@ -457,7 +518,9 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 		if (irqs_on)
 			local_irq_enable();
 		vfu_cpu_init(&cpu, regs);
+		idx = vfu_enter(area->vdev);
 		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, (void *)ip, VFU_ELEMENTS_MAX);
+		vfu_leave(area->vdev, idx);
 		if (irqs_on)
 			local_irq_disable();
 	}

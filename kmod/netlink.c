@@ -49,11 +49,16 @@ static const struct nla_policy vfu_pool_policy[VFIOUSER_POOL_A_MAX + 1] = {
 	[VFIOUSER_POOL_A_ADDR]		= { .type = NLA_U64 },
 	[VFIOUSER_POOL_A_SIZE]		= { .type = NLA_U64 },
 	[VFIOUSER_POOL_A_IOVA]		= { .type = NLA_U64 },
+	[VFIOUSER_POOL_A_FD]		= { .type = NLA_U32 },
 };
 
 static struct netlink_range_validation vfu_timeout_range = {
 	.min = VFU_TIMEOUT_MIN_MS,
 	.max = VFU_TIMEOUT_MAX_MS,
+};
+
+static struct netlink_range_validation vfu_grace_range = {
+	.max = VFU_GRACE_MAX_MS,
 };
 
 static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
@@ -71,6 +76,8 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
 	[VFIOUSER_A_POOL]		= NLA_POLICY_NESTED(vfu_pool_policy),
 	[VFIOUSER_A_SERVER_PID]		= NLA_POLICY_MIN(NLA_U32, 1),
+	[VFIOUSER_A_GRACE_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_grace_range),
+	[VFIOUSER_A_CONFIG]		= NLA_POLICY_EXACT_LEN(VFU_IDENTITY),
 };
 
 /* ---- requests ---- */
@@ -230,7 +237,10 @@ static int vfu_parse_pool(struct nlattr *nest, struct vfu_dev_params *params,
 		return PTR_ERR(pool);
 	}
 	params->pool = pool;
-	return 0;
+	if (!tb[VFIOUSER_POOL_A_FD])
+		return 0;
+	params->pool_file = fget(nla_get_u32(tb[VFIOUSER_POOL_A_FD]));
+	return params->pool_file ? 0 : -EBADF;
 }
 
 static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *params)
@@ -242,6 +252,10 @@ static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *param
 	params->timeout_ms = VFU_TIMEOUT_MS;
 	if (info->attrs[VFIOUSER_A_TIMEOUT_MS])
 		params->timeout_ms = nla_get_u32(info->attrs[VFIOUSER_A_TIMEOUT_MS]);
+	if (info->attrs[VFIOUSER_A_GRACE_MS])
+		params->grace_ms = nla_get_u32(info->attrs[VFIOUSER_A_GRACE_MS]);
+	if (info->attrs[VFIOUSER_A_CONFIG])
+		params->config = nla_data(info->attrs[VFIOUSER_A_CONFIG]);
 	if (info->attrs[VFIOUSER_A_FLAGS])
 		params->flags = nla_get_u32(info->attrs[VFIOUSER_A_FLAGS]);
 	if (info->attrs[VFIOUSER_A_SERVER_PID])
@@ -298,6 +312,47 @@ static int vfu_reply_id(struct genl_info *info, u32 id)
 	return genlmsg_reply(msg, info);
 }
 
+/* The channel that a request names, for fput(). */
+static struct file *vfu_cmd_channel(struct genl_info *info)
+{
+	struct file *file;
+
+	if (GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_ABI) ||
+	    GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_CHANNEL_FD))
+		return ERR_PTR(-EINVAL);
+	if (nla_get_u32(info->attrs[VFIOUSER_A_ABI]) != VFIOUSER_ABI_VERSION) {
+		NL_SET_ERR_MSG(info->extack, "module and helper are of different ABI versions");
+		return ERR_PTR(-EPROTONOSUPPORT);
+	}
+	file = fget(nla_get_u32(info->attrs[VFIOUSER_A_CHANNEL_FD]));
+	if (!file)
+		return ERR_PTR(-EBADF);
+	if (!vfu_channel_ring(file)) {
+		NL_SET_ERR_MSG(info->extack, "the channel is not an open /dev/vfiouser");
+		fput(file);
+		return ERR_PTR(-EINVAL);
+	}
+	return file;
+}
+
+static struct vfu_dev_params *vfu_params_get(void)
+{
+	struct vfu_dev_params *params = kzalloc(sizeof(*params), GFP_KERNEL);
+
+	return params ?: ERR_PTR(-ENOMEM);
+}
+
+/* Frees what has not moved to a device. */
+static void vfu_params_put(struct vfu_dev_params *params)
+{
+	vfu_regions_release(params->regions);
+	vfu_pool_destroy(params->pool);
+	vfu_ram_put(params->ram);
+	if (params->pool_file)
+		fput(params->pool_file);
+	kfree(params);
+}
+
 static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 {
 	struct netlink_ext_ack *extack = info->extack;
@@ -306,26 +361,13 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 	struct file *file;
 	int err;
 
-	if (GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_ABI) ||
-	    GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_CHANNEL_FD))
-		return -EINVAL;
-	if (nla_get_u32(info->attrs[VFIOUSER_A_ABI]) != VFIOUSER_ABI_VERSION) {
-		NL_SET_ERR_MSG(extack, "module and helper are of different ABI versions");
-		return -EPROTONOSUPPORT;
-	}
-	file = fget(nla_get_u32(info->attrs[VFIOUSER_A_CHANNEL_FD]));
-	if (!file)
-		return -EBADF;
-	params = kzalloc(sizeof(*params), GFP_KERNEL);
-	if (!params) {
-		err = -ENOMEM;
+	file = vfu_cmd_channel(info);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	params = vfu_params_get();
+	err = PTR_ERR_OR_ZERO(params);
+	if (err)
 		goto out_file;
-	}
-	if (!vfu_channel_ring(file)) {
-		NL_SET_ERR_MSG(extack, "the channel is not an open /dev/vfiouser");
-		err = -EINVAL;
-		goto out;
-	}
 	err = vfu_parse_params(info, params);
 	if (err)
 		goto out;
@@ -343,10 +385,7 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 	if (!err)
 		err = vfu_reply_id(info, vdev->id);
 out:
-	vfu_regions_release(params->regions);
-	vfu_pool_destroy(params->pool);
-	vfu_ram_put(params->ram);
-	kfree(params);
+	vfu_params_put(params);
 out_file:
 	fput(file);
 	return err;
@@ -382,6 +421,47 @@ static int vfu_cmd_del(struct sk_buff *skb, struct genl_info *info)
 	return 0;
 }
 
+static int vfu_cmd_take(struct sk_buff *skb, struct genl_info *info)
+{
+	struct file *file = vfu_cmd_channel(info);
+	struct vfu_dev *vdev;
+	int err;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	vdev = vfu_cmd_find(info);
+	err = PTR_ERR_OR_ZERO(vdev);
+	if (!err) {
+		err = vfu_channel_take(file, vdev, info->extack);
+		vfu_dev_put(vdev);
+	}
+	fput(file);
+	return err;
+}
+
+static int vfu_cmd_resume(struct sk_buff *skb, struct genl_info *info)
+{
+	struct file *file = vfu_cmd_channel(info);
+	struct vfu_dev_params *params;
+	int err;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	params = vfu_params_get();
+	err = PTR_ERR_OR_ZERO(params);
+	if (err)
+		goto out_file;
+	err = GENL_REQ_ATTR_CHECK(info, VFIOUSER_A_CONFIG) ? -EINVAL : 0;
+	if (!err)
+		err = vfu_parse_params(info, params);
+	if (!err)
+		err = vfu_channel_resume(file, params, info->extack);
+	vfu_params_put(params);
+out_file:
+	fput(file);
+	return err;
+}
+
 /* ---- answers and events ---- */
 
 static int vfu_put_stats(struct sk_buff *msg, struct vfu_dev *vdev)
@@ -410,6 +490,7 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_PID, vdev->pid) ||
 	    nla_put_u32(msg, VFIOUSER_A_FLAGS, vdev->flags) ||
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
+	    nla_put_u32(msg, VFIOUSER_A_GRACE_MS, vdev->grace_ms) ||
 	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->sysdata.domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
 	    nla_put_u32(msg, VFIOUSER_A_DEVFN, 0))
@@ -515,11 +596,16 @@ static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u
 			bool details)
 {
 	void *hdr = genlmsg_put(msg, portid, seq, &vfu_genl, flags, VFIOUSER_CMD_DEVICE_GET);
+	bool err;
 
 	if (!hdr)
 		return -EMSGSIZE;
-	if (vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev) ||
-	    (details && vfu_put_details(msg, vdev))) {
+	/* For the server and its pages, which another helper may replace. */
+	mutex_lock(&vdev->irq_lock);
+	err = vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev) ||
+	      (details && vfu_put_details(msg, vdev));
+	mutex_unlock(&vdev->irq_lock);
+	if (err) {
 		genlmsg_cancel(msg, hdr);
 		return -EMSGSIZE;
 	}
@@ -604,6 +690,14 @@ static const struct genl_ops vfu_ops[] = {
 		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_get,
 		.dumpit	= vfu_dump_get,
+	}, {
+		.cmd	= VFIOUSER_CMD_DEVICE_TAKE,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_take,
+	}, {
+		.cmd	= VFIOUSER_CMD_DEVICE_RESUME,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_resume,
 	},
 };
 

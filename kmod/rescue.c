@@ -313,6 +313,20 @@ int vfu_rescue_create(struct vfu_dev *vdev)
 }
 
 /**
+ * vfu_rescue_flush() - wait until nobody is being pulled over
+ * @vdev: device that nobody waits for now: who serves it may be replaced
+ *
+ * Context: may sleep.
+ */
+void vfu_rescue_flush(struct vfu_dev *vdev)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		cancel_work_sync(&per_cpu_ptr(vdev->rescue, cpu)->work);
+}
+
+/**
  * vfu_rescue_destroy() - undo vfu_rescue_create()
  * @vdev: device that nobody waits for any more
  *
@@ -320,9 +334,6 @@ int vfu_rescue_create(struct vfu_dev *vdev)
  */
 void vfu_rescue_destroy(struct vfu_dev *vdev)
 {
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		cancel_work_sync(&per_cpu_ptr(vdev->rescue, cpu)->work);
+	vfu_rescue_flush(vdev);
 	free_percpu(vdev->rescue);
 }

@@ -9,7 +9,8 @@
  *
  * Nothing that the helper writes is trusted: its head is checked for range,
  * its answers are copied once, and every wait has a bound. A device whose bound
- * has passed is lost and is never waited for again.
+ * has passed is lost, or frozen until another helper serves it with a ring of its own,
+ * and is not waited for any more.
  *
  * Lifetime: reference counted; the channel and the device each hold one.
  */
@@ -29,7 +30,7 @@
  */
 static bool vfu_nobody_answers(struct vfu_dev *vdev)
 {
-	return vfu_dev_lost(vdev) || in_nmi() || oops_in_progress;
+	return vfu_dev_offline(vdev) || in_nmi() || oops_in_progress;
 }
 
 /**
@@ -44,11 +45,14 @@ static bool vfu_nobody_answers(struct vfu_dev *vdev)
  */
 bool vfu_in_reset(struct vfu_dev *vdev)
 {
-	struct vfu_ring *ring = vdev->ring;
+	struct vfu_ring *ring;
 	unsigned long flags;
+	int idx;
 
 	if (likely(!READ_ONCE(vdev->resetting)))
 		return false;
+	idx = vfu_enter(vdev);
+	ring = vdev->ring;
 	raw_spin_lock_irqsave(&ring->lock, flags);
 	/* Acquire: pairs with the helper's store-release of @done. */
 	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
@@ -57,6 +61,7 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 		WRITE_ONCE(vdev->resetting, false);
 	}
 	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	vfu_leave(vdev, idx);
 	return READ_ONCE(vdev->resetting);
 }
 
@@ -236,7 +241,7 @@ static u64 vfu_wait_elapsed(const struct vfu_wait *wait)
 static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 generation)
 {
 	/* Acquire: pairs with the helper's store-release of @done. */
-	return smp_load_acquire(&slot->done) == generation || vfu_dev_lost(vdev);
+	return smp_load_acquire(&slot->done) == generation || vfu_dev_offline(vdev);
 }
 
 /*
@@ -252,16 +257,16 @@ static void vfu_ring_overdue(struct vfu_dev *vdev)
 {
 	char who[100];
 
-	if (!vfu_dev_lost(vdev)) {
+	if (!vfu_dev_offline(vdev)) {
 		vfu_rescue_report(vdev, who, sizeof(who));
 		dev_err(vdev->dev, "no answer: %s\n", who);
 	}
-	vfu_dev_lose(vdev, "the helper did not answer in time");
+	vfu_dev_fail(vdev, "the helper did not answer in time");
 }
 
 /*
  * Wait for the answer in a slot.
- * Return: true once it is there, false when the device is lost.
+ * Return: true once it is there, false when the device is lost or frozen.
  */
 static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u32 generation)
 {
@@ -304,7 +309,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 		wait_event_timeout(ring->slot_wq[nr], vfu_slot_done(vdev, slot, generation),
 				   nsecs_to_jiffies(wait->bound - elapsed) + 1);
 	}
-	return !vfu_dev_lost(vdev);
+	return !vfu_dev_offline(vdev);
 }
 
 static void vfu_ring_kick(struct vfu_dev *vdev)
@@ -338,7 +343,7 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfiouser_request *req)
 	raw_spin_lock_irqsave(&ring->lock, flags);
 	/* Acquire: the entry that head has passed was read before it is reused. */
 	used = ring->tail - smp_load_acquire(&shared->head);
-	if (vfu_dev_lost(vdev)) {
+	if (vfu_dev_offline(vdev)) {
 		err = -ENODEV;
 	} else if (used > VFIOUSER_RING_ENTRIES) {
 		err = -EPROTO;
@@ -402,11 +407,7 @@ static void vfu_ring_account(struct vfu_dev *vdev, const struct vfiouser_request
 	vfu_account(vdev, path, ns, path == VFIOUSER_PATH_CONTROL ? 0 : req->count);
 }
 
-/*
- * Queue a request and, unless it is posted or a reset, wait for its answer.
- * Return: 0, the helper's errno, or -ENODEV when the device is lost.
- */
-static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
+static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
 {
 	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_slot *slot;
@@ -418,7 +419,7 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 	while ((err = vfu_ring_produce(vdev, req)) == -EAGAIN) {
 		vfu_ring_kick(vdev);
 		if (vfu_wait_elapsed(&wait) >= wait.bound) {
-			vfu_dev_lose(vdev, "the helper does not take requests");
+			vfu_dev_fail(vdev, "the helper does not take requests");
 			return -ENODEV;
 		}
 		if (wait.may_sleep)
@@ -427,7 +428,7 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 			cpu_relax();
 	}
 	if (err == -EPROTO)
-		vfu_dev_lose(vdev, "the helper wrote nonsense to the ring");
+		vfu_dev_fail(vdev, "the helper wrote nonsense to the ring");
 	if (err)
 		return err;
 	trace_vfiouser_request(vdev->id, req);
@@ -462,6 +463,20 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
 	return err;
 }
 
+/*
+ * Queue a request and, unless it is posted or a reset, wait for its answer.
+ * Return: 0, the helper's errno, or -ENODEV when the device is lost or frozen.
+ */
+static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
+{
+	/* The ring stays until we are through, whoever brings another one. */
+	int idx = vfu_enter(vdev);
+	int err = vfu_ring_exchange(vdev, req, reply);
+
+	vfu_leave(vdev, idx);
+	return err;
+}
+
 /**
  * vfu_region_read() - read from a region of the server
  * @vdev: device
@@ -471,7 +486,7 @@ static int vfu_ring_submit(struct vfu_dev *vdev, struct vfiouser_request *req, v
  * @count: bytes, at most VFIOUSER_DATA_MAX
  *
  * Context: any but NMI; sleeps only where the context allows it.
- * Return: 0 or a negative errno; -ENODEV when the device is lost.
+ * Return: 0 or a negative errno; -ENODEV when the device is lost or frozen.
  */
 int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u32 count)
 {
@@ -501,7 +516,7 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u3
  * @count: bytes, at most VFIOUSER_DATA_MAX
  *
  * Context: any but NMI; waits only while the ring is full.
- * Return: 0 once queued, or -ENODEV when the device is lost.
+ * Return: 0 once queued, or -ENODEV when the device is lost or frozen.
  */
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
 {
@@ -542,12 +557,14 @@ bool vfu_region_pushed(const struct vfu_dev *vdev)
  */
 void vfu_region_push(struct vfu_dev *vdev)
 {
+	int idx = vfu_enter(vdev);
 	u32 posted = READ_ONCE(vdev->ring->posted);
 	u32 id;
 
 	/* Two of these at once may leave the smaller count: then there is one more. */
 	if (!vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_VENDOR_ID, &id, sizeof(id)))
 		WRITE_ONCE(vdev->ring->pushed, posted);
+	vfu_leave(vdev, idx);
 }
 
 /**

@@ -33,6 +33,7 @@
 #include <linux/pci.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
@@ -44,6 +45,8 @@
 #define VFU_TIMEOUT_MIN_MS	100
 #define VFU_TIMEOUT_MAX_MS	600000
 #define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait, default */
+
+#define VFU_GRACE_MAX_MS	86400000	/* wait for another helper */
 
 #define VFU_NR_REGIONS		VFIO_PCI_NUM_REGIONS
 #define VFU_NR_BARS		6
@@ -164,6 +167,7 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
 void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt);
 void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size);
 int vfu_rescue_create(struct vfu_dev *vdev);
+void vfu_rescue_flush(struct vfu_dev *vdev);
 void vfu_rescue_destroy(struct vfu_dev *vdev);
 void vfu_rescue_ipis(void);
 bool vfu_rescue_in_ipis(void);
@@ -249,12 +253,14 @@ int vfu_irq_init(void);
 void vfu_irq_exit(void);
 void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
+void vfu_irqs_rearm(struct vfu_dev *vdev);
 int vfu_irq_domain_create(struct vfu_dev *vdev);
 void vfu_irq_domain_destroy(struct vfu_dev *vdev);
 void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev);
 
 int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg);
 void vfu_irqfd_clear(struct vfu_dev *vdev);
+void vfu_irqfd_close(struct vfu_dev *vdev);
 
 /* ---- ioeventfd.c: writes that signal the server ---- */
 
@@ -320,24 +326,65 @@ struct vfu_config {
 	u64 virtio_status;
 };
 
+/* Bytes of config space by which a device is known again. */
+#define VFU_IDENTITY		PCI_CFG_SPACE_SIZE
+
+enum vfu_phase {
+	VFU_PHASE_RUNNING,	/* nothing to recover from */
+	VFU_PHASE_FROZEN,	/* the driver is to be told */
+	VFU_PHASE_WAITING,	/* it knows; for a helper with a server */
+	VFU_PHASE_RESUMING,	/* they are there; the driver is to be told */
+};
+
+/**
+ * struct vfu_recover - what recover.c keeps of a device
+ * @phase: enum vfu_phase (vfu_dev.cfg_lock)
+ * @again: frozen again while @phase is RESUMING (vfu_dev.cfg_lock)
+ * @error: the server signals an error of its device
+ * @pulled: its PCI device was taken out of the bus (the worker's)
+ * @told: driver that knows (the worker's)
+ * @work: tells the driver what has happened
+ * @grace: ends the waiting
+ * @users: who is inside of vfu_enter() and vfu_leave()
+ * @config: the server's config space when the device was made
+ */
+struct vfu_recover {
+	enum vfu_phase phase;
+	bool again;
+	unsigned long error;
+	bool pulled;
+	const struct pci_driver *told;
+	struct work_struct work;
+	struct delayed_work grace;
+	struct srcu_struct users;
+	u8 config[VFU_IDENTITY];
+};
+
+struct vfu_channel;
+
 /**
  * struct vfu_dev - one PCI function served by a helper
  * @ref: see the lifetime rules at the top of this file
  * @id: key in the device table
  * @name: unique
  * @socket: as told by the helper; information
- * @pid: the helper's, information
+ * @pid: the helper's, information; 0 without one
+ * @owner: its channel, or NULL (channel.c's lock)
  * @helper: the helper's address space, to recognise its threads
  * @task: the helper's thread
  * @server: the server's process, or NULL if it is not known
  * @rescue: for each CPU the work that pulls @task and @server there
  * @flags: VFIOUSER_DEV_F_*
  * @timeout_ms: bound of a sleeping wait for the helper
+ * @grace_ms: how long to wait for another helper, 0: not at all
  * @dev: parent of the host bridge, in class "vfiouser"
- * @state: enum vfiouser_state; only ever grows
- * @lost: nothing is forwarded any more, reads are all-ones
+ * @state: enum vfiouser_state; only ever grows, but for LIVE, FROZEN and RESUMING
+ * @offline: nothing is forwarded now, reads are all-ones (set under @cfg_lock)
+ * @lost: nor will it ever be again; implies @offline
  * @removing: the removal work has been asked for
- * @ring: the channel's ring, alive as long as this object
+ * @recover: see there
+ * @ring: the channel's ring; another one after DEVICE_RESUME. Used inside of
+ *	vfu_enter() and vfu_leave()
  * @resetting: a reset is under way: reads are all-ones, as of a device in reset
  * @reset_slot: where its end will be told (@ring's lock)
  * @reset_generation: as which request
@@ -350,7 +397,9 @@ struct vfu_config {
  * @high: part of @window for 64-bit BARs, bus address = CPU address
  * @sysdata: of the bus; arch code looks into it
  * @bus: the root bus, between add and remove
- * @irq_lock: protects eventfds and arming
+ * @pdev: the PCI device while it is in the hierarchy (@cfg_lock)
+ * @irq_lock: protects eventfds and arming; and for who wants to look at them, @server and the
+ *	pages of @regions, which else stay inside of vfu_enter() and vfu_leave()
  * @irqfd_closed: no eventfd can be hooked any more (@irq_lock)
  * @ioeventfds: writes that signal the server, by BAR (changed under @irq_lock, read under RCU)
  * @irqs: by VFIO_PCI_*_IRQ_INDEX
@@ -361,6 +410,7 @@ struct vfu_config {
  * @irq_mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
  * @pool: DMA memory, or NULL
  * @ram: with passthrough DMA: what the server can reach, else NULL
+ * @pool_file: the file that it is, for another helper, or NULL
  * @add_work: scans the bus
  * @remove_work: removes it
  * @stats: per-CPU counters
@@ -371,17 +421,21 @@ struct vfu_dev {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
 	pid_t pid;
+	struct vfu_channel *owner;
 	struct mm_struct *helper;
 	struct task_struct *task;
 	struct pid *server;
 	struct vfu_rescue __percpu *rescue;
 	u32 flags;
 	u32 timeout_ms;
+	u32 grace_ms;
 	struct device *dev;
 
 	u32 state;
+	bool offline;
 	bool lost;
 	unsigned long removing;
+	struct vfu_recover recover;
 	struct vfu_ring *ring;
 	bool resetting;
 	u32 reset_slot;
@@ -398,6 +452,7 @@ struct vfu_dev {
 	struct resource high;
 	struct pci_sysdata sysdata;
 	struct pci_bus *bus;
+	struct pci_dev *pdev;
 
 	struct mutex irq_lock;	/* see above */
 	bool irqfd_closed;
@@ -411,6 +466,7 @@ struct vfu_dev {
 
 	struct vfu_pool *pool;
 	struct vfu_ram *ram;
+	struct file *pool_file;
 
 	struct work_struct add_work;
 	struct work_struct remove_work;
@@ -447,13 +503,21 @@ static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 	return READ_ONCE(vdev->lost);
 }
 
-/* What DEVICE_NEW says; regions' pages are pinned. */
+/* Lost or frozen. */
+static inline bool vfu_dev_offline(const struct vfu_dev *vdev)
+{
+	return READ_ONCE(vdev->offline);
+}
+
+/* What DEVICE_NEW or DEVICE_RESUME says; regions' pages are pinned. */
 struct vfu_dev_params {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
 	pid_t server;
 	u32 flags;
 	u32 timeout_ms;
+	u32 grace_ms;
+	const u8 *config;
 	struct vfu_region regions[VFU_NR_REGIONS];
 	struct {
 		u32 count;
@@ -461,6 +525,7 @@ struct vfu_dev_params {
 	} irqs[VFIO_PCI_NUM_IRQS];
 	struct vfu_pool *pool;
 	struct vfu_ram *ram;
+	struct file *pool_file;
 };
 
 struct netlink_ext_ack;
@@ -474,15 +539,34 @@ struct vfu_dev *vfu_dev_find(u32 id, const char *name);
 struct vfu_dev *vfu_dev_next(unsigned long *id);
 void vfu_dev_remove(struct vfu_dev *vdev);
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
+void vfu_dev_set_state(struct vfu_dev *vdev, u32 state);
+void vfu_dev_wake_all(struct vfu_dev *vdev);
+void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work);
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);
 void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path *sum);
 void vfu_regions_release(struct vfu_region *regions);
 int vfu_device_init(void);
 void vfu_device_exit(void);
 
+/* ---- recover.c: server or helper gone, and back ---- */
+
+int vfu_enter(struct vfu_dev *vdev);
+void vfu_leave(struct vfu_dev *vdev, int idx);
+int vfu_recover_init(struct vfu_dev *vdev);
+void vfu_recover_exit(struct vfu_dev *vdev);
+int vfu_recover_remember(struct vfu_dev *vdev);
+void vfu_recover_stop(struct vfu_dev *vdev);
+void vfu_dev_fail(struct vfu_dev *vdev, const char *why);
+int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack);
+int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
+		       struct vfu_ring *ring, struct netlink_ext_ack *extack);
+void vfu_recover_signal(struct vfu_dev *vdev, u32 index);
+void vfu_recover_arm(struct vfu_dev *vdev);
+
 /* ---- config.c: config space ---- */
 
 int vfu_config_init(struct vfu_dev *vdev);
+void vfu_config_restore(struct vfu_dev *vdev);
 void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
 void vfu_intx_control(struct vfu_dev *vdev);
@@ -505,6 +589,8 @@ u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys);
 
 int vfu_bridge_add(struct vfu_dev *vdev);
 void vfu_bridge_remove(struct vfu_dev *vdev);
+void vfu_bridge_pull(struct vfu_dev *vdev);
+void vfu_bridge_plug(struct vfu_dev *vdev);
 struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev);
 int vfu_bridge_init(void);
 void vfu_bridge_exit(void);
@@ -515,6 +601,7 @@ int vfu_mmio_init(void);
 void vfu_mmio_exit(void);
 void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size);
 bool vfu_mmio_unmap(void __iomem *addr);
+void vfu_mmio_update(struct vfu_dev *vdev);
 int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma);
 bool vfu_mmio_owns(unsigned long addr);
 bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr);
@@ -528,6 +615,9 @@ struct vfu_ring *vfu_channel_ring(struct file *file);
 struct vfu_ram *vfu_channel_ram(struct file *file);
 struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *params,
 				 struct netlink_ext_ack *extack);
+int vfu_channel_take(struct file *file, struct vfu_dev *vdev, struct netlink_ext_ack *extack);
+int vfu_channel_resume(struct file *file, struct vfu_dev_params *params,
+		       struct netlink_ext_ack *extack);
 int vfu_channel_init(void);
 void vfu_channel_exit(void);
 

@@ -5,7 +5,8 @@
  * A helper opens /dev/vfiouser (a "channel"), maps its request ring, and
  * creates one PCI device over it by generic netlink (VFIOUSER_CMD_DEVICE_NEW).
  * From then on it answers the requests of the ring until it removes the device
- * or closes the channel; closing is a surprise removal.
+ * or closes the channel; closing is a surprise removal, or for a device with a
+ * grace time the wait for another helper (DEVICE_TAKE, DEVICE_RESUME).
  *
  * The interface knows PCI regions and interrupts by the indices of
  * <linux/vfio.h> (VFIO_PCI_*), and nothing of the vfio-user protocol.
@@ -112,6 +113,9 @@ enum vfiouser_state {
 	VFIOUSER_STATE_LOST	= 3,	/* reads all-ones, not forwarded */
 	VFIOUSER_STATE_REMOVING	= 4,	/* drivers being unbound; keep serving */
 	VFIOUSER_STATE_GONE	= 5,	/* nothing more to serve */
+	/* From LIVE and back to it; LOST can follow as well. */
+	VFIOUSER_STATE_FROZEN	= 6,	/* as LOST, but waits for a helper */
+	VFIOUSER_STATE_RESUMING	= 7,	/* has one: drivers start it again */
 };
 
 /* vfiouser_ring.helper_flags */
@@ -227,12 +231,18 @@ struct vfiouser_ram {
  *	without allow_passthrough=1; -EPERM: needs CAP_SYS_RAWIO and a kernel that is not
  *	locked down; -EOPNOTSUPP: bus addresses are no physical ones on this machine, or
  *	its memory is encrypted.
+ * POOL: returns a descriptor of the DMA pool's file, VFIOUSER_POOL_A_FD of DEVICE_NEW;
+ *	-ENOENT if there was none.
+ *
+ * Of a channel whose device was taken over all fail with -ENODEV, and poll() reports
+ * POLLHUP while the last @state in its ring is not VFIOUSER_STATE_GONE.
  */
 #define VFIOUSER_IOC_WAKE	_IO('V', 0xc0)
 #define VFIOUSER_IOC_IRQFD	_IOW('V', 0xc1, struct vfiouser_irqfd)
 #define VFIOUSER_IOC_REMOVE	_IO('V', 0xc2)
 #define VFIOUSER_IOC_IOEVENTFD	_IOW('V', 0xc3, struct vfiouser_ioeventfd)
 #define VFIOUSER_IOC_RAM	_IOWR('V', 0xc4, struct vfiouser_ram)
+#define VFIOUSER_IOC_POOL	_IO('V', 0xc5)
 
 /*
  * Generic netlink
@@ -248,6 +258,14 @@ struct vfiouser_ram {
  *	scans the bus; VFIOUSER_EVENT_ADDED or _FAILED follows on the events
  *	group, and the ring's @state changes. The helper must serve the ring
  *	meanwhile.
+ * DEVICE_TAKE: ABI, CHANNEL_FD, and ID or NAME: the device becomes that of the
+ *	channel, which has none. A helper that still serves it is told so, and the
+ *	device frozen if it is not. To be followed by DEVICE_RESUME.
+ * DEVICE_RESUME: ABI, CHANNEL_FD and all that describes the server's device, as for
+ *	DEVICE_NEW but without POOL, and CONFIG: the device is served by the channel
+ *	from now on, the drivers start it again, and VFIOUSER_EVENT_RECOVERED follows.
+ *	-EAGAIN while drivers are still being told of the freeze: try again soon.
+ *	-EREMCHG where this is another device; -EBUSY while the old server still runs.
  * DEVICE_DEL: ID or NAME; returns at once, VFIOUSER_EVENT_REMOVED follows.
  * DEVICE_GET: one (ID or NAME) or, as a dump, all. SERVER_PID, REGION, IRQ, POOL and PATH
  *	are told of one only.
@@ -259,6 +277,8 @@ enum vfiouser_cmd {
 	VFIOUSER_CMD_DEVICE_DEL,
 	VFIOUSER_CMD_DEVICE_GET,
 	VFIOUSER_CMD_EVENT,
+	VFIOUSER_CMD_DEVICE_TAKE,
+	VFIOUSER_CMD_DEVICE_RESUME,
 	__VFIOUSER_CMD_MAX,
 };
 
@@ -278,7 +298,7 @@ enum vfiouser_attr {
 	VFIOUSER_A_IRQ,			/* nest, multi: vfiouser_irq_attr */
 	VFIOUSER_A_POOL,		/* nest: vfiouser_pool_attr */
 	VFIOUSER_A_STATE,		/* u32: enum vfiouser_state */
-	VFIOUSER_A_PID,			/* u32: the helper */
+	VFIOUSER_A_PID,			/* u32: the helper; 0: none */
 	VFIOUSER_A_DOMAIN,		/* u32: PCI domain (segment) */
 	VFIOUSER_A_BUS,			/* u32 */
 	VFIOUSER_A_DEVFN,		/* u32 */
@@ -287,6 +307,8 @@ enum vfiouser_attr {
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
 	VFIOUSER_A_SERVER_PID,		/* u32: the server, where it is on this host */
 	VFIOUSER_A_PATH,		/* nest, multi: vfiouser_path_attr */
+	VFIOUSER_A_GRACE_MS,		/* u32: how long to wait for another helper; 0: not */
+	VFIOUSER_A_CONFIG,		/* binary: the first 256 bytes of config space */
 	__VFIOUSER_A_MAX,
 };
 
@@ -341,6 +363,7 @@ enum vfiouser_pool_attr {
 	VFIOUSER_POOL_A_SIZE,		/* u64: bytes, whole pages */
 	VFIOUSER_POOL_A_IOVA,		/* u64: bus address of its first byte */
 	VFIOUSER_POOL_A_COHERENT,	/* u64: bytes that drivers have allocated (DEVICE_GET) */
+	VFIOUSER_POOL_A_FD,		/* u32: the file it is; kept for VFIOUSER_IOC_POOL */
 	__VFIOUSER_POOL_A_MAX,
 };
 
@@ -352,6 +375,8 @@ enum vfiouser_event {
 	VFIOUSER_EVENT_FAILED,		/* DEVICE_NEW did not succeed later on */
 	VFIOUSER_EVENT_LOST,		/* no answer in time, or helper gone */
 	VFIOUSER_EVENT_REMOVED,
+	VFIOUSER_EVENT_FROZEN,		/* LOST, but for another helper within the grace time */
+	VFIOUSER_EVENT_RECOVERED,	/* and it came */
 };
 
 /* All u64, counted since the device was created. */

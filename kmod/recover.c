@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * When the server or the helper is gone, and when they come back.
+ *
+ * A device with a grace time is frozen instead of lost: accesses are answered with
+ * all-ones at once, writes and interrupts go nowhere, and its driver is told by its
+ * pci_error_handlers, as of a PCI slot that is being reset. Another helper then takes the
+ * device (DEVICE_TAKE), connects to the server, and brings what it has (DEVICE_RESUME):
+ * a new request ring, new direct pages, new eventfds. The DMA pool stays, which is why
+ * the kernel keeps its file. The driver is told again and sets the device up as after a
+ * reset. There is one way back whoever was gone, since the server's state of the
+ * connection is gone in each case.
+ *
+ * A driver without error handlers cannot wait: its PCI device is taken out of the bus at
+ * the freeze and found again at the end. What does not end within the grace time ends as a
+ * surprise removal.
+ *
+ * The order in vfu_dev_freeze() matters: a driver that reads all-ones and then looks
+ * whether the channel is offline must find that it is; nvme's timeout handler would else
+ * reset the controller on its own and give it up.
+ *
+ * Once a driver was told to resume, it is not told of another freeze before it is
+ * through: its own handler may wait for the device, and would do so for ever. It then sees
+ * a device that does not answer and gives up; what it makes of the next round is up to it,
+ * at worst its device is taken out and found again.
+ *
+ * Locking: vfu_dev.cfg_lock protects vfu_recover.phase and @again, vfu_dev.offline,
+ * vfu_dev.pdev and the PCI device's error state. One worker talks to the driver. What
+ * serves the device is exchanged while it is frozen and nobody is inside of vfu_enter().
+ */
+#include <linux/delay.h>
+#include <linux/pci.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <net/netlink.h>
+
+#include "vfiouser.h"
+
+/* For a device without a grace time, the helper of which is replaced. */
+#define VFU_REPLACE_MS		30000
+
+/* How long a reset may take that the device itself has asked for, in message timeouts. */
+#define VFU_RESET_TIMEOUTS	6
+
+/**
+ * vfu_enter() - use what serves the device: its ring, its direct pages
+ * @vdev: device
+ *
+ * Context: any; nests.
+ * Return: for vfu_leave().
+ */
+int vfu_enter(struct vfu_dev *vdev)
+{
+	/* Nobody answers in an NMI, and nothing is looked at. */
+	return in_nmi() ? -1 : srcu_read_lock(&vdev->recover.users);
+}
+
+/**
+ * vfu_leave() - end of vfu_enter()
+ * @vdev: device
+ * @idx: what it returned
+ *
+ * Context: that of vfu_enter().
+ */
+void vfu_leave(struct vfu_dev *vdev, int idx)
+{
+	if (idx >= 0)
+		srcu_read_unlock(&vdev->recover.users, idx);
+}
+
+/* ---- the freeze ---- */
+
+/* cfg_lock held. */
+static void vfu_set_error_state(struct vfu_dev *vdev, pci_channel_state_t from,
+				pci_channel_state_t to)
+{
+	lockdep_assert_held(&vdev->cfg_lock);
+	if (vdev->pdev && vdev->pdev->error_state == from)
+		WRITE_ONCE(vdev->pdev->error_state, to);
+}
+
+/*
+ * Returns false if the device cannot be frozen now; true if it is, since now or before, or
+ * lost.
+ */
+static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
+{
+	struct vfu_recover *r = &vdev->recover;
+	unsigned long flags;
+	bool frozen = false;
+
+	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
+	if (vdev->offline) {
+		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+		return true;
+	}
+	if (grace_ms && !test_bit(0, &vdev->removing)) {
+		if (r->phase == VFU_PHASE_RESUMING) {
+			r->again = true;
+			frozen = true;
+		} else if (READ_ONCE(vdev->state) == VFIOUSER_STATE_LIVE) {
+			r->phase = VFU_PHASE_FROZEN;
+			vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
+			frozen = true;
+		}
+	}
+	if (frozen) {
+		/* Between the error state and all-ones; see the top of this file. */
+		smp_mb();
+		WRITE_ONCE(vdev->offline, true);
+		WRITE_ONCE(vdev->resetting, false);
+		mod_delayed_work(system_wq, &r->grace, msecs_to_jiffies(grace_ms));
+	}
+	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+	if (!frozen)
+		return false;
+
+	dev_warn(vdev->dev, "frozen: %s; waiting %u s for its return\n", why, grace_ms / 1000);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_FROZEN);
+	vfu_dev_wake_all(vdev);
+	vfu_dev_queue(vdev, &r->work);
+	return true;
+}
+
+/**
+ * vfu_dev_fail() - who serves the device does not, or not as it should
+ * @vdev: device
+ * @why: for the log, one line
+ *
+ * Freezes the device if it has a grace time, else it is lost. Every access from now on
+ * reads all-ones at once.
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_fail(struct vfu_dev *vdev, const char *why)
+{
+	if (!vfu_dev_freeze(vdev, why, vdev->grace_ms))
+		vfu_dev_lose(vdev, why);
+}
+
+static void vfu_recover_grace(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, recover.grace);
+
+	if (vfu_dev_offline(vdev))
+		vfu_dev_lose(vdev, "it was not recovered in time");
+}
+
+/* ---- the driver ---- */
+
+static struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	pdev = pci_dev_get(vdev->pdev);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	return pdev;
+}
+
+/* Returns whether the driver, if there is one, goes on by being told of a reset. */
+static bool vfu_tell_error(struct vfu_dev *vdev, struct pci_dev *pdev, pci_channel_state_t state)
+{
+	pci_ers_result_t vote = PCI_ERS_RESULT_NONE;
+	const struct pci_driver *drv;
+	bool goes_on;
+
+	device_lock(&pdev->dev);
+	drv = pdev->driver;
+	if (drv && drv->err_handler && drv->err_handler->error_detected)
+		vote = drv->err_handler->error_detected(pdev, state);
+	goes_on = !drv || vote == PCI_ERS_RESULT_NEED_RESET ||
+		  vote == PCI_ERS_RESULT_CAN_RECOVER || vote == PCI_ERS_RESULT_RECOVERED;
+	if (!goes_on)
+		dev_notice(vdev->dev, "driver %s cannot wait: unbound until the device is back\n",
+			   drv->name);
+	device_unlock(&pdev->dev);
+	vdev->recover.told = drv;
+	return goes_on;
+}
+
+/* The same for its being back; another driver than before finds out by itself. */
+static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
+{
+	const struct pci_error_handlers *handlers = NULL;
+	pci_ers_result_t vote = PCI_ERS_RESULT_RECOVERED;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	vfu_set_error_state(vdev, pci_channel_io_frozen, pci_channel_io_normal);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+
+	device_lock(&pdev->dev);
+	if (pdev->driver && pdev->driver == vdev->recover.told)
+		handlers = pdev->driver->err_handler;
+	if (handlers && handlers->slot_reset)
+		vote = handlers->slot_reset(pdev);
+	if (vote != PCI_ERS_RESULT_RECOVERED && vote != PCI_ERS_RESULT_NONE)
+		handlers = NULL;
+	if (handlers && handlers->resume)
+		handlers->resume(pdev);
+	if (vote != PCI_ERS_RESULT_RECOVERED && vote != PCI_ERS_RESULT_NONE)
+		dev_notice(vdev->dev, "driver %s cannot go on: bound anew\n", pdev->driver->name);
+	device_unlock(&pdev->dev);
+	return vote == PCI_ERS_RESULT_RECOVERED || vote == PCI_ERS_RESULT_NONE;
+}
+
+/* ---- the worker ---- */
+
+static void vfu_recover_frozen(struct vfu_dev *vdev)
+{
+	struct vfu_recover *r = &vdev->recover;
+	struct pci_dev *pdev;
+
+	vfu_netlink_event(vdev, VFIOUSER_EVENT_FROZEN, 0);
+	vfu_irqfd_clear(vdev);
+	vfu_ioeventfd_clear(vdev);
+	vfu_mmio_update(vdev);
+	pdev = vfu_pci_get(vdev);
+	if (pdev && !vfu_tell_error(vdev, pdev, pci_channel_io_frozen)) {
+		r->pulled = true;
+		vfu_bridge_pull(vdev);
+	}
+	pci_dev_put(pdev);
+}
+
+/* Tell the server, and then the driver, where they are. */
+static void vfu_recover_restart(struct vfu_dev *vdev)
+{
+	struct vfu_recover *r = &vdev->recover;
+	struct pci_dev *pdev;
+
+	/* Answered once the helper serves. */
+	vfu_region_push(vdev);
+	vfu_config_restore(vdev);
+	vfu_recover_arm(vdev);
+	pdev = vfu_pci_get(vdev);
+	if (pdev) {
+		vfu_irqs_rearm(vdev);
+		if (!vfu_tell_reset(vdev, pdev)) {
+			r->pulled = true;
+			vfu_bridge_pull(vdev);
+		}
+		pci_dev_put(pdev);
+	}
+	if (r->pulled && !vfu_dev_offline(vdev)) {
+		r->pulled = false;
+		vfu_bridge_plug(vdev);
+	}
+}
+
+/* Returns false if the server was gone again meanwhile. */
+static bool vfu_recover_end(struct vfu_dev *vdev)
+{
+	struct vfu_recover *r = &vdev->recover;
+	bool again;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	again = r->again;
+	r->again = false;
+	r->phase = again ? VFU_PHASE_FROZEN : VFU_PHASE_RUNNING;
+	if (again)
+		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	if (again)
+		return false;
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
+	dev_info(vdev->dev, "recovered\n");
+	vfu_netlink_event(vdev, VFIOUSER_EVENT_RECOVERED, 0);
+	return true;
+}
+
+/* The server has signalled an error: its device is reset, as a slot would be. */
+static void vfu_recover_error(struct vfu_dev *vdev)
+{
+	bool reset = vdev->flags & VFIOUSER_DEV_F_RESET;
+	struct pci_dev *pdev = vfu_pci_get(vdev);
+	unsigned long end;
+	bool goes_on;
+
+	if (!pdev)
+		return;
+	dev_warn(vdev->dev, "the server signals an error of its device%s\n",
+		 reset ? ": resetting it" : ", which cannot be reset");
+	if (reset) {
+		raw_spin_lock_irq(&vdev->cfg_lock);
+		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
+		raw_spin_unlock_irq(&vdev->cfg_lock);
+	}
+	goes_on = vfu_tell_error(vdev, pdev, reset ? pci_channel_io_frozen :
+						     pci_channel_io_normal);
+	if (!goes_on)
+		vfu_bridge_pull(vdev);
+	if (reset && !vfu_request_reset(vdev)) {
+		end = jiffies + VFU_RESET_TIMEOUTS * msecs_to_jiffies(vdev->timeout_ms);
+		while (vfu_in_reset(vdev) && !vfu_dev_offline(vdev) && time_before(jiffies, end))
+			msleep(20);
+		if (vfu_in_reset(vdev))
+			vfu_dev_fail(vdev, "its reset does not end");
+	}
+	vfu_config_restore(vdev);
+	vfu_irqs_rearm(vdev);
+	if (goes_on && !vfu_tell_reset(vdev, pdev)) {
+		vfu_bridge_pull(vdev);
+		goes_on = false;
+	}
+	if (!goes_on && !vfu_dev_offline(vdev))
+		vfu_bridge_plug(vdev);
+	else if (!goes_on)
+		vdev->recover.pulled = true;
+	pci_dev_put(pdev);
+}
+
+static void vfu_recover_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_dev, recover.work);
+	struct vfu_recover *r = &vdev->recover;
+
+	while (!test_bit(0, &vdev->removing)) {
+		if (r->phase == VFU_PHASE_RUNNING && test_and_clear_bit(0, &r->error)) {
+			vfu_recover_error(vdev);
+			continue;
+		}
+		if (r->phase == VFU_PHASE_FROZEN) {
+			vfu_recover_frozen(vdev);
+			raw_spin_lock_irq(&vdev->cfg_lock);
+			r->phase = VFU_PHASE_WAITING;
+			raw_spin_unlock_irq(&vdev->cfg_lock);
+		} else if (r->phase == VFU_PHASE_RESUMING) {
+			vfu_recover_restart(vdev);
+			if (vfu_recover_end(vdev))
+				continue;
+		} else {
+			break;
+		}
+	}
+	vfu_dev_put(vdev);
+}
+
+/* ---- another helper ---- */
+
+/**
+ * vfu_recover_take() - may another helper take the device? Freeze it, if it is not
+ * @vdev: device
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process.
+ * Return: 0; -EBUSY while it is being added; -ENODEV if it is going; -EOPNOTSUPP with
+ * passthrough DMA, where memory that drivers free must be taken from the server at once.
+ */
+int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack)
+{
+	if (vfu_dev_lost(vdev) || test_bit(0, &vdev->removing)) {
+		NL_SET_ERR_MSG(extack, "the device is being removed");
+		return -ENODEV;
+	}
+	if (vdev->ram) {
+		NL_SET_ERR_MSG(extack, "with passthrough DMA a device cannot change its server");
+		return -EOPNOTSUPP;
+	}
+	if (!vfu_dev_freeze(vdev, "its helper is being replaced",
+			    vdev->grace_ms ?: VFU_REPLACE_MS)) {
+		NL_SET_ERR_MSG(extack, "the device is still being added");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/* Vendor, device, revision, class, header type, subsystem: by byte. */
+static bool vfu_same_function(const u8 *a, const u8 *b)
+{
+	return !memcmp(a + PCI_VENDOR_ID, b + PCI_VENDOR_ID, 4) &&
+	       !memcmp(a + PCI_REVISION_ID, b + PCI_REVISION_ID, 4) &&
+	       a[PCI_HEADER_TYPE] == b[PCI_HEADER_TYPE] &&
+	       !memcmp(a + PCI_SUBSYSTEM_VENDOR_ID, b + PCI_SUBSYSTEM_VENDOR_ID, 4);
+}
+
+/* Where the capabilities lie that the kernel keeps registers of, and how large they are. */
+static bool vfu_same_caps(const struct vfu_config *cfg, const u8 *a, const u8 *b)
+{
+	const unsigned int last = VFU_IDENTITY - 12;
+	unsigned int pos = cfg->msix;
+
+	if (a[PCI_CAPABILITY_LIST] != b[PCI_CAPABILITY_LIST])
+		return false;
+	if (pos && pos <= last &&
+	    (memcmp(a + pos, b + pos, 2) ||
+		    ((a[pos + PCI_MSIX_FLAGS] ^ b[pos + PCI_MSIX_FLAGS]) & 0xff) ||
+		    ((a[pos + PCI_MSIX_FLAGS + 1] ^ b[pos + PCI_MSIX_FLAGS + 1]) & 0x07) ||
+		    memcmp(a + pos + PCI_MSIX_TABLE, b + pos + PCI_MSIX_TABLE, 8)))
+		return false;
+	pos = cfg->msi;
+	if (pos && pos <= last &&
+	    (memcmp(a + pos, b + pos, 2) ||
+		    ((a[pos + PCI_MSI_FLAGS] ^ b[pos + PCI_MSI_FLAGS]) & 0x8e)))
+		return false;
+	pos = cfg->pcie;
+	return !pos || a[pos] == b[pos];
+}
+
+static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *params,
+			   struct netlink_ext_ack *extack)
+{
+	u32 i;
+
+	if (!vfu_same_function(vdev->recover.config, params->config)) {
+		NL_SET_ERR_MSG(extack, "vendor, device, class or subsystem differ");
+		return -EREMCHG;
+	}
+	if (!vfu_same_caps(&vdev->cfg, vdev->recover.config, params->config)) {
+		NL_SET_ERR_MSG(extack, "capabilities differ");
+		return -EREMCHG;
+	}
+	for (i = 0; i < VFU_NR_REGIONS; i++) {
+		if (vdev->regions[i].size != params->regions[i].size) {
+			NL_SET_ERR_MSG(extack, "sizes of regions differ");
+			return -EREMCHG;
+		}
+	}
+	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
+		if (vdev->irqs[i].count != params->irqs[i].count) {
+			NL_SET_ERR_MSG(extack, "numbers of interrupts differ");
+			return -EREMCHG;
+		}
+	}
+	if ((vdev->flags ^ params->flags) & VFIOUSER_DEV_F_RESET) {
+		NL_SET_ERR_MSG(extack, "one can be reset, the other not");
+		return -EREMCHG;
+	}
+	return 0;
+}
+
+/* A server that was only stopped would write to memory that is another one's by now. */
+static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
+{
+	struct task_struct *task;
+	bool runs;
+
+	if (!vdev->server)
+		return false;
+	rcu_read_lock();
+	task = pid_task(vdev->server, PIDTYPE_TGID);
+	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) &&
+	       pid_vnr(vdev->server) != server;
+	rcu_read_unlock();
+	return runs;
+}
+
+/* Who serves the device, and its pages. Interrupts only compare pointers. */
+static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
+{
+	struct task_struct *task = vdev->task;
+	struct mm_struct *helper = vdev->helper;
+	struct pid *server = vdev->server;
+	u32 i;
+
+	mutex_lock(&vdev->irq_lock);
+	vdev->task = get_task_struct(current);
+	mmgrab(current->mm);
+	WRITE_ONCE(vdev->helper, current->mm);
+	WRITE_ONCE(vdev->server, params->server ? find_get_pid(params->server) : NULL);
+	for (i = 0; i < VFU_NR_REGIONS; i++) {
+		swap(vdev->regions[i].direct, params->regions[i].direct);
+		swap(vdev->regions[i].nr_direct, params->regions[i].nr_direct);
+	}
+	mutex_unlock(&vdev->irq_lock);
+	put_task_struct(task);
+	mmdrop(helper);
+	put_pid(server);
+}
+
+/**
+ * vfu_recover_resume() - a helper that has taken the device has a server for it
+ * @vdev: device
+ * @params: what the server offers; what was used before is in it afterwards
+ * @ring: of the helper's channel
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep, the helper's process. Callers exclude each other.
+ * Return: 0; -EAGAIN while the driver is still being told of the freeze; -EREMCHG if this is
+ * another device; -EBUSY while the server from before still runs; -ENODEV if the device
+ * is going.
+ */
+int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
+		       struct vfu_ring *ring, struct netlink_ext_ack *extack)
+{
+	struct vfu_recover *r = &vdev->recover;
+	struct vfu_ring *old;
+	bool going;
+	int err;
+
+	if (vfu_dev_lost(vdev) || test_bit(0, &vdev->removing)) {
+		NL_SET_ERR_MSG(extack, "the device is being removed");
+		return -ENODEV;
+	}
+	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING)
+		return vfu_dev_offline(vdev) ? -EAGAIN : -EBUSY;
+	err = vfu_same_device(vdev, params, extack);
+	if (err)
+		return err;
+	if (vfu_old_server_runs(vdev, params->server)) {
+		NL_SET_ERR_MSG(extack,
+			       "the server from before still runs and could write to memory of this one");
+		return -EBUSY;
+	}
+
+	/* Offline: nobody comes in any more. Wait for those who are in. */
+	synchronize_srcu(&r->users);
+	vfu_rescue_flush(vdev);
+	vfu_swap_server(vdev, params);
+	old = vdev->ring;
+	vfu_ring_get(ring);
+	vdev->ring = ring;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	going = vdev->lost || test_bit(0, &vdev->removing);
+	if (!going) {
+		r->phase = VFU_PHASE_RESUMING;
+		/* Release: who sees it sees the ring and the pages too. */
+		smp_store_release(&vdev->offline, false);
+	}
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	/* Who looked at the old ring's state only. */
+	synchronize_srcu(&r->users);
+	vfu_ring_put(old);
+	if (going)
+		return -ENODEV;
+	cancel_delayed_work(&r->grace);
+	vfu_mmio_update(vdev);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
+	vfu_dev_queue(vdev, &r->work);
+	return 0;
+}
+
+/* ---- what the server signals ---- */
+
+/**
+ * vfu_recover_signal() - the server has signalled ERR or REQ
+ * @vdev: device
+ * @index: VFIO_PCI_ERR_IRQ_INDEX or _REQ_
+ *
+ * Context: any but NMI.
+ */
+void vfu_recover_signal(struct vfu_dev *vdev, u32 index)
+{
+	if (index == VFIO_PCI_REQ_IRQ_INDEX) {
+		if (!test_bit(0, &vdev->removing))
+			dev_info(vdev->dev, "the server asks for the removal of its device\n");
+		vfu_dev_remove(vdev);
+		return;
+	}
+	set_bit(0, &vdev->recover.error);
+	vfu_dev_queue(vdev, &vdev->recover.work);
+}
+
+/**
+ * vfu_recover_arm() - have the server signal ERR and REQ, if it can
+ * @vdev: device, online
+ *
+ * Context: may sleep.
+ */
+void vfu_recover_arm(struct vfu_dev *vdev)
+{
+	u32 index;
+
+	for (index = VFIO_PCI_ERR_IRQ_INDEX; index <= VFIO_PCI_REQ_IRQ_INDEX; index++)
+		if (vdev->irqs[index].count &&
+		    vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, 0, 1))
+			dev_dbg(vdev->dev, "the server does not take index %u\n", index);
+}
+
+/* ---- set-up ---- */
+
+/**
+ * vfu_recover_remember() - remember what the server's device looks like
+ * @vdev: device after vfu_config_init()
+ *
+ * Context: may sleep; the helper serves the ring.
+ * Return: 0 or a negative errno.
+ */
+int vfu_recover_remember(struct vfu_dev *vdev)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = 0; !err && i < VFU_IDENTITY; i += 4)
+		err = vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, i,
+				      vdev->recover.config + i, 4);
+	return err;
+}
+
+/**
+ * vfu_recover_stop() - the device is being removed: wait until its driver is told nothing
+ * @vdev: device
+ *
+ * Context: may sleep.
+ */
+void vfu_recover_stop(struct vfu_dev *vdev)
+{
+	/* Who is in there has not seen yet that it is being removed. */
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	cancel_delayed_work_sync(&vdev->recover.grace);
+	flush_work(&vdev->recover.work);
+}
+
+/**
+ * vfu_recover_init() - set-up
+ * @vdev: device
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vfu_recover_init(struct vfu_dev *vdev)
+{
+	INIT_WORK(&vdev->recover.work, vfu_recover_work);
+	INIT_DELAYED_WORK(&vdev->recover.grace, vfu_recover_grace);
+	return init_srcu_struct(&vdev->recover.users);
+}
+
+/**
+ * vfu_recover_exit() - undo vfu_recover_init()
+ * @vdev: device that nobody uses any more
+ *
+ * Context: may sleep.
+ */
+void vfu_recover_exit(struct vfu_dev *vdev)
+{
+	cleanup_srcu_struct(&vdev->recover.users);
+}
