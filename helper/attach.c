@@ -2,8 +2,8 @@
 /*
  * "attach": from a server's address to a PCI device that a driver has.
  *
- * Two processes, see proc.c: helper() runs in the child and serves, front() waits until the device
- * is usable.
+ * Two processes, see proc.c: attach_helper() runs in the child and serves, front() waits until the
+ * device is usable. With --reconnect there is a third between them, see reconnect.c.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -31,6 +31,7 @@
 #include "pool.h"
 #include "proc.h"
 #include "ram.h"
+#include "reconnect.h"
 #include "ring.h"
 #include "serve.h"
 #include "status.h"
@@ -39,6 +40,9 @@
 #define CHANNEL			"/dev/" VFIOUSER_DEV_NAME
 
 #define DEFAULT_WAIT_US		10000000
+#define DEFAULT_RECONNECT_US	120000000ull
+#define MAX_GRACE_US		86400000000ull
+#define CONFIG_BYTES		256
 #define DEFAULT_POLL_US		50
 /* With fewer CPUs, spinning takes the CPU that the server needs to answer. */
 #define POLL_MIN_CPUS		4
@@ -197,32 +201,12 @@ static uint32_t server_pid(const struct vfuc *server)
 	return cred.pid > 0 ? (uint32_t)cred.pid : 0;
 }
 
-static int create_device(const struct attach_options *opt, const char *socket,
-			 const struct vfuc *server, const struct ring *ring,
-			 const struct device *dev, const struct memory *memory, uint32_t *id)
+static int create_device(const struct attach_options *opt, const struct netlink_new *params,
+			 struct netlink *nl, uint32_t *id)
 {
-	struct netlink_new params = {
-		.name = opt->name,
-		.socket = socket,
-		.channel = ring->fd,
-		.timeout_ms = opt->timeout_ms,
-		.server = server_pid(server),
-		.device = dev,
-		.pool = memory->passthrough ? NULL : &memory->pool,
-	};
-	struct netlink *nl;
-	int err, status;
+	int err, status = ST_OK;
 
-	if (dev->info.flags & VFIO_DEVICE_FLAGS_RESET)
-		params.flags |= VFIOUSER_DEV_F_RESET;
-	if (opt->force)
-		params.flags |= VFIOUSER_DEV_F_FORCE;
-	if (memory->passthrough)
-		params.flags |= VFIOUSER_DEV_F_PASSTHROUGH;
-	status = cmd_netlink(&nl);
-	if (status)
-		return status;
-	err = netlink_device_new(nl, &params, id);
+	err = netlink_device_new(nl, params, id);
 	if (err == -EEXIST)
 		status = log_fail(ST_EXISTS, "a device named \"%s\" exists; choose another --name",
 				  opt->name ? opt->name : "");
@@ -233,6 +217,66 @@ static int create_device(const struct attach_options *opt, const char *socket,
 		status = log_fail(status_of_kernel(err) == ST_NO_DEVICE ? ST_KERNEL :
 				  status_of_kernel(err),
 				  "the kernel refused the device: %s", netlink_error(nl));
+	return status;
+}
+
+/* Instead, for a device that exists: it goes on with this server. */
+static int resume_device(const struct attach_options *opt, const struct netlink_new *params,
+			 struct netlink *nl, struct vfuc *server)
+{
+	struct vfuc_error error = { 0 };
+	uint8_t config[CONFIG_BYTES];
+	int err;
+
+	if (vfuc_region_read(server, VFIO_PCI_CONFIG_REGION_INDEX, 0, config, sizeof(config),
+			     &error))
+		return reconnect_fail(opt, status_of_server(&error), "%s", error.message);
+	/* Until its driver knows that it was gone. */
+	while ((err = netlink_device_resume(nl, params, config)) == -EAGAIN)
+		poll(NULL, 0, LOOK_MS);
+	if (err == -EREMCHG)
+		return reconnect_fail(opt, ST_OTHER_DEVICE,
+				      "the server came back with another device (%s); start the right one, or detach this",
+				      netlink_error(nl));
+	if (err)
+		return reconnect_fail(opt, status_of_kernel(err),
+				      "the kernel does not resume the device: %s",
+				      netlink_error(nl));
+	return ST_OK;
+}
+
+static int offer_device(const struct attach_options *opt, const char *socket, struct vfuc *server,
+			const struct ring *ring, const struct device *dev,
+			const struct memory *memory, uint32_t *id)
+{
+	struct netlink_new params = {
+		.name = opt->name,
+		.socket = socket,
+		.channel = ring->fd,
+		.timeout_ms = opt->timeout_ms,
+		.grace_ms = opt->grace_ms,
+		.server = server_pid(server),
+		.device = dev,
+		.pool = memory->passthrough ? NULL : &memory->pool,
+	};
+	struct netlink *nl;
+	int status;
+
+	if (dev->info.flags & VFIO_DEVICE_FLAGS_RESET)
+		params.flags |= VFIOUSER_DEV_F_RESET;
+	if (opt->force)
+		params.flags |= VFIOUSER_DEV_F_FORCE;
+	if (memory->passthrough)
+		params.flags |= VFIOUSER_DEV_F_PASSTHROUGH;
+	status = cmd_netlink(&nl);
+	if (status)
+		return status;
+	if (opt->old) {
+		*id = opt->old->id;
+		status = resume_device(opt, &params, nl, server);
+	} else {
+		status = create_device(opt, &params, nl, id);
+	}
 	netlink_close(nl);
 	return status;
 }
@@ -249,6 +293,7 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 	struct serve s = {
 		.ring = ring,
 		.server = server,
+		.grace = opt->old ? opt->old->grace_ms : opt->grace_ms,
 		.poll_us = opt->poll_us,
 		.front_fd = front,
 		.front_gone = front_gone,
@@ -289,10 +334,10 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 		status = map_pool(server, &memory->pool);
 	if (status)
 		return status;
-	status = create_device(opt, socket, server, ring, dev, memory, &ready.id);
+	status = offer_device(opt, socket, server, ring, dev, memory, &ready.id);
 	if (status)
 		return status;
-	log_debug("device %u created", ready.id);
+	log_debug("device %u %s", ready.id, opt->old ? "resumed" : "created");
 	ioeventfd_assign(dev, ring);
 	/* In the foreground the front stays, and we go with it. */
 	if (!opt->foreground)
@@ -306,11 +351,27 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 	return serve(opt, server, ring, dev, front);
 }
 
-static int get_memory(const struct attach_options *opt, const struct ring *ring,
-		      struct memory *memory)
+/* That of the device which is taken over. */
+static int adopt_pool(const struct attach_options *opt, struct ring *ring, struct pool *pool)
 {
 	int err;
 
+	err = ring_pool(ring);
+	if (err >= 0)
+		err = pool_adopt(pool, err, opt->old->pool_size, opt->old->pool_iova);
+	if (!err)
+		return ST_OK;
+	return log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
+			"cannot map the device's DMA pool of %" PRIu64 " MiB: %s",
+			opt->old->pool_size >> 20, strerror(-err));
+}
+
+static int get_memory(const struct attach_options *opt, struct ring *ring, struct memory *memory)
+{
+	int err;
+
+	if (opt->old)
+		return adopt_pool(opt, ring, &memory->pool);
 	if (!memory->passthrough) {
 		err = pool_create(&memory->pool, opt->pool_size);
 		if (!err)
@@ -396,25 +457,54 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 	int status;
 
 	if (vfuc_open(&server, &config, &error))
-		return log_fail(status_of_server(&error), "%s", error.message);
+		return reconnect_fail(opt, status_of_server(&error), "%s", error.message);
 	status = with_server(opt, socket, server, ring, &memory, front);
 	vfuc_close(server);
 	return status;
 }
 
-static int helper(const struct attach_options *opt, int front)
+/* First of all: who had the device closes its connection then, and a server has one client. */
+static int take_device(const struct attach_options *opt, const struct ring *ring)
+{
+	struct netlink *nl;
+	int err, status;
+
+	status = cmd_netlink(&nl);
+	if (status)
+		return status;
+	err = netlink_device_take(nl, opt->old->id, ring->fd);
+	if (err)
+		status = reconnect_fail(opt, status_of_kernel(err),
+					"the kernel does not let the device go: %s",
+					netlink_error(nl));
+	netlink_close(nl);
+	return status;
+}
+
+/**
+ * attach_helper() - connect to a server, create or take over a device, serve it until it is gone
+ * @opt: what to do
+ * @front: to whoever waits for it
+ *
+ * Context: a process of its own.
+ * Return: enum status.
+ */
+int attach_helper(const struct attach_options *opt, int front)
 {
 	char socket[VFIOUSER_SOCKET_MAX];
 	struct ring ring;
 	int status;
 
-	log_device(opt->name ? opt->name : opt->address);
+	log_device(opt->old ? opt->old->name : opt->name ? opt->name : opt->address);
 	socket_name(socket, opt->address);
 	status = open_channel(&ring);
 	if (status)
 		return status;
-	status = with_channel(opt, socket, &ring, front);
-	/* Now, if it still exists, the device goes. */
+	if (opt->old)
+		status = take_device(opt, &ring);
+	if (!status)
+		status = with_channel(opt, socket, &ring, front);
+	/* Now, if it still exists, the device goes, or waits for another helper. */
 	ring_close(&ring);
 	return status;
 }
@@ -501,7 +591,8 @@ static int wait_added(struct front *front)
 					netlink_error(front->nl));
 		if (!err && front->device.state == VFIOUSER_STATE_LIVE)
 			return ST_OK;
-		if (err || front->device.state > VFIOUSER_STATE_LIVE) {
+		if (err || (front->device.state > VFIOUSER_STATE_LIVE &&
+			    front->device.state <= VFIOUSER_STATE_GONE)) {
 			/* Why is what the helper says, if it is not hanging too. */
 			if (!pause_ms(front, 1000))
 				return helper_ended(front);
@@ -710,8 +801,43 @@ static int front(const struct attach_options *opt, pid_t helper, int fd, struct 
 
 /* ---- the command ---- */
 
-static int attach(struct attach_options *opt)
+/* A device that was attached like this and lost its helper: it is taken over, not made anew. */
+static int find_frozen(struct attach_options *opt, struct netlink *nl,
+		       struct netlink_device *device)
 {
+	char socket[VFIOUSER_SOCKET_MAX];
+	struct netlink_device *devices;
+	size_t count, i;
+
+	if (netlink_device_list(nl, &devices, &count))
+		return ST_OK;		/* creating one will tell what is wrong */
+	socket_name(socket, opt->address);
+	for (i = 0; i < count && !opt->old; i++) {
+		if (devices[i].state != VFIOUSER_STATE_FROZEN || devices[i].pid)
+			continue;
+		if (strcmp(devices[i].socket, socket) ||
+		    (opt->name && strcmp(devices[i].name, opt->name)))
+			continue;
+		/* With what a list does not tell, and if it is still there. */
+		if (netlink_device_get(nl, devices[i].id, device))
+			continue;
+		opt->old = device;
+		log_note("%s waits for its helper: taking it over", device->name);
+	}
+	free(devices);
+	return ST_OK;
+}
+
+/**
+ * attach_run() - start a helper, wait until the device is usable, print it
+ * @opt: what to do
+ *
+ * Context: single threaded.
+ * Return: enum status.
+ */
+int attach_run(struct attach_options *opt)
+{
+	struct netlink_device old;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct netlink *nl;
 	int fd, status;
@@ -737,10 +863,12 @@ static int attach(struct attach_options *opt)
 		netlink_close(nl);
 		return status;
 	}
+	if (!opt->old)
+		find_frozen(opt, nl, &old);
 	pid = proc_fork(&fd);
 	if (!pid) {
 		netlink_close(nl);
-		exit(helper(opt, fd));
+		exit(opt->reconnect ? reconnect_run(opt, fd) : attach_helper(opt, fd));
 	}
 	if (pid < 0) {
 		status = log_fail(ST_FAILED, "cannot start the helper: %s", strerror(-pid));
@@ -768,6 +896,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE,
 		OPT_DMA,
+		OPT_RECONNECT, OPT_GRACE,
 	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
@@ -777,6 +906,8 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "wait", required_argument, NULL, OPT_WAIT },
 		{ "poll-us", required_argument, NULL, OPT_POLL },
+		{ "reconnect", optional_argument, NULL, OPT_RECONNECT },
+		{ "grace", required_argument, NULL, OPT_GRACE },
 		{ "no-sandbox", no_argument, NULL, OPT_SANDBOX },
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
 		{ "force", no_argument, NULL, OPT_FORCE },
@@ -785,7 +916,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	uint64_t value;
+	uint64_t value, reconnect_ms = 0, grace_ms = UINT64_MAX;
 	int c;
 
 	*opt = (struct attach_options) {
@@ -837,6 +968,21 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 						 optarg, MAX_POLL_US);
 			opt->poll_us = value;
 			break;
+		case OPT_RECONNECT:
+			value = DEFAULT_RECONNECT_US;
+			if (optarg && (parse_duration(optarg, 1000000, &value) ||
+				       value < 1000 || value > MAX_GRACE_US))
+				return cmd_usage(&cmd_attach, "\"%s\" is no time to reconnect: up to 24h, as 120s",
+						 optarg);
+			opt->reconnect = true;
+			reconnect_ms = value / 1000;
+			break;
+		case OPT_GRACE:
+			if (parse_duration(optarg, 1000000, &value) || value > MAX_GRACE_US)
+				return cmd_usage(&cmd_attach, "\"%s\" is no grace time: up to 24h, as 120s",
+						 optarg);
+			grace_ms = value / 1000;
+			break;
 		case OPT_SANDBOX:
 			opt->sandbox = false;
 			break;
@@ -862,6 +1008,14 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 	if (optind != argc - 1)
 		return cmd_usage(&cmd_attach, "it takes one server address");
 	opt->address = argv[optind];
+	opt->grace_ms = grace_ms == UINT64_MAX ? reconnect_ms : grace_ms;
+	if (opt->reconnect && !opt->grace_ms)
+		return cmd_usage(&cmd_attach, "--reconnect needs a --grace time");
+	if (opt->grace_ms && opt->passthrough)
+		return cmd_usage(&cmd_attach, "with --dma=passthrough a device cannot wait for another server; go without --reconnect and --grace");
+	if (opt->reconnect && !strncmp(opt->address, "fd:", 3))
+		return cmd_usage(&cmd_attach, "--reconnect needs an address to connect to, which %s is not",
+				 opt->address);
 	/* The helper has other uses for these. */
 	if (!strncmp(opt->address, "fd:", 3) && !parse_u64(opt->address + 3, 2, &value))
 		return cmd_usage(&cmd_attach, "descriptor %s cannot be the server; use one above 2",
@@ -881,7 +1035,7 @@ static int run(int argc, char **argv)
 		cmd_help(&cmd_attach);
 		return ST_OK;
 	}
-	return attach(&opt);
+	return attach_run(&opt);
 }
 
 const struct cmd cmd_attach = {
@@ -904,6 +1058,11 @@ const struct cmd cmd_attach = {
 "      --pool-size=SIZE  memory that the device can reach by DMA (default 64M)\n"
 "      --timeout=TIME    how long the server may take for an answer (default 5s)\n"
 "      --wait=TIME       how long to wait for a driver (default 10s, 0: not at all)\n"
+"      --reconnect[=TIME] connect again, for up to TIME (default 120s), where the server is\n"
+"                        gone or hangs; the device waits, its driver goes on as after a\n"
+"                        reset\n"
+"      --grace=TIME      how long the device waits for another helper if its own is gone\n"
+"                        (default: as --reconnect, else not at all); see \"recover\"\n"
 "      --poll-us=N       microseconds to look for work before sleeping (default 50, or 0\n"
 "                        with fewer than 4 CPUs)\n"
 "      --no-direct       map no BAR of the server, take no doorbells, forward each access\n"

@@ -30,7 +30,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_attach, cmd_detach, cmd_events, cmd_list, cmd_probe, cmd_reset,
-			cmd_show, cmd_stats;
+			cmd_show, cmd_stats, cmd_recover;
 
 /* For --help of commands that take a device. */
 #define CMD_DEVICE_HELP \
@@ -66,6 +66,10 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @timeout_ms: message timeout
  * @wait_us: how long to wait for a driver
  * @poll_us: how long to spin, microseconds; -1: depends on the machine
+ * @grace_ms: how long the device waits for another helper, 0: not at all
+ * @reconnect: start another helper when one has ended
+ * @old: device to take over, or NULL
+ * @last_status: of the attempt before this one to take it over
  * @foreground: stay
  * @force: with one CPU, too
  * @sandbox: confine the helper
@@ -81,6 +85,10 @@ struct attach_options {
 	unsigned int timeout_ms;
 	uint64_t wait_us;
 	int64_t poll_us;
+	uint32_t grace_ms;
+	bool reconnect;
+	const struct netlink_device *old;
+	int last_status;
 	bool foreground;
 	bool force;
 	bool sandbox;
@@ -91,5 +99,7 @@ struct attach_options {
 };
 
 int attach_parse(int argc, char **argv, struct attach_options *opt);
+int attach_run(struct attach_options *opt);
+int attach_helper(const struct attach_options *opt, int front);
 
 #endif

@@ -21,7 +21,7 @@
 /* In the order in which they are got to know. */
 static const struct cmd *const cmds[] = {
 	&cmd_probe, &cmd_attach, &cmd_list, &cmd_show, &cmd_stats, &cmd_events, &cmd_reset,
-	&cmd_detach,
+	&cmd_recover, &cmd_detach,
 };
 
 #define NR_CMDS	ARRAY_SIZE(cmds)

@@ -242,9 +242,15 @@ static void get_u32(uint32_t *to, const struct nlattr *attr)
 		*to = nla_get_u32(attr);
 }
 
+static void get_u64(uint64_t *to, const struct nlattr *attr)
+{
+	if (attr && nla_len(attr) >= (int)sizeof(*to))
+		*to = nla_get_u64(attr);
+}
+
 static void get_device(struct netlink_device *d, struct nlattr **tb)
 {
-	struct nlattr *stats[VFIOUSER_STAT_A_MAX + 1];
+	struct nlattr *stats[VFIOUSER_STAT_A_MAX + 1], *pool[VFIOUSER_POOL_A_MAX + 1];
 	uint32_t bus = 0, devfn = 0;
 	int i;
 
@@ -255,6 +261,13 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	get_u32(&d->state, tb[VFIOUSER_A_STATE]);
 	get_u32(&d->pid, tb[VFIOUSER_A_PID]);
 	get_u32(&d->flags, tb[VFIOUSER_A_FLAGS]);
+	get_u32(&d->timeout_ms, tb[VFIOUSER_A_TIMEOUT_MS]);
+	get_u32(&d->grace_ms, tb[VFIOUSER_A_GRACE_MS]);
+	if (tb[VFIOUSER_A_POOL] &&
+	    !nla_parse_nested(pool, VFIOUSER_POOL_A_MAX, tb[VFIOUSER_A_POOL], NULL)) {
+		get_u64(&d->pool_size, pool[VFIOUSER_POOL_A_SIZE]);
+		get_u64(&d->pool_iova, pool[VFIOUSER_POOL_A_IOVA]);
+	}
 	get_u32(&d->bdf.domain, tb[VFIOUSER_A_DOMAIN]);
 	get_u32(&bus, tb[VFIOUSER_A_BUS]);
 	get_u32(&devfn, tb[VFIOUSER_A_DEVFN]);
@@ -265,8 +278,7 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	    nla_parse_nested(stats, VFIOUSER_STAT_A_MAX, tb[VFIOUSER_A_STATS], NULL))
 		return;
 	for (i = 0; i <= VFIOUSER_STAT_A_MAX; i++)
-		if (stats[i] && nla_len(stats[i]) >= (int)sizeof(uint64_t))
-			d->stats[i] = nla_get_u64(stats[i]);
+		get_u64(&d->stats[i], stats[i]);
 }
 
 static int on_id(struct nl_msg *msg, void *arg)
@@ -327,31 +339,52 @@ static int put_irqs(struct nl_msg *msg, const struct device *dev)
 	return 0;
 }
 
+static int put_channel(struct nl_msg *msg, int channel)
+{
+	if (nla_put_u32(msg, VFIOUSER_A_ABI, VFIOUSER_ABI_VERSION) ||
+	    nla_put_u32(msg, VFIOUSER_A_CHANNEL_FD, channel))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* What a server offers, and through which channel. */
+static int put_server(struct nl_msg *msg, const struct netlink_new *p)
+{
+	if (put_channel(msg, p->channel) || nla_put_u32(msg, VFIOUSER_A_FLAGS, p->flags))
+		return -EMSGSIZE;
+	if (p->server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, p->server))
+		return -EMSGSIZE;
+	return put_regions(msg, p->device) || put_irqs(msg, p->device) ? -EMSGSIZE : 0;
+}
+
 static int put_new(struct nl_msg *msg, const struct netlink_new *p)
 {
 	struct nlattr *nest;
 
-	if (nla_put_u32(msg, VFIOUSER_A_ABI, VFIOUSER_ABI_VERSION) ||
-	    nla_put_u32(msg, VFIOUSER_A_CHANNEL_FD, p->channel) ||
-	    nla_put_u32(msg, VFIOUSER_A_FLAGS, p->flags) ||
-	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, p->timeout_ms) ||
+	if (put_server(msg, p) || nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, p->timeout_ms) ||
+	    nla_put_u32(msg, VFIOUSER_A_GRACE_MS, p->grace_ms) ||
 	    nla_put_string(msg, VFIOUSER_A_SOCKET, p->socket))
 		return -EMSGSIZE;
-	if (p->server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, p->server))
-		return -EMSGSIZE;
 	if (p->name && nla_put_string(msg, VFIOUSER_A_NAME, p->name))
-		return -EMSGSIZE;
-	if (put_regions(msg, p->device) || put_irqs(msg, p->device))
 		return -EMSGSIZE;
 	if (!p->pool)
 		return 0;
 	nest = nla_nest_start(msg, VFIOUSER_A_POOL | NLA_F_NESTED);
 	if (!nest || nla_put_u64(msg, VFIOUSER_POOL_A_ADDR, (uintptr_t)p->pool->addr) ||
+	    nla_put_u32(msg, VFIOUSER_POOL_A_FD, p->pool->fd) ||
 	    nla_put_u64(msg, VFIOUSER_POOL_A_SIZE, p->pool->size) ||
 	    nla_put_u64(msg, VFIOUSER_POOL_A_IOVA, p->pool->iova))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;
+}
+
+static int too_many_areas(struct netlink *nl, struct nl_msg *msg)
+{
+	nlmsg_free(msg);
+	nl->err = -EMSGSIZE;
+	snprintf(nl->text, sizeof(nl->text), "the device has too many mappable areas");
+	return nl->err;
 }
 
 /**
@@ -372,13 +405,55 @@ int netlink_device_new(struct netlink *nl, const struct netlink_new *params, uin
 	msg = command(nl, VFIOUSER_CMD_DEVICE_NEW, NLM_F_REQUEST | NLM_F_ACK);
 	if (!msg)
 		return nl->err;
-	if (put_new(msg, params)) {
-		nlmsg_free(msg);
-		nl->err = -EMSGSIZE;
-		snprintf(nl->text, sizeof(nl->text), "the device has too many mappable areas");
-		return nl->err;
-	}
+	if (put_new(msg, params))
+		return too_many_areas(nl, msg);
 	return transact(nl, msg, on_id, id);
+}
+
+/**
+ * netlink_device_take() - make a channel the owner of a device that exists
+ * @nl: connection
+ * @id: its key
+ * @channel: open /dev/vfiouser without a device
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno, for netlink_error().
+ */
+int netlink_device_take(struct netlink *nl, uint32_t id, int channel)
+{
+	struct nl_msg *msg;
+
+	msg = command(nl, VFIOUSER_CMD_DEVICE_TAKE, NLM_F_REQUEST | NLM_F_ACK);
+	if (!msg)
+		return nl->err;
+	put_channel(msg, channel);
+	nla_put_u32(msg, VFIOUSER_A_ID, id);
+	return transact(nl, msg, NULL, NULL);
+}
+
+/**
+ * netlink_device_resume() - there is a server for a device that was taken
+ * @nl: connection
+ * @params: what it offers; @name, @socket, @timeout_ms, @grace_ms and @pool are not used
+ * @config: the first 256 bytes of its config space
+ *
+ * The ring has to be served from then on, as after netlink_device_new().
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno, for netlink_error(): -EAGAIN: later; -EREMCHG: this is another
+ * device.
+ */
+int netlink_device_resume(struct netlink *nl, const struct netlink_new *params,
+			  const void *config)
+{
+	struct nl_msg *msg;
+
+	msg = command(nl, VFIOUSER_CMD_DEVICE_RESUME, NLM_F_REQUEST | NLM_F_ACK);
+	if (!msg)
+		return nl->err;
+	if (put_server(msg, params) || nla_put(msg, VFIOUSER_A_CONFIG, 256, config))
+		return too_many_areas(nl, msg);
+	return transact(nl, msg, NULL, NULL);
 }
 
 /**
@@ -398,12 +473,6 @@ int netlink_device_del(struct netlink *nl, uint32_t id)
 		return nl->err;
 	nla_put_u32(msg, VFIOUSER_A_ID, id);
 	return transact(nl, msg, NULL, NULL);
-}
-
-static void get_u64(uint64_t *to, const struct nlattr *attr)
-{
-	if (attr && nla_len(attr) >= (int)sizeof(*to))
-		*to = nla_get_u64(attr);
 }
 
 static void get_path(struct netlink_details *d, struct nlattr *nest)

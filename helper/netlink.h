@@ -23,6 +23,7 @@ struct pool;
  * @channel: open /dev/vfiouser
  * @flags: VFIOUSER_DEV_F_*
  * @timeout_ms: bound of a sleeping wait
+ * @grace_ms: how long to wait for another helper, 0: not at all
  * @server: process id of the server, or 0 if it is not on this host
  * @device: regions and interrupts
  * @pool: DMA memory, or NULL with VFIOUSER_DEV_F_PASSTHROUGH
@@ -33,6 +34,7 @@ struct netlink_new {
 	int channel;
 	uint32_t flags;
 	uint32_t timeout_ms;
+	uint32_t grace_ms;
 	uint32_t server;
 	const struct device *device;
 	const struct pool *pool;
@@ -44,8 +46,12 @@ struct netlink_new {
  * @name: unique
  * @socket: of the server, "" if not known
  * @state: enum vfiouser_state
- * @pid: of the helper
+ * @pid: of the helper, 0 without one
  * @flags: VFIOUSER_DEV_F_*
+ * @timeout_ms: bound of a sleeping wait
+ * @grace_ms: how long the device waits for another helper
+ * @pool_size: bytes of DMA memory, 0 without any
+ * @pool_iova: bus address of its first byte
  * @has_bdf: it is on a bus
  * @bdf: its address
  * @stats: by enum vfiouser_stat_attr
@@ -57,6 +63,10 @@ struct netlink_device {
 	uint32_t state;
 	uint32_t pid;
 	uint32_t flags;
+	uint32_t timeout_ms;
+	uint32_t grace_ms;
+	uint64_t pool_size;
+	uint64_t pool_iova;
 	bool has_bdf;
 	struct bdf bdf;
 	uint64_t stats[VFIOUSER_STAT_A_MAX + 1];
@@ -129,6 +139,9 @@ void netlink_close(struct netlink *nl);
 const char *netlink_error(const struct netlink *nl);
 
 int netlink_device_new(struct netlink *nl, const struct netlink_new *params, uint32_t *id);
+int netlink_device_take(struct netlink *nl, uint32_t id, int channel);
+int netlink_device_resume(struct netlink *nl, const struct netlink_new *params,
+			  const void *config);
 int netlink_device_del(struct netlink *nl, uint32_t id);
 int netlink_device_get(struct netlink *nl, uint32_t id, struct netlink_device *device);
 int netlink_device_details(struct netlink *nl, uint32_t id, struct netlink_device *device,

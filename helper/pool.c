@@ -140,6 +140,30 @@ int pool_create(struct pool *pool, uint64_t size)
 }
 
 /**
+ * pool_adopt() - a pool that another process has made
+ * @pool: result
+ * @fd: its file; the pool's from here on, also after an error
+ * @size: bytes
+ * @iova: bus address of its first byte
+ *
+ * Context: set-up; may sleep.
+ * Return: 0 or a negative errno.
+ */
+int pool_adopt(struct pool *pool, int fd, uint64_t size, uint64_t iova)
+{
+	int err;
+
+	*pool = (struct pool) { .fd = fd, .size = size, .iova = iova };
+	if (!size || size % POOL_ALIGN || size > POOL_MAX)
+		err = -EINVAL;
+	else
+		err = map(pool);
+	if (err)
+		close(fd);
+	return err;
+}
+
+/**
  * pool_destroy() - free a pool; the server's and the kernel's references keep the pages
  * @pool: from pool_create()
  *

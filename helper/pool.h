@@ -37,6 +37,7 @@ struct pool {
 };
 
 int pool_create(struct pool *pool, uint64_t size);
+int pool_adopt(struct pool *pool, int fd, uint64_t size, uint64_t iova);
 void pool_destroy(struct pool *pool);
 void *pool_at(const struct pool *pool, uint64_t iova, size_t count);
 uint64_t pool_round(uint64_t size);

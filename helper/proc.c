@@ -139,10 +139,13 @@ int proc_prepare(void)
 	int fd;
 
 	signal(SIGPIPE, SIG_IGN);
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Inherited where whoever started us has prepared itself. */
+	if (null_fd < 0)
+		null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0)
 		return -errno;
-	kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (kmsg_fd < 0)
+		kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	/* Nothing is read or printed here; stderr stays until the front has ended. */
 	for (fd = 0; fd < 2; fd++)
 		if (dup2(null_fd, fd) < 0)

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -180,6 +181,8 @@ const char *ring_state_name(uint32_t state)
 		[VFIOUSER_STATE_LOST]		= "lost",
 		[VFIOUSER_STATE_REMOVING]	= "removing",
 		[VFIOUSER_STATE_GONE]		= "gone",
+		[VFIOUSER_STATE_FROZEN]		= "frozen",
+		[VFIOUSER_STATE_RESUMING]	= "resuming",
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
@@ -246,4 +249,32 @@ int ring_ram(const struct ring *ring, struct vfiouser_ram *arg)
 int ring_remove(struct ring *ring)
 {
 	return ioctl(ring->fd, VFIOUSER_IOC_REMOVE) < 0 ? -errno : 0;
+}
+
+/**
+ * ring_pool() - the DMA pool of a device that was taken over
+ * @ring: open, with a device
+ *
+ * Context: set-up.
+ * Return: a descriptor of its file, or a negative errno.
+ */
+int ring_pool(struct ring *ring)
+{
+	int fd = ioctl(ring->fd, VFIOUSER_IOC_POOL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/**
+ * ring_replaced() - has another helper taken the device?
+ * @ring: open, with a device
+ *
+ * Context: does not sleep.
+ * Return: true if so; also once the device is gone.
+ */
+bool ring_replaced(const struct ring *ring)
+{
+	struct pollfd fd = { .fd = ring->fd };
+
+	return poll(&fd, 1, 0) > 0 && fd.revents & POLLHUP;
 }

@@ -34,6 +34,8 @@ void ring_awake(struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
 int ring_remove(struct ring *ring);
+int ring_pool(struct ring *ring);
+bool ring_replaced(const struct ring *ring);
 int ring_ioeventfd(struct ring *ring, const struct vfiouser_ioeventfd *arg);
 int ring_ram(const struct ring *ring, struct vfiouser_ram *arg);
 int ring_irqfd(struct ring *ring, uint32_t index, uint32_t start, uint32_t count, const int *fds);

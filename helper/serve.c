@@ -50,6 +50,11 @@ static uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+static const char *fate(const struct serve *serve)
+{
+	return serve->grace ? "frozen" : "given up";
+}
+
 static void stop(struct serve *serve, int status)
 {
 	if (serve->stop)
@@ -99,10 +104,16 @@ static void done(void *opaque, uint64_t cookie, int error, const void *data, siz
 		log_debug("%s slot %d: error %d, %zu bytes", op_name(op), (int)slot, error, len);
 	else if (slot == NO_SLOT && error && !vfuc_dead(serve->server))
 		log_note("the server failed a %s: %s", op_name(op), strerror(-error));
-	answer(serve, cookie, error, data, len);
+	/*
+	 * What a driver makes of an error depends on whether the device is frozen: that goes first,
+	 * and takes back what is unanswered.
+	 */
+	if (!serve->grace || (error != -ETIMEDOUT && !vfuc_dead(serve->server)))
+		answer(serve, cookie, error, data, len);
 
 	if (error == -ETIMEDOUT && !serve->stop) {
-		log_error("no answer from the server in time (%s); device given up", op_name(op));
+		log_error("no answer from the server in time (%s); device %s", op_name(op),
+			  fate(serve));
 		stop(serve, ST_TIMEOUT);
 	}
 }
@@ -271,12 +282,12 @@ static bool serve_server(struct serve *serve)
 	err = vfuc_process(serve->server);
 	if (err && !serve->stop) {
 		if (err == -ETIMEDOUT)
-			log_error("the server takes no messages any more; device given up");
+			log_error("the server takes no messages any more; device %s", fate(serve));
 		else if (status_of_errno(err) == ST_CLOSED)
-			log_error("the server closed the connection; device given up");
+			log_error("the server closed the connection; device %s", fate(serve));
 		else
-			log_error("connection to the server lost (%s); device given up",
-				  strerror(-err));
+			log_error("connection to the server lost (%s); device %s", strerror(-err),
+				  fate(serve));
 		stop(serve, status_of_errno(err));
 	}
 	return worked || vfuc_stats(serve->server)->messages_received != before;
@@ -294,6 +305,12 @@ static void look_at_state(struct serve *serve)
 		stop(serve, ST_OK);
 	} else if (state == VFIOUSER_STATE_LOST) {
 		log_error("the kernel has given the device up: no answer in time");
+		stop(serve, ST_TIMEOUT);
+	} else if (state == VFIOUSER_STATE_FROZEN) {
+		if (ring_replaced(serve->ring))
+			log_note("another helper takes the device over");
+		else
+			log_error("the kernel has frozen the device: no answer in time");
 		stop(serve, ST_TIMEOUT);
 	}
 }

@@ -33,6 +33,7 @@ struct serve_slot {
  * @server: connection
  * @irqs: interrupts
  * @ioregions: accesses that go over sockets of their own
+ * @grace: the device waits for another helper if we end early
  * @poll_us: how long to look for work before sleeping, microseconds; 0: never
  * @signal_fd: readable: remove the device, or if that was asked for already, stop; or -1
  * @front_fd: hangs up when the command that started us has ended; or -1
@@ -50,6 +51,7 @@ struct serve {
 	struct vfuc *server;
 	struct irqs irqs;
 	struct ioregions ioregions;
+	bool grace;
 	unsigned int poll_us;
 	int signal_fd;
 	int front_fd;

@@ -93,6 +93,8 @@ int status_of_kernel(int err)
 		return ST_ABI;
 	case ENOMEM:
 		return ST_NO_MEMORY;
+	case EREMCHG:
+		return ST_OTHER_DEVICE;
 	}
 	return ST_KERNEL;
 }

@@ -29,6 +29,7 @@ enum status {
 	ST_ABI		= 17,	/* module and vfiouserctl do not fit together */
 	ST_ONE_CPU	= 18,	/* one CPU online: an atomic read could never be answered */
 	ST_NO_MEMORY	= 19,	/* no memory for the DMA pool */
+	ST_OTHER_DEVICE	= 20,	/* the server came back with another device */
 };
 
 struct vfuc_error;

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A helper for a device after another.
+ *
+ * With --reconnect there is a process between the front and the helper, the keeper. It starts
+ * helpers: the first creates the device, and whenever one has ended, because the server is gone or
+ * hangs or the helper itself is, another takes the frozen device over. How long that may go on is
+ * the kernel's to say, which removes the device when its grace time is over.
+ *
+ * A helper that serves has no privileges any more and could not connect again. The keeper has
+ * them, but sees nothing of what a server sends.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "log.h"
+#include "proc.h"
+#include "reconnect.h"
+#include "status.h"
+
+#define BACKOFF_MIN_MS	20
+#define BACKOFF_MAX_MS	1000
+
+/* How long a helper may go on with a device that the kernel has frozen. */
+#define HELPER_END_MS	1000
+
+/**
+ * struct keeper - one device
+ * @opt: options of the helpers
+ * @nl: subscribed to events
+ * @front: socket to the command that was typed, -1 once that has ended
+ * @signals: descriptor
+ * @device: as last seen, with @created
+ * @created: the device exists
+ * @served: the last helper came as far as to serve it
+ * @stopping: a signal has asked for its removal
+ */
+struct keeper {
+	struct attach_options opt;
+	struct netlink *nl;
+	int front;
+	int signals;
+	struct netlink_device device;
+	bool created;
+	bool served;
+	bool stopping;
+};
+
+/**
+ * reconnect_fail() - as log_fail(), but said once where attempts fail one after the other
+ * @opt: @old and @last_status are looked at
+ * @status: enum status
+ * @fmt: printf format: what is wrong, and what to do
+ *
+ * Context: any.
+ * Return: @status.
+ */
+int reconnect_fail(const struct attach_options *opt, int status, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (opt->old && opt->last_status == status) {
+		log_debug("again: %s", text);
+		return status;
+	}
+	return log_fail(status, "%s", text);
+}
+
+/* The command that was typed has ended, and with it the terminal is not ours any more. */
+static void front_gone(struct keeper *k)
+{
+	close(k->front);
+	k->front = -1;
+	proc_background();
+}
+
+/* What the helper has to say: that there is a device. Only the first time somebody waits for it. */
+static void take_ready(struct keeper *k, int *fd)
+{
+	struct proc_ready ready;
+
+	if (recv(*fd, &ready, sizeof(ready), MSG_DONTWAIT) == sizeof(ready)) {
+		if (k->front >= 0)
+			send(k->front, &ready, sizeof(ready), MSG_NOSIGNAL);
+		k->device.id = ready.id;
+		k->created = true;
+		k->served = true;
+		if (!k->opt.foreground)
+			proc_stay();
+	}
+	/* It learns from the hang-up that the terminal is gone. */
+	if (k->front < 0 && k->served) {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
+/* Returns true if the kernel has frozen our device. */
+static bool take_events(struct keeper *k)
+{
+	struct netlink_event event;
+	bool frozen = false;
+
+	while (!netlink_event(k->nl, &event))
+		if (k->created && event.device.id == k->device.id)
+			frozen |= event.event == VFIOUSER_EVENT_FROZEN;
+	return frozen;
+}
+
+static bool take_signal(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+
+	if (read(k->signals, &info, sizeof(info)) != sizeof(info))
+		return false;
+	k->stopping = true;
+	return true;
+}
+
+/* Waits for the end of a helper. Returns its status. */
+static int watch(struct keeper *k, pid_t pid, int fd)
+{
+	int helper = syscall(SYS_pidfd_open, pid, 0), timeout = -1, n;
+	struct pollfd fds[5];
+
+	if (helper < 0) {
+		kill(pid, SIGKILL);
+		proc_status(pid);
+		return log_fail(ST_FAILED, "cannot watch the helper: %s", strerror(errno));
+	}
+	for (;;) {
+		fds[0] = (struct pollfd) { .fd = helper, .events = POLLIN };
+		fds[1] = (struct pollfd) { .fd = k->signals, .events = POLLIN };
+		fds[2] = (struct pollfd) { .fd = netlink_event_fd(k->nl), .events = POLLIN };
+		fds[3] = (struct pollfd) { .fd = k->front };
+		fds[4] = (struct pollfd) { .fd = fd, .events = POLLIN };
+		n = poll(fds, 5, timeout);
+		if (n < 0)
+			continue;
+		if (fds[0].revents)
+			break;
+		if (!n) {
+			log_note("the helper does not let the frozen device go; ending it");
+			kill(pid, SIGKILL);
+			timeout = -1;
+		}
+		if (fds[1].revents && take_signal(k))
+			kill(pid, SIGTERM);
+		if (fds[2].revents && take_events(k))
+			timeout = HELPER_END_MS;
+		if (fds[3].revents)
+			front_gone(k);
+		if (fd >= 0 && (fds[4].revents || k->front < 0))
+			take_ready(k, &fd);
+	}
+	close(helper);
+	if (fd >= 0) {
+		/* It may have said so just before its end. */
+		if (!k->served && poll(&fds[4], 1, 0) > 0)
+			take_ready(k, &fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	return proc_status(pid);
+}
+
+static int run_helper(struct keeper *k)
+{
+	pid_t pid;
+	int fd;
+
+	pid = proc_fork(&fd);
+	if (!pid) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		if (k->front >= 0)
+			close(k->front);
+		close(k->signals);
+		netlink_close(k->nl);
+		exit(attach_helper(&k->opt, fd));
+	}
+	if (pid < 0)
+		return log_fail(ST_FAILED, "cannot start a helper: %s", strerror(-pid));
+	return watch(k, pid, fd);
+}
+
+/* Sleeps; cut short by a signal. */
+static void pause_ms(struct keeper *k, int ms)
+{
+	struct pollfd fds[3] = {
+		{ .fd = k->signals, .events = POLLIN },
+		{ .fd = netlink_event_fd(k->nl), .events = POLLIN },
+		{ .fd = k->front },
+	};
+
+	if (poll(fds, 3, ms) <= 0)
+		return;
+	if (fds[0].revents)
+		take_signal(k);
+	if (fds[1].revents)
+		take_events(k);
+	if (fds[2].revents)
+		front_gone(k);
+}
+
+/* Is there a device without a helper? */
+static bool waits(struct keeper *k)
+{
+	if (netlink_device_get(k->nl, k->device.id, &k->device))
+		return false;
+	return k->device.state == VFIOUSER_STATE_FROZEN && !k->device.pid;
+}
+
+static void remove_device(struct keeper *k)
+{
+	netlink_device_del(k->nl, k->device.id);
+	while (!netlink_device_get(k->nl, k->device.id, &k->device))
+		pause_ms(k, BACKOFF_MAX_MS);
+}
+
+static int keep(struct keeper *k)
+{
+	int backoff = BACKOFF_MIN_MS, status;
+
+	for (;;) {
+		k->served = false;
+		status = run_helper(k);
+		if (status == ST_OK || !k->created)
+			return status;
+		if (!waits(k))
+			break;
+		if (k->served) {
+			log_note("the device waits for up to %u s; connecting again",
+				 k->device.grace_ms / 1000);
+			backoff = BACKOFF_MIN_MS;
+		} else {
+			backoff = backoff * 2 < BACKOFF_MAX_MS ? backoff * 2 : BACKOFF_MAX_MS;
+		}
+		k->opt.last_status = k->served ? ST_OK : status;
+		k->opt.old = &k->device;
+		if (!k->stopping)
+			pause_ms(k, backoff);
+		if (k->stopping) {
+			remove_device(k);
+			return ST_OK;
+		}
+		if (!waits(k))
+			break;
+	}
+	/* Gone, or somebody else has it. */
+	return netlink_device_get(k->nl, k->device.id, &k->device) ? status : ST_OK;
+}
+
+/* Helpers start in another directory, and later than somebody may change it. */
+static void absolute(const char **address, char path[PATH_MAX])
+{
+	const char *relative = *address;
+
+	if (!strncmp(relative, "unix:", 5))
+		relative += 5;
+	if (*relative != '@' && realpath(relative, path))
+		*address = path;
+}
+
+/**
+ * reconnect_run() - have a device served until it is gone
+ * @opt: of the helpers
+ * @front: socket to the command that was typed
+ *
+ * Context: a process of its own, with all privileges.
+ * Return: enum status.
+ */
+int reconnect_run(const struct attach_options *opt, int front)
+{
+	struct keeper k = { .opt = *opt, .front = front };
+	char path[PATH_MAX];
+	int err, status;
+
+	log_device(opt->old ? opt->old->name : opt->name ? opt->name : opt->address);
+	absolute(&k.opt.address, path);
+	if (opt->old) {
+		k.device = *opt->old;
+		k.opt.old = &k.device;
+	}
+	err = proc_prepare();
+	if (err)
+		return log_fail(ST_FAILED, "cannot prepare the keeper process: %s",
+				strerror(-err));
+	k.signals = proc_signals();
+	if (k.signals < 0)
+		return log_fail(ST_FAILED, "cannot receive signals: %s", strerror(-k.signals));
+	status = cmd_netlink(&k.nl);
+	if (status)
+		return status;
+	if (netlink_subscribe(k.nl))
+		status = log_fail(ST_FAILED, "cannot follow the kernel's events: %s",
+				  netlink_error(k.nl));
+	else
+		status = keep(&k);
+	netlink_close(k.nl);
+	close(k.signals);
+	return status;
+}
