@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -242,6 +243,8 @@ static int block_signals(struct vfus *s)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -264,6 +267,13 @@ struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device
 		return NULL;
 	s->cfg = *cfg;
 	s->dev = *dev;
+	/* For each device: see vfus_take_signal(). */
+	if (s->dev.nr_irqs > VFIO_PCI_REQ_IRQ_INDEX) {
+		s->dev.irqs[VFIO_PCI_ERR_IRQ_INDEX] = (struct vfus_irq_type){
+			1, VFIO_IRQ_INFO_EVENTFD };
+		s->dev.irqs[VFIO_PCI_REQ_IRQ_INDEX] = (struct vfus_irq_type){
+			1, VFIO_IRQ_INFO_EVENTFD };
+	}
 	s->sigfd = -1;
 	s->listen_fd = -1;
 	s->chan.fd = -1;
@@ -372,14 +382,36 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 	return 1;
 }
 
+/**
+ * vfus_take_signal() - the signalfd is readable
+ * @s: server
+ *
+ * SIGUSR1 signals an error of the device to the client (ERR), SIGUSR2 asks it to let go of the
+ * device (REQ).
+ *
+ * Return: true if the server has to stop.
+ */
+bool vfus_take_signal(struct vfus *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->sigfd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo == SIGUSR1)
+		vfus_irq_trigger(s, VFIO_PCI_ERR_IRQ_INDEX, 0);
+	else if (info.ssi_signo == SIGUSR2)
+		vfus_irq_trigger(s, VFIO_PCI_REQ_IRQ_INDEX, 0);
+	else
+		s->stop = true;
+	return s->stop;
+}
+
 static void handle_events(struct vfus *s, const struct pollfd *p)
 {
 	unsigned int i;
 
-	if (p[P_SIG].revents) {
-		s->stop = true;
+	if (p[P_SIG].revents && vfus_take_signal(s))
 		return;
-	}
 	if (p[P_SOCK].revents) {
 		if (!s->connected)
 			accept_client(s);

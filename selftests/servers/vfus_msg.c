@@ -254,10 +254,8 @@ int vfus_wait(struct vfus *s, int fd, short events, uint64_t deadline_us)
 		n = poll(p, 2, (int)((deadline_us - now + 999) / 1000));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n > 0 && p[1].revents) {
-			s->stop = true;
+		if (n > 0 && p[1].revents && vfus_take_signal(s))
 			return -EINTR;
-		}
 		if (n > 0 && p[0].revents)
 			return 0;
 	}

@@ -134,6 +134,9 @@ int vfus_handle_version(struct vfus *s, struct vfus_msg *m);
 /* vfus_cmd.c */
 void vfus_dispatch(struct vfus *s, struct vfus_msg *m);
 
+/* vfus.c */
+bool vfus_take_signal(struct vfus *s);
+
 /* vfus_irq.c */
 int vfus_irq_init(struct vfus *s);
 void vfus_irq_free(struct vfus *s);

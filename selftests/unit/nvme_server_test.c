@@ -360,7 +360,7 @@ static void test_irqs(void **state)
 			 -EINVAL);
 	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, MSIX, 0, 3, NULL, 0, ev, 2), -EINVAL);
 	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, 5, 0, 1, NULL, 0, ev, 1), -EINVAL);
-	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, 3, 0, 1, NULL, 0, ev, 1), -EINVAL);
+	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, 3, 1, 1, NULL, 0, ev, 1), -EINVAL);
 	assert_int_equal(mc_set_irqs(&c, NONE | TRIGGER, MSIX, 0, 1, NULL, 0, ev, 1), -EINVAL);
 	assert_int_equal(mc_set_irqs(&c, NONE | MASK, MSIX, 0, 0, NULL, 0, NULL, 0), -EINVAL);
 	assert_int_equal(mc_set_irqs(&c, BOOL | TRIGGER, MSIX, 0, 5, flags, 4, NULL, 0), -EINVAL);
