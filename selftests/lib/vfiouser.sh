@@ -51,6 +51,24 @@ start_server()
 	local program=${SERVER:-vfiouser-nvme}
 
 	SOCKET=$(mktemp -u "$WORK/socket.XXXXXX")
+	vu_serve "$program" "$@"
+}
+
+# restart_server [OPTION...]: another one on the last one's socket; what is left of that goes first
+restart_server()
+{
+	kill -KILL "$SERVER_PID" 2>/dev/null
+	wait_for 10 vu_gone "$SERVER_PID"
+	rm -f "$SOCKET"
+	vu_serve "${SERVER:-vfiouser-nvme}" "$@"
+}
+
+# vu_serve PROGRAM [OPTION...]: on SOCKET; sets SERVER_PID
+vu_serve()
+{
+	local program=$1
+
+	shift
 	"$program" --socket-path="$SOCKET" "$@" >"$SOCKET.log" 2>&1 &
 	SERVER_PID=$!
 	SERVER_PIDS="$SERVER_PIDS $SERVER_PID"
@@ -58,6 +76,26 @@ start_server()
 		ktap_log <"$SOCKET.log"
 		ktap_bail "$program $* makes no socket"
 	fi
+}
+
+# helper_pid [NAME]: of the device's helper, 0 without one; of the only device if there is no NAME
+helper_pid()
+{
+	vfiouserctl list --json | awk -v want="$1" '
+		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
+		/"pid":/ { gsub(/,/, "", $2); if (want == "" || name == want) print $2 }' | head -n 1
+}
+
+# device_state BDF: as "vfiouserctl list" has it; nothing if there is none
+device_state()
+{
+	vfiouserctl list | awk -v bdf="$1" '$2 == bdf { print $3 }'
+}
+
+# state_is BDF STATE
+state_is()
+{
+	[ "$(device_state "$1")" = "$2" ]
 }
 
 # stop_server [PID]: asks it with SIGTERM, as an administrator would; fails if it does not go.

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 400
+#
+# The server is killed and started again under a file system that is being written: a pause, no
+# error, no wrong byte. Both ways to ring a doorbell.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/recover.sh"
+
+ktap_plan 28
+load_module
+
+for doorbells in mmap trap; do
+	image=$WORK/disk.$doorbells
+	truncate -s 64M "$image"
+	start_server --file="$image" --doorbells=$doorbells
+	dmesg_mark
+	recover_begin "$doorbells" --reconnect=120 "$SOCKET"
+	for n in 1 2; do
+		recover_progress
+		kill -KILL "$SERVER_PID"
+		wait_for 20 state_is "$BDF" frozen
+		ktap_ok $? "$doorbells: frozen without a server, $n"
+		restart_server --file="$image" --doorbells=$doorbells
+		wait_for 60 state_is "$BDF" live
+		ktap_ok $? "$doorbells: recovered with another, $n"
+	done
+	recover_progress
+	recover_end "$doorbells"
+	detach "$BDF"
+	ktap_ok $? "$doorbells: detach"
+	stop_server
+	rm "$image"
+done
+ktap_end
