@@ -129,6 +129,9 @@ check-vm: deps helper servers
 fuzz: deps
 	selftests/fuzz/run.sh --time $(TIME)
 
+soak: deps helper servers
+	scripts/soak $(KERNEL) $(TESTS)
+
 check-dkms: deps
 	selftests/tests/dkms.sh $(KERNEL)
 
@@ -182,6 +185,7 @@ help:
 	@echo 'demo           a vfio-user NVMe disk in a VM, from nothing'
 	@echo 'check          all tests: unit, command line, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
+	@echo 'soak           tests that take minutes each, with figures: KERNEL=6.1|6.12|7.2 TESTS="recover ..."'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
 	@echo 'deb            Debian packages, in $(O)/deb'
@@ -196,4 +200,4 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	deb rpm docs man check-packages check-vm check-dkms selfcheck demo shell lint clean help
+	deb rpm docs man check-packages check-vm check-dkms soak selfcheck demo shell lint clean help

@@ -44,6 +44,7 @@
  * @device: as last seen, with @created
  * @created: the device exists
  * @served: the last helper came as far as to serve it
+ * @ours: one of them did; until then a signal is about us, not about the device
  * @stopping: a signal has asked for its removal
  */
 struct keeper {
@@ -54,6 +55,7 @@ struct keeper {
 	struct netlink_device device;
 	bool created;
 	bool served;
+	bool ours;
 	bool stopping;
 };
 
@@ -100,6 +102,7 @@ static void take_ready(struct keeper *k, int *fd)
 		k->device.id = ready.id;
 		k->created = true;
 		k->served = true;
+		k->ours = true;
 		if (!k->opt.foreground)
 			proc_stay();
 	}
@@ -258,6 +261,8 @@ static int keep(struct keeper *k)
 		if (!k->stopping)
 			pause_ms(k, backoff);
 		if (k->stopping) {
+			if (!k->ours)
+				return status;
 			remove_device(k);
 			return ST_OK;
 		}
@@ -298,6 +303,7 @@ int reconnect_run(const struct attach_options *opt, int front)
 	if (opt->old) {
 		k.device = *opt->old;
 		k.opt.old = &k.device;
+		k.created = true;
 	}
 	err = proc_prepare();
 	if (err)

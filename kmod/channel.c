@@ -189,7 +189,7 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 		vfu_ring_wake(chan->ring, arg);
 		return 0;
 	}
-	/* Who is replaced right now may still get through: its descriptors go with the next freeze. */
+	/* Who is replaced right now may get through: its descriptors go with the next freeze. */
 	if (!vdev || READ_ONCE(chan->replaced))
 		vdev = NULL;
 	switch (cmd) {

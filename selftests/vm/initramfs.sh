@@ -164,7 +164,7 @@ for dir in "$O/helper" "$O/servers" "$O/tests" "$O/examples"; do
 	done < <(find "$dir" -maxdepth 1 -type f -perm -u+x ! -name '*.so*' ! -name '*-asan')
 done
 mkdir -p "$root/selftests/vm"
-cp -r "$selftests/lib" "$selftests/tests" "$root/selftests/"
+cp -r "$selftests/lib" "$selftests/tests" "$selftests/soak" "$root/selftests/"
 # the commands in the documentation are tested
 mkdir -p "$root/selftests/doc"
 cp "$selftests/../scripts/doc-commands" "$selftests/../README.rst" \

@@ -118,7 +118,7 @@ path_of()
 {
 	local path
 
-	for path in "$selftests/tests/$1" "$selftests/tests/$1.sh" "$selftests/$1" "$1"; do
+	for path in "$selftests/tests/$1" "$selftests/tests/$1.sh" "$selftests/$1" "$selftests/$1.sh" "$1"; do
 		if [ -f "$path" ] && [ -x "$path" ]; then
 			realpath "$path"
 			return 0

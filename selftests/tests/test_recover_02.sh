@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 400
+#
+# The helper is killed under a file system that is being written: by itself another takes the device
+# over with --reconnect; without, "attach" or "recover" does. A helper that is alive is replaced. One
+# that hangs is ended.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/recover.sh"
+
+# other_helper PID: live, and served by another process than PID
+other_helper()
+{
+	local now
+
+	now=$(helper_pid)
+	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
+}
+
+ktap_plan 33
+load_module
+
+image=$WORK/disk
+truncate -s 64M "$image"
+start_server --file="$image"
+dmesg_mark
+recover_begin keeper --reconnect=120 --name=disk1 --timeout=1s "$SOCKET"
+pid=$(helper_pid)
+kill -KILL "$pid"
+wait_for 60 other_helper "$pid"
+ktap_ok $? "keeper: killed, and another serves"
+recover_progress
+ktap_ok $? "keeper: goes on"
+pid=$(helper_pid)
+kill -STOP "$pid"
+# what the driver reaches directly goes on: somebody has to ask
+(lspci -s "$BDF" -vvv >/dev/null 2>&1 &)
+wait_for 60 other_helper "$pid"
+ktap_ok $? "keeper: stopped, and another serves"
+wait_for 20 vu_gone "$pid"
+ktap_ok $? "keeper: the one that hung was ended"
+recover_progress
+ktap_ok $? "keeper: goes on again"
+pid=$(helper_pid)
+vfiouserctl recover disk1 >"$WORK/recover.out" 2>&1
+ktap_ok $? "keeper: replaced while alive" || ktap_log <"$WORK/recover.out"
+ktap_match "keeper: recover prints the device" "$(cat "$WORK/recover.out")" "^disk1 $BDF .*nvme"
+other_helper "$pid"
+ktap_ok $? "keeper: another serves"
+wait_for 20 vu_gone "$pid"
+ktap_ok $? "keeper: the old one has ended"
+recover_progress
+recover_end keeper
+detach "$BDF"
+ktap_ok $? "keeper: detach"
+wait_for 20 test -z "$(pidof vfiouserctl)"
+ktap_ok $? "keeper: no process is left"
+
+recover_begin grace --grace=120 --name=disk2 "$SOCKET"
+pid=$(helper_pid)
+kill -KILL "$pid"
+wait_for 20 state_is "$BDF" frozen
+ktap_ok $? "grace: frozen without a helper"
+was=$BDF
+attach --name=disk2 "$SOCKET"
+ktap_ok $? "grace: attach takes it over"
+ktap_is "grace: it is the same device" "$BDF" "$was"
+recover_progress
+kill -KILL "$(helper_pid)"
+wait_for 20 state_is "$BDF" frozen
+ktap_run "grace: recover --all takes it over" vfiouserctl recover --all
+recover_progress
+recover_end grace
+detach "$BDF"
+ktap_end
