@@ -212,6 +212,38 @@ err:
 	return -EFAULT;
 }
 
+/* ---- physical addresses, for window.c ---- */
+
+#include <linux/ioport.h>
+#include <linux/slab.h>
+#include <asm/processor.h>
+
+/*
+ * A kernel without a user of request_free_mem_region() (DEVICE_PRIVATE, CXL_REGION) is
+ * built without it. Then: from the upper half on, where no memory is plugged in later.
+ */
+static inline struct resource *vfu_compat_request_free(u64 size, const char *name)
+{
+#ifdef CONFIG_GET_FREE_REGION
+	return request_free_mem_region(&iomem_resource, size, name);
+#else
+	u64 space = 1ULL << boot_cpu_data.x86_phys_bits;
+	struct resource *res = kzalloc(sizeof(*res), GFP_KERNEL);
+	int err;
+
+	if (!res)
+		return ERR_PTR(-ENOMEM);
+	res->name = name;
+	res->flags = IORESOURCE_MEM | IORESOURCE_BUSY;
+	err = allocate_resource(&iomem_resource, res, size, space / 2, space - 1, SZ_128M, NULL,
+				NULL);
+	if (!err)
+		return res;
+	kfree(res);
+	return ERR_PTR(err == -EBUSY ? -ERANGE : err);
+#endif
+}
+
 /* ---- PCI, for bridge.c ---- */
 
 #ifndef pci_dev_for_each_resource	/* 6.4 */

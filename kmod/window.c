@@ -15,6 +15,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 
+#include "compat.h"
 #include "vfiouser.h"
 
 #define VFU_LOW_SIZE_MAX	SZ_2G
@@ -90,7 +91,7 @@ int vfu_window_create(struct vfu_dev *vdev)
 		low = align;
 
 	size = low + high + (align > SZ_128M ? align : 0);
-	window = request_free_mem_region(&iomem_resource, size, "vfiouser_pci");
+	window = vfu_compat_request_free(size, "vfiouser_pci");
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 	/* Drivers request their BARs inside, which are no device's memory. */
