@@ -126,6 +126,11 @@ check: deps
 check-vm: deps helper servers
 	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) --tests "$(TESTS)" $(KERNEL)
 
+# the kernel is built here, once: that takes long
+check-debug: deps helper servers
+	$(MAKE) -C selftests programs
+	selftests/vm/debug-check.sh "$(TESTS)"
+
 fuzz: deps
 	selftests/fuzz/run.sh --time $(TIME)
 
@@ -187,6 +192,7 @@ help:
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
 	@echo 'soak           tests that take minutes each, with figures: KERNEL=6.1|6.12|7.2 TESTS="recover ..."'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
+	@echo 'check-debug    VM tests on kernels built for finding bugs (KASAN, lockdep, ...; KCSAN): TESTS'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
 	@echo 'deb            Debian packages, in $(O)/deb'
 	@echo 'rpm            RPM packages, in $(O)/rpm'
@@ -200,4 +206,5 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	deb rpm docs man check-packages check-vm check-dkms soak selfcheck demo shell lint clean help
+	deb rpm docs man check-packages check-vm check-debug fuzz check-dkms soak selfcheck demo shell \
+	lint clean help

@@ -22,10 +22,11 @@ vu_cleanup()
 }
 trap vu_cleanup EXIT
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds; fails when the time is over.
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; fails when the time is over.  Kernels that are
+# slower by VM_SCALE have so much more time.
 wait_for()
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${VM_SCALE:-1}))
 
 	shift
 	until "$@" >/dev/null 2>&1; do

@@ -165,6 +165,7 @@ for dir in "$O/helper" "$O/servers" "$O/tests" "$O/examples"; do
 done
 mkdir -p "$root/selftests/vm"
 cp -r "$selftests/lib" "$selftests/tests" "$selftests/soak" "$root/selftests/"
+[ ! -d "$selftests/debug" ] || cp -r "$selftests/debug" "$root/selftests/"
 # the commands in the documentation are tested
 mkdir -p "$root/selftests/doc"
 cp "$selftests/../scripts/doc-commands" "$selftests/../README.rst" \

@@ -15,6 +15,9 @@
 set -euo pipefail
 
 cache=${VFIOUSER_CACHE:-${XDG_CACHE_HOME:-/var/cache}/vfiouser}
+here=$(dirname "$(realpath "$0")")
+
+. "$here/debug.sh"
 
 usage()
 {
@@ -27,7 +30,8 @@ usage: kernels.sh fetch SERIES                     print the directory of the ne
        kernels.sh checkpatch                       print the path of checkpatch.pl, kernel-doc beside it
        kernels.sh list                             print the series that the tests run on
 
-SERIES is a kernel series as 6.1, RELEASE a Debian release as bookworm.  A kernel that is in the
+SERIES is a kernel series as 6.1, or 6.12-debug or 6.12-kcsan, which are built here out of Debian's
+source (debug.sh); RELEASE a Debian release as bookworm.  A kernel that is in the
 cache is used as it is; VFIOUSER_UPDATE=1 looks for a newer one.
 Cache: $cache (VFIOUSER_CACHE)
 END
@@ -54,7 +58,7 @@ need_root()
 release_of()
 {
 	case $1 in
-	6.1|6.12) echo bookworm ;;
+	6.1|6.12|6.12-debug|6.12-kcsan) echo bookworm ;;
 	7.*) echo trixie ;;
 	*) die "no Debian release is known for kernel $1: use one of $(list_series)" ;;
 	esac
@@ -193,6 +197,14 @@ fetch()
 	root=$cache/chroot/$release
 	dir=$cache/kernel/$series
 
+	if [ -n "$(debug_variant "$series")" ]; then
+		if ! debug_current "$series" "$dir"; then
+			need_root
+			debug_fetch "$series" "$dir"
+		fi
+		echo "$dir"
+		return 0
+	fi
 	if [ -e "$dir/version" ] && [ -z "${VFIOUSER_UPDATE:-}" ]; then
 		echo "$dir"
 		return 0
@@ -286,7 +298,7 @@ sync_tree()
 
 build()
 {
-	local series=$1 src out dir version root
+	local series=$1 src out dir version root headers mounts
 
 	src=$(realpath "$2")
 	mkdir -p "$3"
@@ -300,20 +312,26 @@ build()
 	flock $lock
 	share_chroot "$dir"
 	sync_tree "$src" "$out"
-	in_chroot "$root" "mount --bind '$out' \$root/mnt" \
-		make -C "/lib/modules/$version/build" M=/mnt --no-print-directory \
-			-j"$(nproc)" "$@" modules
+	headers=/lib/modules/$version/build
+	mounts="mount --bind '$out' \$root/mnt"
+	if [ -n "$(debug_variant "$series")" ]; then
+		headers=/srv/$(debug_variant "$series")
+		mounts+="; mount --bind '$cache/debug' \$root/srv"
+	fi
+	in_chroot "$root" "$mounts" \
+		make -C "$headers" M=/mnt --no-print-directory -j"$(nproc)" "$@" modules
 	# modules that only the tests use, and the documentation's
 	for dir in selftests/modules Documentation/examples; do
 		[ -e "$out/$dir/Kbuild" ] || continue
-		in_chroot "$root" "mount --bind '$out' \$root/mnt" \
-			make -C "/lib/modules/$version/build" M="/mnt/$dir" \
+		in_chroot "$root" "$mounts" \
+			make -C "$headers" M="/mnt/$dir" \
 				KBUILD_EXTRA_SYMBOLS=/mnt/Module.symvers --no-print-directory \
 				-j"$(nproc)" "$@" modules
 	done
 }
 
 # Run a command in a copy of a chroot that is thrown away; $1: lower directories of the overlay.
+# BIND in the environment is a directory to mount in it, at BIND_AT (/mnt).
 in_overlay()
 {
 	local lower=$1 top
@@ -327,7 +345,7 @@ in_overlay()
 		mkdir '$top/root' '$top/upper' '$top/work'
 		mount -t overlay overlay \
 			-o lowerdir='$lower',upperdir='$top/upper',workdir='$top/work' '$top/root'
-		[ -z '${BIND:-}' ] || mount --bind '${BIND:-}' '$top/root/mnt'
+		[ -z '${BIND:-}' ] || mount --bind '${BIND:-}' '$top/root${BIND_AT:-/mnt}'
 	" "$@"
 }
 

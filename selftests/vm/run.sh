@@ -36,7 +36,8 @@ usage()
 	cat <<END
 usage: run.sh [OPTION...] SERIES [TEST...]
 
-Runs tests on Debian's newest kernel of SERIES (6.1, 6.12, 7.2); all of them where none is named.
+Runs tests on Debian's newest kernel of SERIES (6.1, 6.12, 7.2), or on one built for finding bugs
+(6.12-debug, 6.12-kcsan); all of them where none is named.
 A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
 
   --tests LIST     the same as naming them after SERIES
@@ -45,6 +46,7 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
   --mem SIZE       memory of a VM (1G)
   --disk IMG       a raw image, as /dev/vda
   --timeout SEC    kill a VM after SEC seconds
+  --scale N        all times of the tests are N times as long (1; 6 for 6.12-debug, 6.12-kcsan)
   --append WORDS   add to the kernel's command line
   --no-build       use the module and the initramfs as they are
   --stream         show what the test prints, not only the verdict
@@ -60,7 +62,7 @@ die()
 	exit 1
 }
 
-jobs=1 smp='' mem=1G disk='' limit='' append='' build=1 stream='' raw='' shell='' tests=()
+jobs=1 smp='' mem='' disk='' limit='' scale='' append='' build=1 stream='' raw='' shell='' tests=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
@@ -69,6 +71,7 @@ while [ $# -gt 0 ]; do
 	--mem) mem=$2; shift ;;
 	--disk) disk=$(realpath "$2"); shift ;;
 	--timeout) limit=$2; shift ;;
+	--scale) scale=$2; shift ;;
 	--append) append=$2; shift ;;
 	--no-build) build= ;;
 	--stream) stream=1 ;;
@@ -85,6 +88,11 @@ shift
 tests+=("$@")
 out=$O/vm/$series
 mkdir -p "$out"
+# each of these needs a multiple of everything
+case $series in
+*-debug|*-kcsan) : "${scale:=6}" "${mem:=3G}" ;;
+*) : "${scale:=1}" "${mem:=1G}" ;;
+esac
 
 # What in the kernel's log is a failure.
 trouble='WARNING|BUG|Oops|lockdep|hung task|blocked for more than|general protection|unable to handle'
@@ -92,6 +100,9 @@ trouble+='|KASAN|KCSAN|KFENCE|UBSAN|kmemleak|memory leak|Call Trace|Kernel panic
 trouble+='|rcu.*(stall|detected)|possible (recursive|circular|irq)|suspicious RCU|use-after-free'
 trouble+='|refcount_t|list_(add|del) corruption|[Bb]ad page|scheduling while atomic|sleeping function'
 trouble+='|nobody cared|DMA-API|Out of memory|page allocation failure'
+# What debug kernels say of themselves when they start.
+quiet='kmemleak: (Kernel memory leak detector initialized|Automatic memory scanning)'
+quiet+='|RCU (lockdep checking|callback .* debug) is enabled|DMA-API: (preallocated|debugging enabled)'
 
 # KVM where it really works: /dev/kvm may be there and yet not run a guest.
 accel()
@@ -188,7 +199,7 @@ verdict()
 
 	allow=$(sed -n 's/^# dmesg-allow: //p' "$dir/ktap" | paste -sd'|')
 	warnings=$(grep -aE '\[ *[0-9]+\.[0-9]{6}\]' "$dir/console.log" | grep -aE "$trouble" |
-		   grep -avE "${allow:-^\$}" || true)
+		   grep -avE "$quiet${allow:+|$allow}" || true)
 	if [ -n "$warnings" ]; then
 		fault "dmesg clean"
 		notes+=$(head -n 5 <<<"$warnings" | sed 's/\r$//; s/^/  /')$'\n'
@@ -229,6 +240,7 @@ run_one()
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	words="vm.test=/selftests/${test#"$selftests/"} $(header APPEND "$test" '') $append"
+	[ "$scale" = 1 ] || words+=" vm.scale=$scale"
 	args=(-smp "${smp:-$(header SMP "$test" 2)}")
 	size=$(header DISK "$test" '')
 	if [ -n "$size" ] && [ -z "$disk" ]; then
@@ -244,6 +256,7 @@ run_one()
 		args+=(-virtfs "local,path=$dir/share,mount_tag=share,security_model=none")
 	fi
 	seclimit=${limit:-$(header TIMEOUT "$test" "$(sed -n 's/^timeout=//p' "$selftests/settings")")}
+	seclimit=$((seclimit * scale))
 
 	qemu_command "$words" "${args[@]}" -serial "file:$dir/console.log" \
 		-chardev stdio,id=ktap,signal=off -serial chardev:ktap
