@@ -707,7 +707,7 @@ static void print_device(const struct front *front)
 static void wait_unused(struct front *front, int signals)
 {
 	struct pollfd fds[2] = {
-		{ .fd = front->fd, .events = POLLIN },
+		{ .fd = front->fd },
 		{ .fd = signals, .events = POLLIN },
 	};
 	int64_t end = now_ms() + UNUSED_MS;
@@ -742,11 +742,17 @@ static int stay(struct front *front, int signals)
 		{ .fd = signals, .events = POLLIN },
 	};
 	struct signalfd_siginfo info;
+	struct proc_ready ready;
 	bool asked = false;
 	int status;
 
-	while (!fds[0].revents) {
-		if (poll(fds, 2, -1) < 0 || !fds[1].revents)
+	while (!(fds[0].revents & POLLHUP)) {
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		/* Another helper has the device now. */
+		if (fds[0].revents & POLLIN && recv(front->fd, &ready, sizeof(ready), 0) <= 0)
+			break;
+		if (!fds[1].revents)
 			continue;
 		fds[1].revents = 0;
 		if (read(signals, &info, sizeof(info)) != sizeof(info))

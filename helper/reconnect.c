@@ -25,6 +25,7 @@
 
 #include "cmd.h"
 #include "log.h"
+#include "notify.h"
 #include "proc.h"
 #include "reconnect.h"
 #include "status.h"
@@ -103,6 +104,9 @@ static void take_ready(struct keeper *k, int *fd)
 		k->created = true;
 		k->served = true;
 		k->ours = true;
+		/* As the helper, for the same reason. */
+		if (k->opt.foreground && notify_active())
+			proc_background();
 		if (!k->opt.foreground)
 			proc_stay();
 	}
@@ -138,7 +142,7 @@ static bool take_signal(struct keeper *k)
 /* Waits for the end of a helper. Returns its status. */
 static int watch(struct keeper *k, pid_t pid, int fd)
 {
-	int helper = syscall(SYS_pidfd_open, pid, 0), timeout = -1, n;
+	int helper = syscall(SYS_pidfd_open, pid, 0), timeout = -1, beat, n;
 	struct pollfd fds[5];
 
 	if (helper < 0) {
@@ -152,8 +156,10 @@ static int watch(struct keeper *k, pid_t pid, int fd)
 		fds[2] = (struct pollfd) { .fd = netlink_event_fd(k->nl), .events = POLLIN };
 		fds[3] = (struct pollfd) { .fd = k->front };
 		fds[4] = (struct pollfd) { .fd = fd, .events = POLLIN };
-		n = poll(fds, 5, timeout);
-		if (n < 0)
+		/* A helper that serves tells the watchdog on its own. */
+		beat = k->served ? -1 : notify_beat();
+		n = poll(fds, 5, timeout < 0 ? beat : timeout);
+		if (n < 0 || (!n && timeout < 0))
 			continue;
 		if (fds[0].revents)
 			break;
@@ -213,6 +219,7 @@ static void pause_ms(struct keeper *k, int ms)
 		{ .fd = k->front },
 	};
 
+	notify_beat();
 	if (poll(fds, 3, ms) <= 0)
 		return;
 	if (fds[0].revents)
