@@ -179,8 +179,8 @@ void vfu_dev_put(struct vfu_dev *vdev)
 
 /**
  * vfu_dev_find() - look a device up
- * @id: its id, or U32_MAX to look for @name
- * @name: its name
+ * @id: its id, where @name is NULL
+ * @name: its name, or NULL
  *
  * Context: may sleep.
  * Return: the device with a reference, or NULL.
@@ -191,7 +191,7 @@ struct vfu_dev *vfu_dev_find(u32 id, const char *name)
 	unsigned long index;
 
 	mutex_lock(&vfu_devs_lock);
-	if (id != U32_MAX) {
+	if (!name) {
 		vdev = xa_load(&vfu_devs, id);
 	} else {
 		xa_for_each(&vfu_devs, index, vdev)

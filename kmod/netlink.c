@@ -398,7 +398,7 @@ static struct vfu_dev *vfu_cmd_find(struct genl_info *info)
 	if (info->attrs[VFIOUSER_A_ID]) {
 		vdev = vfu_dev_find(nla_get_u32(info->attrs[VFIOUSER_A_ID]), NULL);
 	} else if (info->attrs[VFIOUSER_A_NAME]) {
-		vdev = vfu_dev_find(U32_MAX, nla_data(info->attrs[VFIOUSER_A_NAME]));
+		vdev = vfu_dev_find(0, nla_data(info->attrs[VFIOUSER_A_NAME]));
 	} else {
 		NL_SET_ERR_MSG(info->extack, "an id or a name is needed");
 		return ERR_PTR(-EINVAL);
