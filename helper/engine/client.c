@@ -539,6 +539,9 @@ int vfuc_open(struct vfuc **out, const struct vfuc_config *config, struct vfuc_e
 	vfuc_channel_init(&c->main, fd, &c->pool, &c->stats);
 	if (config->no_fds)
 		c->caps.can_pass_fds = false;
+	/* Nor is the server to send any. */
+	if (!c->caps.can_pass_fds)
+		c->proposal.max_msg_fds = 0;
 	c->proposal.twin_socket = c->caps.can_pass_fds && !config->no_twin_socket;
 	err = negotiate(c, error);
 	if (err)

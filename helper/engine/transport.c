@@ -68,6 +68,18 @@ static int connect_error(struct vfuc_error *error, const char *address, int err)
 		return vfuc_error_set(error, VFUC_PERMISSION, err,
 				      "%s: permission denied; check who may use the socket",
 				      address);
+	case -ENODEV:
+	case -ENXIO:
+	case -ENETUNREACH:
+	case -EHOSTUNREACH:
+	case -EADDRNOTAVAIL:
+		return vfuc_error_set(error, VFUC_NO_SOCKET, err,
+				      "%s: no such host, or no way to it; check the address",
+				      address);
+	case -EAFNOSUPPORT:
+		return vfuc_error_set(error, VFUC_UNSUPPORTED, err,
+				      "%s: this kernel has no such sockets; is a module missing (vsock)?",
+				      address);
 	case -ETIMEDOUT:
 		return vfuc_error_set(error, VFUC_TIMEOUT, err,
 				      "%s: the server does not accept the connection; is it busy with another client?",
@@ -164,6 +176,10 @@ static int connect_unix(const char *path, bool abstract, unsigned int timeout_ms
 static int connect_vsock(const char *where, unsigned int timeout_ms, int *out)
 {
 	struct sockaddr_vm addr = { .svm_family = AF_VSOCK };
+	struct timeval tv = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_usec = timeout_ms % 1000 * 1000,
+	};
 	const char *colon = strchr(where, ':');
 	unsigned long cid, port;
 	char text[32];
@@ -181,10 +197,13 @@ static int connect_vsock(const char *where, unsigned int timeout_ms, int *out)
 	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	/* It has a bound of its own for connecting, 2 s. */
+	setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &tv, sizeof(tv));
 	err = connect_bounded(fd, (struct sockaddr *)&addr, sizeof(addr), timeout_ms);
 	if (err) {
 		close(fd);
-		return err;
+		/* So it answers where nobody listens. */
+		return err == -ECONNRESET ? -ECONNREFUSED : err;
 	}
 	*out = fd;
 	return 0;

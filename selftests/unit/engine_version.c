@@ -329,6 +329,7 @@ static void script_bare_proposal(struct fake_server *s)
 	fs_check(s, json_object_object_get_ex(top, "capabilities", &caps));
 	fs_check(s, !json_object_object_get_ex(caps, "write_multiple", &o));
 	fs_check(s, !json_object_object_get_ex(caps, "twin_socket", &o));
+	expect_number(s, caps, "max_msg_fds", s->arg ? 0 : VFUC_DEFAULT_MAX_MSG_FDS);
 	json_object_put(top);
 	fs_reply(s, version_0_1, sizeof(version_0_1));
 	fs_expect_close(s);
@@ -341,7 +342,7 @@ static void test_bare_proposal(void **state)
 	struct vfuc *c;
 
 	(void)state;
-	fs_start(&s, script_bare_proposal, NULL);
+	fs_start(&s, script_bare_proposal, &config);
 	c = fs_open(&s, &config);
 	assert_false(vfuc_caps(c)->can_pass_fds);
 	vfuc_close(c);
