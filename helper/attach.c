@@ -133,7 +133,7 @@ static int open_channel(struct ring *ring)
 
 static int map_pool(struct vfuc *server, const struct pool *pool)
 {
-	bool fds = vfuc_caps(server)->can_pass_fds;
+	bool fds = vfuc_caps(server)->can_pass_fds && vfuc_caps(server)->max_msg_fds;
 	struct vfuc_error error = { 0 };
 
 	log_debug("pool: %" PRIu64 " bytes at DMA address 0x%" PRIx64 "%s%s", pool->size,
@@ -405,6 +405,33 @@ static void put_memory(struct memory *memory)
 		pool_destroy(&memory->pool);
 }
 
+/*
+ * Interrupts are eventfds, and the protocol has no message for them: where the server gets none, a
+ * driver that waits for an interrupt would wait for ever. It is told beforehand, by a device that
+ * has no interrupts, or the administrator is.
+ */
+static int settle_interrupts(const struct attach_options *opt, const struct vfuc_caps *caps,
+			     struct device *dev)
+{
+	bool possible = caps->can_pass_fds && caps->max_msg_fds;
+	unsigned int i;
+
+	if (!possible && opt->interrupts &&
+	    (dev->irqs[VFIO_PCI_INTX_IRQ_INDEX].count || dev->irqs[VFIO_PCI_MSI_IRQ_INDEX].count ||
+	     dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count))
+		return log_fail(ST_NO_INTERRUPTS,
+				"%s: the device's interrupts cannot work; --no-interrupts attaches it without them",
+				caps->can_pass_fds ? "the server takes no descriptors" :
+				"this transport passes no descriptors");
+	for (i = 0; i < VFIO_PCI_NUM_IRQS && (!possible || !opt->interrupts); i++)
+		dev->irqs[i].count = 0;
+	if (!caps->can_pass_fds)
+		log_note("this transport passes no descriptors: register accesses and DMA go by message");
+	else if (!caps->max_msg_fds)
+		log_note("the server takes no descriptors: DMA goes by message");
+	return ST_OK;
+}
+
 static int with_server(const struct attach_options *opt, const char *socket, struct vfuc *server,
 		       struct ring *ring, struct memory *memory, int front)
 {
@@ -423,12 +450,12 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 	if (err)
 		return log_fail(ST_FAILED, "cannot prepare the helper process: %s",
 				strerror(-err));
-	if (!caps->can_pass_fds)
-		log_note("this transport passes no descriptors: no direct BARs, DMA by message, and no interrupts");
 	status = device_query(&dev, server, opt->direct && caps->can_pass_fds);
 	if (status)
 		return status;
-	status = get_memory(opt, ring, memory);
+	status = settle_interrupts(opt, caps, &dev);
+	if (!status)
+		status = get_memory(opt, ring, memory);
 	if (!status) {
 		status = with_memory(opt, socket, server, ring, &dev, memory, front);
 		put_memory(memory);
@@ -900,8 +927,8 @@ int attach_run(struct attach_options *opt)
 int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
-		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_FORCE,
-		OPT_DMA,
+		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
+		OPT_FORCE, OPT_DMA,
 		OPT_RECONNECT, OPT_GRACE,
 	};
 	static const struct option options[] = {
@@ -916,6 +943,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "grace", required_argument, NULL, OPT_GRACE },
 		{ "no-sandbox", no_argument, NULL, OPT_SANDBOX },
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
+		{ "no-interrupts", no_argument, NULL, OPT_IRQS },
 		{ "force", no_argument, NULL, OPT_FORCE },
 		{ "json", no_argument, NULL, 'j' },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -932,6 +960,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		.poll_us = -1,
 		.sandbox = true,
 		.direct = true,
+		.interrupts = true,
 	};
 	while ((c = getopt_long(argc, argv, ":n:Fjvh", options, NULL)) != -1) {
 		switch (c) {
@@ -994,6 +1023,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			break;
 		case OPT_DIRECT:
 			opt->direct = false;
+			break;
+		case OPT_IRQS:
+			opt->interrupts = false;
 			break;
 		case OPT_FORCE:
 			opt->force = true;
@@ -1072,6 +1104,8 @@ const struct cmd cmd_attach = {
 "      --poll-us=N       microseconds to look for work before sleeping (default 50, or 0\n"
 "                        with fewer than 4 CPUs)\n"
 "      --no-direct       map no BAR of the server, take no doorbells, forward each access\n"
+"      --no-interrupts   the device has none: needed where the transport passes no\n"
+"                        descriptors (vsock, TCP), for drivers that do without\n"
 "      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
 "      --force           also with a single CPU\n"
 "  -j, --json            print JSON; schema in vfiouserctl(8)\n"

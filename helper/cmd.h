@@ -75,6 +75,7 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @sandbox: confine the helper
  * @direct: map BARs
  * @passthrough: let the server reach all memory
+ * @interrupts: the device has interrupts
  * @json: print JSON
  * @help: print the help only
  */
@@ -94,6 +95,7 @@ struct attach_options {
 	bool sandbox;
 	bool direct;
 	bool passthrough;
+	bool interrupts;
 	bool json;
 	bool help;
 };

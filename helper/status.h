@@ -30,6 +30,7 @@ enum status {
 	ST_ONE_CPU	= 18,	/* one CPU online: an atomic read could never be answered */
 	ST_NO_MEMORY	= 19,	/* no memory for the DMA pool */
 	ST_OTHER_DEVICE	= 20,	/* the server came back with another device */
+	ST_NO_INTERRUPTS = 21,	/* the device has interrupts, and the transport carries none */
 };
 
 struct vfuc_error;

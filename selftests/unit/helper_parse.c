@@ -189,12 +189,13 @@ static void test_attach_options(void **state)
 	assert_int_equal(opt.poll_us, -1);
 	assert_true(opt.sandbox);
 	assert_true(opt.direct);
+	assert_true(opt.interrupts);
 	assert_false(opt.foreground);
 	assert_false(opt.force);
 
 	assert_int_equal(PARSE(&opt, "-F", "--name=a", "--pool-size", "3M", "s", "--timeout=100ms",
 			       "--wait=0", "--poll-us=7", "--no-sandbox", "--no-direct", "--force",
-			       "--json"), ST_OK);
+			       "--json", "--no-interrupts"), ST_OK);
 	assert_string_equal(opt.address, "s");
 	assert_string_equal(opt.name, "a");
 	/* Rounded up to what a pool can have. */
@@ -204,6 +205,7 @@ static void test_attach_options(void **state)
 	assert_int_equal(opt.poll_us, 7);
 	assert_false(opt.sandbox);
 	assert_false(opt.direct);
+	assert_false(opt.interrupts);
 	assert_true(opt.foreground);
 	assert_true(opt.force);
 	assert_true(opt.json);
