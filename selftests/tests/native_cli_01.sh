@@ -105,6 +105,47 @@ ktap_match "probe as JSON" \
 stop_server
 ktap_ok $? "the server ends"
 
+# Each kind of socket.
+MAKE_SOCKET=$BUILD/tests/vfu_socket
+[ -x "$MAKE_SOCKET" ] || ktap_bail "vfu_socket is not built"
+
+# at NAME ADDRESS REGEX: probe through a socket of that kind says that
+at()
+{
+	local pid status=0
+
+	rm -f address
+	"$MAKE_SOCKET" "$2" "$SERVER" --ram=16M >address 2>socket.err &
+	pid=$!
+	SERVER_PIDS="$SERVER_PIDS $pid"
+	wait_for 20 sh -c "test -s address || ! kill -0 $pid"
+	if [ ! -s address ]; then
+		wait $pid || status=$?
+		if [ $status = 3 ]; then
+			ktap_skip "probe over $1" "this machine has no such sockets"
+		else
+			ktap_log <socket.err
+			ktap_fail "probe over $1"
+		fi
+		return
+	fi
+	ktap_match "probe over $1" "$("$CTL" probe "$(cat address)" 2>&1)" "$3"
+	stop_server $pid
+}
+
+passes='Descriptors: up to 8 a message'
+none='Descriptors: not over this transport'
+at "an abstract socket" "@vfiouser-cli-$$" "$passes"
+at TCP tcp:127.0.0.1:0 "$none"
+at "TCP over IPv6" "tcp:[::1]:0" "$none"
+ktap_match "probe over an inherited socket" \
+	"$("$MAKE_SOCKET" pair "$SERVER" --ram=16M -- "$CTL" probe fd:4 2>&1)" "$passes"
+fails 3 "no such descriptor" 'no such descriptor' "$CTL" probe fd:77
+fails 5 "TCP: nobody listens" 'nobody listens' "$CTL" probe "$(
+	"$MAKE_SOCKET" tcp:127.0.0.1:0 true)"
+fails 3 "a host that is not" 'no such host' "$CTL" probe tcp:a..b:1
+fails 2 "a port that is not" 'not an address' "$CTL" probe tcp:127.0.0.1:http
+
 # Broken servers.
 broken close-on-connect 7 "a server that closes at once" 'clos'
 broken version-major 8 "another major version" 'vfio-user 1\.'
@@ -115,6 +156,23 @@ broken hang-after:2 11 "a server that hangs" ''
 broken error-after:2 10 "a server that answers with an error" ''
 broken short-after:2 9 "an answer that is too short" ''
 broken bad-region-size 9 "a region size that cannot be" ''
+
+# The specification wants a description beside each server.
+described()
+{
+	local program name json status=0
+
+	for program in "$BUILD"/servers/vfiouser-*; do
+		name=$(basename "$program")
+		case $name in
+		*-asan) continue ;;
+		esac
+		json=$dir/servers/50-$name.json
+		grep -qs "\"binary\": \"/.*/$name\"" "$json" || status=1
+	done
+	return $status
+}
+ktap_run "each server has its description" described
 
 # Root and the module.
 fails 6 "attach without root" 'root' "${NOBODY[@]}" "$CTL" attach x.sock

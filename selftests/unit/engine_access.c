@@ -313,6 +313,48 @@ static void test_posted(void **state)
 	}
 }
 
+/* Replies to what was posted: nobody waits for them, a WRITE_MULTI's count is not looked at. */
+static void script_posted_answered(struct fake_server *s)
+{
+	struct vfuc_wire_access access;
+	uint64_t count = 2;
+
+	fs_version(s, MULTI);
+	access = access_of(fs_expect(s, VFUC_CMD_REGION_WRITE));
+	fs_reply(s, &access, sizeof(access));
+	fs_expect(s, VFUC_CMD_REGION_WRITE_MULTI);
+	fs_check(s, s->message.header.flags == VFUC_FLAG_NO_REPLY);
+	fs_reply(s, &count, sizeof(count));
+	fs_reply_error(s, 5);
+	access = access_of(fs_expect(s, VFUC_CMD_REGION_READ));
+	reply_read(s, &access);
+	fs_expect_close(s);
+}
+
+static void test_posted_answered(void **state)
+{
+	struct result r = { 0 };
+	struct fake_server s;
+	struct vfuc *c;
+	uint32_t v = 1;
+
+	(void)state;
+	fs_start(&s, script_posted_answered, NULL);
+	c = fs_open(&s, NULL);
+	assert_int_equal(vfuc_submit_write(c, 1, 0, &v, 4, true, NULL, NULL, 0), 0);
+	vfuc_cork(c);
+	assert_int_equal(vfuc_submit_write(c, 1, 4, &v, 4, true, NULL, NULL, 0), 0);
+	assert_int_equal(vfuc_submit_write(c, 1, 8, &v, 4, true, NULL, NULL, 0), 0);
+	vfuc_uncork(c);
+	assert_int_equal(vfuc_submit_read(c, 1, 0, 4, keep, &r, 0), 0);
+	fs_run_until(c, &r.done, 1);
+	assert_int_equal(r.error, 0);
+	assert_int_equal(vfuc_stats(c)->coalesced, 2);
+	assert_int_equal(vfuc_stats(c)->unknown_replies, 3);
+	vfuc_close(c);
+	fs_finish(&s);
+}
+
 /* ---- coalescing: applies writes of every form to memory, in order ---- */
 
 struct device {
@@ -684,6 +726,7 @@ int main(void)
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_out_of_order),
 		cmocka_unit_test(test_posted),
+		cmocka_unit_test(test_posted_answered),
 		cmocka_unit_test(test_coalesce),
 		cmocka_unit_test(test_misfits),
 		cmocka_unit_test(test_reset),
