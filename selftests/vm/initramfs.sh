@@ -3,7 +3,7 @@
 #
 # Makes the initramfs of the test VMs for one kernel:
 #
-#   initramfs.sh SERIES OUT
+#   initramfs.sh SERIES OUT [EXTRA]
 #
 # writes OUT/initrd, out of the module built in OUT/build, the programs built in $O, the scripts of
 # this tree, and the modules (./modules) and programs (./programs) that the tests need.  The
@@ -15,6 +15,8 @@ set -euo pipefail
 series=$1
 mkdir -p "$2"
 out=$(realpath "$2")
+extra=${3:+$(realpath "$3")}
+suffix=${extra:+-$(basename "$extra")}
 vm=$(dirname "$(realpath "$0")")
 selftests=$(dirname "$vm")
 : "${O:=$(dirname "$selftests")/build}"
@@ -60,10 +62,21 @@ archive()
 	mv "$2.partial" "$2"
 }
 
+# lists NAME: the files of that name
+lists()
+{
+	[ ! -e "$vm/$1" ] || echo "$vm/$1"
+	if [ -n "$extra" ] && [ -e "$extra/$1" ]; then
+		echo "$extra/$1"
+	fi
+}
+
 # The host's programs that are to be in, as paths.
 host_programs()
 {
-	local name path
+	local name path files
+
+	mapfile -t files < <(lists programs)
 
 	command -v busybox
 	while read -r name; do
@@ -75,20 +88,20 @@ host_programs()
 		elif [ "${name#\?}" = "$name" ]; then
 			die "no program $name: run scripts/install-deps"
 		fi
-	done <"$vm/programs"
+	done < <(cat "${files[@]}")
 }
 
 make_tools()
 {
-	local root=$O/vm/tools.root list stamp link applet
+	local root=$O/vm/tools$suffix.root list stamp link applet
 
 	mkdir -p "$O/vm"
-	exec {lock}>"$O/vm/tools.lock"
+	exec {lock}>"$O/vm/tools$suffix.lock"
 	flock $lock
 	list=$(host_programs)
-	# shellcheck disable=SC2086
-	stamp=$(stat -Lc '%n %s %Y' $list "$vm/programs" "$0" | sha256sum)
-	[ ! -e "$O/vm/tools.cpio" ] || [ "$stamp" != "$(cat "$O/vm/tools.stamp")" ] || return 0
+	# shellcheck disable=SC2046,SC2086
+	stamp=$(stat -Lc '%n %s %Y' $list $(lists programs) "$0" | sha256sum)
+	[ ! -e "$tools" ] || [ "$stamp" != "$(cat "$tools.stamp")" ] || return 0
 
 	skeleton "$root"
 	# shellcheck disable=SC2086
@@ -107,6 +120,9 @@ make_tools()
 	for file in /etc/mke2fs.conf /usr/share/misc/pci.ids /etc/nsswitch.conf; do
 		[ ! -e "$file" ] || cp -L --parents "$file" "$root"
 	done
+	for file in $(lists files | xargs -r cat | grep -v '^#'); do
+		cp -L --parents "$file" "$root"
+	done
 	if [ -d /usr/lib/x86_64-linux-gnu/fio ]; then
 		cp -a --parents /usr/lib/x86_64-linux-gnu/fio "$root"
 	fi
@@ -116,8 +132,8 @@ make_tools()
 	echo /lib/x86_64-linux-gnu >"$root/etc/ld.so.conf"
 	echo /usr/lib/x86_64-linux-gnu >>"$root/etc/ld.so.conf"
 	ldconfig -r "$root"
-	archive "$root" "$O/vm/tools.cpio"
-	echo "$stamp" >"$O/vm/tools.stamp"
+	archive "$root" "$tools"
+	echo "$stamp" >"$tools.stamp"
 	rm -rf "$root"
 }
 
@@ -130,7 +146,7 @@ make_modules()
 	version=$(cat "$kernel/version")
 	from=$kernel/lib/modules/$version
 	mkdir -p "$root/lib/modules/$version/updates"
-	grep -Ev '^(#|$)' "$vm/modules" | while read -r name; do
+	lists modules | xargs cat | grep -Ev '^(#|$)' | while read -r name; do
 		modprobe -d "$kernel" -S "$version" -C /dev/null --show-depends "$name" 2>/dev/null ||
 			true
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r file; do
@@ -150,21 +166,23 @@ make_modules()
 	depmod -b "$root" "$version"
 }
 
+tools=$O/vm/tools$suffix.cpio
 make_tools
 
-exec {lock}>"$out/initrd.lock"
+exec {lock}>"$out/initrd$suffix.lock"
 flock $lock
-root=$out/initrd.root
+root=$out/initrd$suffix.root
 skeleton "$root"
 make_modules "$root"
-for dir in "$O/helper" "$O/servers" "$O/tests" "$O/examples"; do
+for dir in "$O/helper" "$O/servers" "$O/tests" "$O/examples" \
+	   ${extra:+"$O/${suffix#-}/bin"}; do
 	[ -d "$dir" ] || continue
 	while read -r file; do
 		install_program "$root" "$file"
 	done < <(find "$dir" -maxdepth 1 -type f -perm -u+x ! -name '*.so*' ! -name '*-asan')
 done
 mkdir -p "$root/selftests/vm"
-cp -r "$selftests/lib" "$selftests/tests" "$selftests/soak" "$root/selftests/"
+cp -r "$selftests/lib" "$selftests/tests" "$selftests/soak" ${extra:+"$extra"} "$root/selftests/"
 [ ! -d "$selftests/debug" ] || cp -r "$selftests/debug" "$root/selftests/"
 # the commands in the documentation are tested
 mkdir -p "$root/selftests/doc"
@@ -172,7 +190,7 @@ cp "$selftests/../scripts/doc-commands" "$selftests/../README.rst" \
 	"$selftests"/../Documentation/*.rst "$root/selftests/doc/"
 cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
 cp "$vm/init" "$vm/hotplug" "$root/"
-archive "$root" "$out/build.cpio"
-cat "$O/vm/tools.cpio" "$out/build.cpio" >"$out/initrd.partial"
-mv "$out/initrd.partial" "$out/initrd"
-rm -rf "$root" "$out/build.cpio"
+archive "$root" "$out/build$suffix.cpio"
+cat "$tools" "$out/build$suffix.cpio" >"$out/initrd$suffix.partial"
+mv "$out/initrd$suffix.partial" "$out/initrd$suffix"
+rm -rf "$root" "$out/build$suffix.cpio"

@@ -48,6 +48,8 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
   --timeout SEC    kill a VM after SEC seconds
   --scale N        all times of the tests are N times as long (1; 6 for 6.12-debug, 6.12-kcsan)
   --append WORDS   add to the kernel's command line
+  --icount         count instructions for time: slow, and the same whatever else the machine does
+  --extra DIR      with the programs, modules and scripts of DIR, see initramfs.sh
   --no-build       use the module and the initramfs as they are
   --stream         show what the test prints, not only the verdict
   --raw            with --stream: nothing else, and no judgement but the exit status
@@ -62,7 +64,8 @@ die()
 	exit 1
 }
 
-jobs=1 smp='' mem='' disk='' limit='' scale='' append='' build=1 stream='' raw='' shell='' tests=()
+jobs=1 smp='' mem='' disk='' limit='' scale='' append='' extra='' icount='' build=1 stream='' raw=''
+shell='' tests=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
@@ -73,6 +76,8 @@ while [ $# -gt 0 ]; do
 	--timeout) limit=$2; shift ;;
 	--scale) scale=$2; shift ;;
 	--append) append=$2; shift ;;
+	--icount) icount=1 ;;
+	--extra) extra=$(realpath "$2"); shift ;;
 	--no-build) build= ;;
 	--stream) stream=1 ;;
 	--raw) stream=1 raw=1 ;;
@@ -107,7 +112,11 @@ quiet+='|RCU (lockdep checking|callback .* debug) is enabled|DMA-API: (prealloca
 # KVM where it really works: /dev/kvm may be there and yet not run a guest.
 accel()
 {
-	if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
+	if [ -n "$icount" ]; then
+		# 1 ns is one instruction, of all CPUs together, which take turns; without erms
+		# copying goes by words, each of which counts, as on machines a word takes its time
+		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu max,la57=off,erms=off"
+	elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		echo "-accel kvm -accel tcg,thread=multi -cpu max"
 	else
 		# five-level page tables only cost time where the MMU is a program
@@ -149,7 +158,7 @@ qemu_command()
 	[ -e "$image" ] || image=$kernel/vmlinuz
 	# shellcheck disable=SC2046,SC2207
 	qemu=(qemu-system-x86_64 -machine q35 $(accel) -m "$mem" -nodefaults -display none -no-reboot
-	      -kernel "$image" -initrd "$out/initrd"
+	      -kernel "$image" -initrd "$out/initrd${extra:+-$(basename "$extra")}"
 	      -append "console=ttyS0 loglevel=7 panic=-1 oops=panic nokaslr mitigations=off \
 random.trust_cpu=on rdinit=/init $words" "$@")
 }
@@ -292,7 +301,7 @@ main()
 			tail -n 30 "$out/build.log" >&2
 			die "the module does not build for $series: see $out/build.log"
 		}
-		"$vm/initramfs.sh" "$series" "$out"
+		"$vm/initramfs.sh" "$series" "$out" ${extra:+"$extra"}
 	fi
 
 	if [ -n "$shell" ]; then
