@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -42,7 +44,11 @@ struct testdev {
 	int bar2_fd;
 	struct vfus_area areas[NR_AREAS];
 
+	bool doorbells;
+	struct vfus_io_fd io_fds[2];
+
 	uint64_t counter;
+	uint64_t stamp;			/* of the last interrupt, ns */
 	uint32_t resets;
 
 	bool logging;
@@ -99,6 +105,14 @@ static void put32(struct testdev *t, unsigned int reg, uint32_t v)
 static bool touches(uint64_t offset, size_t count, unsigned int reg, unsigned int size)
 {
 	return offset < reg + size && offset + count > reg;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 static void slow(const struct testdev *t)
@@ -184,6 +198,7 @@ static void read_regs(struct testdev *t, uint8_t *buf, size_t count, uint64_t of
 	put32(t, TESTDEV_LOG_COUNT, t->log_count);
 	put32(t, TESTDEV_INTX, level & 1);
 	memcpy(t->regs + TESTDEV_COUNTER, &t->counter, sizeof(t->counter));
+	memcpy(t->regs + TESTDEV_IRQ_STAMP, &t->stamp, sizeof(t->stamp));
 	if (touches(offset, count, TESTDEV_PEEK, 8) && at <= TESTDEV_BAR2_SIZE - 8)
 		memcpy(t->regs + TESTDEV_PEEK, t->bar2 + at, 8);
 	if (touches(offset, count, TESTDEV_SLOW, 4))
@@ -209,8 +224,10 @@ static void write_regs(struct testdev *t, const uint8_t *buf, size_t count, uint
 		memset(t->log, 0, sizeof(t->log));
 	}
 	v = get32(t, TESTDEV_IRQ);
-	if (touches(offset, count, TESTDEV_IRQ, 4))
+	if (touches(offset, count, TESTDEV_IRQ, 4)) {
+		t->stamp = now_ns();
 		vfus_irq_trigger(t->vfus, v >> 16, v & 0xffff);
+	}
 	if (touches(offset, count, TESTDEV_INTX, 4))
 		vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, get32(t, TESTDEV_INTX) & 1);
 	v = get32(t, TESTDEV_IRQ_ALL);
@@ -454,6 +471,11 @@ static void build_device(struct testdev *t, struct vfus_device *dev, unsigned in
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].areas = t->areas;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = NR_AREAS;
 	dev->fd = -1;
+	if (t->doorbells) {
+		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].io_fds = t->io_fds;
+		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].nr_io_fds = 2;
+		dev->fd = t->io_fds[0].fd;
+	}
 
 	dev->nr_irqs = VFIO_PCI_NUM_IRQS;
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
@@ -484,6 +506,31 @@ static int make_bar2(struct testdev *t)
 	return 0;
 }
 
+static int make_doorbells(struct testdev *t)
+{
+	static const uint64_t offsets[] = { TESTDEV_DOORBELL, TESTDEV_DOORBELL_QUIET };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		t->io_fds[i] = (struct vfus_io_fd){
+			.offset = offsets[i], .size = 4,
+			.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		};
+		if (t->io_fds[i].fd < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void doorbell_event(void *priv)
+{
+	struct testdev *t = priv;
+	uint64_t n;
+
+	if (read(t->io_fds[0].fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
+		fprintf(stderr, "%s: doorbell: %s\n", PROG, strerror(errno));
+}
+
 /* ---- command line ---- */
 
 static const char usage_text[] =
@@ -493,7 +540,9 @@ static const char usage_text[] =
 "  --socket-path=PATH    listen on this UNIX socket; removed at the end\n"
 "  --fd=N                use this descriptor instead, a listening or a connected socket\n"
 "  --interrupts=LIST     of msix, msi, intx (all of them)\n"
+"  --doorbells           offer two ioeventfds in BAR 1\n"
 "  --no-map              reach the client's memory by messages only\n"
+"  --poll-us=N           look for messages N microseconds after the last before sleeping (0)\n"
 "  --max-msg-fds=N       descriptors accepted in one message, 1 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
@@ -503,15 +552,17 @@ static const char usage_text[] =
 "  --help\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN,
-	OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL, OPT_MAX_FDS,
+	OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
 	{ "socket-path", required_argument, NULL, OPT_SOCKET },
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
+	{ "doorbells", no_argument, NULL, OPT_DOORBELLS },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
+	{ "poll-us", required_argument, NULL, OPT_POLL },
 	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
@@ -565,8 +616,8 @@ static unsigned int irq_list(char *arg)
 	return v;
 }
 
-static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, unsigned int *irqs,
-			  int argc, char **argv)
+static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, struct testdev *t,
+			  unsigned int *irqs, int argc, char **argv)
 {
 	int opt;
 
@@ -582,8 +633,14 @@ static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, uns
 		case OPT_INTERRUPTS:
 			*irqs = irq_list(optarg);
 			break;
+		case OPT_DOORBELLS:
+			t->doorbells = true;
+			break;
 		case OPT_NO_MAP:
 			cfg->no_dma_fds = true;
+			break;
+		case OPT_POLL:
+			cfg->poll_us = number("poll-us", optarg, 0, 1000000);
 			break;
 		case OPT_MAX_FDS:
 			cfg->max_msg_fds = number("max-msg-fds", optarg, 1, VFUS_MAX_FDS);
@@ -626,6 +683,7 @@ int main(int argc, char **argv)
 		.region_read = region_read,
 		.region_write = region_write,
 		.reset = reset,
+		.fd_ready = doorbell_event,
 	};
 	static struct testdev testdev;
 	struct testdev *t = &testdev;
@@ -637,10 +695,12 @@ int main(int argc, char **argv)
 	int ret;
 
 	vfus_config_init(&cfg);
-	parse_options(&cfg, &hooks, &irqs, argc, argv);
+	parse_options(&cfg, &hooks, t, &irqs, argc, argv);
 	ret = make_bar2(t);
+	if (!ret && t->doorbells)
+		ret = make_doorbells(t);
 	if (ret) {
-		fprintf(stderr, "%s: memory of BAR 2: %s\n", PROG, strerror(-ret));
+		fprintf(stderr, "%s: BAR 2 and doorbells: %s\n", PROG, strerror(-ret));
 		return 1;
 	}
 	build_rom(t->rom);

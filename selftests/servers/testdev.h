@@ -72,6 +72,8 @@
 #define TESTDEV_INTX		0x64	/* level of the line: 0 or 1 */
 /* Triggers each vector from 0 on, as many as the low half says, of VFIO index << 16. */
 #define TESTDEV_IRQ_ALL		0x68
+/* 8 bytes, read-only: when TESTDEV_IRQ was last written, CLOCK_MONOTONIC in ns */
+#define TESTDEV_IRQ_STAMP	0x70
 
 /* DMA: done, with its status, before the write of the command is answered. */
 #define TESTDEV_DMA_ADDR	0x80	/* 8 bytes */
@@ -91,6 +93,10 @@
 /* Byte @i of the pattern with a seed. */
 #define TESTDEV_PATTERN(seed, i) \
 	((__u8)((seed) + (i) + ((i) >> 8) * 3 + ((i) >> 16) * 5))
+
+/* ioeventfds in BAR 1 for 4 bytes each, with --doorbells: the server waits for the first one */
+#define TESTDEV_DOORBELL	0xf0
+#define TESTDEV_DOORBELL_QUIET	0xf8
 
 /* BAR 2 as the server sees it: an offset, and 8 bytes there. */
 #define TESTDEV_PEEK_AT		0xa0

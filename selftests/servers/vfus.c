@@ -431,6 +431,27 @@ static void handle_events(struct vfus *s, const struct pollfd *p)
 			vfus_irq_unmask_event(s, i);
 }
 
+/* Messages after which the other descriptors get their turn. */
+#define LOOK_MESSAGES	256
+
+/*
+ * Look for a message instead of sleeping. Returns true if one came, or the client has gone; false
+ * if it is time to see what else there is.
+ */
+static bool look(struct vfus *s)
+{
+	if (++s->looked % LOOK_MESSAGES == 0)
+		return false;
+	do {
+		if (vfus_chan_fill(s, &s->chan)) {
+			s->last_message = vfus_now_us();
+			return true;
+		}
+		__builtin_ia32_pause();
+	} while (vfus_now_us() - s->last_message < s->cfg.poll_us);
+	return false;
+}
+
 /**
  * vfus_run() - serve until SIGTERM, or until the one connection given with --fd ends
  * @s: server
@@ -457,6 +478,8 @@ int vfus_run(struct vfus *s)
 			drop_client(s);
 			continue;
 		}
+		if (us && s->cfg.poll_us && s->negotiated && !s->hung && look(s))
+			continue;
 		ret = wait_events(s, p, us);
 		if (ret > 0)
 			handle_events(s, p);

@@ -132,6 +132,7 @@ struct vfus_config {
 	bool twin_socket;		/* offer it where the client proposes it */
 	bool write_multiple;
 	bool no_dma_fds;		/* do not map client memory, reach it by messages */
+	unsigned long poll_us;		/* after a message, look that long for the next */
 	unsigned int dma_timeout_ms;	/* how long a DMA_READ/WRITE may stay unanswered */
 	int verbose;
 	const struct vfus_hooks *hooks;
