@@ -62,8 +62,9 @@ static const char usage_text[] =
 "                        trap: a message for each write;\n"
 "                        ioeventfd: shadow memory and an eventfd, messages otherwise\n"
 "  --interrupts=LIST     of msix, msi, intx (all of them)\n"
-"  --poll-us=N           mapped doorbells: look without sleeping for N microseconds after the\n"
-"                        last work (100)\n"
+"  --shadow-doorbells    let the driver keep doorbells in its memory while we are busy\n"
+"  --poll-us=N           mapped or shadow doorbells: look without sleeping for N microseconds\n"
+"                        after the last work (mapped: 100, shadow: 0)\n"
 "  --poll-max-us=N       longest sleep between two looks when idle (1000)\n"
 "  --serial=TEXT         serial number, up to 20 characters; also decides the UUID and NQN\n"
 "  --model=TEXT          model, up to 40 characters\n"
@@ -77,8 +78,9 @@ static const char usage_text[] =
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_FILE, OPT_RAM, OPT_READ_ONLY, OPT_LBA, OPT_QUEUES,
-	OPT_DOORBELLS, OPT_INTERRUPTS, OPT_POLL, OPT_POLL_MAX, OPT_SERIAL, OPT_MODEL, OPT_MAX_FDS,
-	OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
+	OPT_DOORBELLS, OPT_SHADOW, OPT_INTERRUPTS, OPT_POLL, OPT_POLL_MAX, OPT_SERIAL,
+	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE,
+	OPT_HELP, OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -90,6 +92,7 @@ static const struct option long_options[] = {
 	{ "lba", required_argument, NULL, OPT_LBA },
 	{ "queues", required_argument, NULL, OPT_QUEUES },
 	{ "doorbells", required_argument, NULL, OPT_DOORBELLS },
+	{ "shadow-doorbells", no_argument, NULL, OPT_SHADOW },
 	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
 	{ "poll-us", required_argument, NULL, OPT_POLL },
 	{ "poll-max-us", required_argument, NULL, OPT_POLL_MAX },
@@ -228,6 +231,9 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 	case OPT_DOORBELLS:
 		c->mode = doorbells_arg(optarg);
 		break;
+	case OPT_SHADOW:
+		c->shadow_offered = true;
+		break;
 	case OPT_INTERRUPTS:
 		o->irqs = irq_list(optarg);
 		break;
@@ -278,10 +284,15 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 static void parse_options(struct options *o, struct nvme_ctrl *c, int argc, char **argv)
 {
 	const char *wrong = NULL;
+	bool poll = false;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		set_option(o, c, opt);
+		poll |= opt == OPT_POLL;
+	}
+	if (!poll)
+		c->poll_us = c->mode == NVME_DB_MMAP ? 100 : 0;
 	if (optind < argc)
 		wrong = "options only, no other arguments";
 	else if (!o->vfus.socket_path == (o->vfus.fd < 0))
@@ -458,7 +469,6 @@ int main(int argc, char **argv)
 	vfus_config_init(&o.vfus);
 	c->lba_shift = 9;
 	c->nr_ioq = 8;
-	c->poll_us = 100;
 	c->poll_max_us = 1000;
 	memcpy(c->model, "vfiouser NVMe", sizeof("vfiouser NVMe"));
 	parse_options(&o, c, argc, argv);

@@ -187,8 +187,14 @@ struct nvme_ctrl {
 	uint32_t *db;			/* that page: the client maps it as well (mmap) */
 	int db_event;			/* ioeventfd mode: a doorbell was stored */
 	struct vfus_io_fd io_fds[(NVME_MAX_IOQ + 1) * 2];
+	bool shadow_offered;		/* shadow doorbells: nvme_shadow.c */
+	bool shadow;			/* the driver wants them */
+	uint64_t shadow_addr[2];
+	const uint32_t *shadow_db;	/* during a scan */
+	uint32_t *shadow_ei;
 	bool more;			/* the last scan left work over */
 	uint64_t last_work;		/* time of the last work done, microseconds */
+	unsigned int looks;		/* shadow doorbells: in vain, before sleeping */
 
 	struct nvme_sq sq[NVME_MAX_IOQ + 1];
 	struct nvme_cq cq[NVME_MAX_IOQ + 1];
@@ -227,6 +233,12 @@ bool nvme_cq_full(const struct nvme_ctrl *c, unsigned int qid);
 bool nvme_scan(struct nvme_ctrl *c);
 void nvme_irq_sync(void *priv);
 long nvme_poll(void *priv);
+
+/* nvme_shadow.c */
+int nvme_shadow_config(struct nvme_ctrl *c, const struct nvme_cmd *cmd);
+void nvme_shadow_look(struct nvme_ctrl *c);
+bool nvme_shadow_arm(struct nvme_ctrl *c);
+void nvme_shadow_reset(struct nvme_ctrl *c);
 
 /* nvme_prp.c */
 struct nvme_data {

@@ -15,6 +15,7 @@ enum {
 	ADMIN_SET_FEATURES = 0x09,
 	ADMIN_GET_FEATURES = 0x0a,
 	ADMIN_ASYNC_EVENT = 0x0c,
+	ADMIN_DOORBELL_BUFFER = 0x7c,
 };
 
 enum {
@@ -248,6 +249,8 @@ int nvme_admin(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		return get_features(c, cmd);
 	case ADMIN_ASYNC_EVENT:
 		return async_event(c, cmd);
+	case ADMIN_DOORBELL_BUFFER:
+		return nvme_shadow_config(c, cmd);
 	default:
 		return NVME_INVALID_OPCODE;
 	}

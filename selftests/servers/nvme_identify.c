@@ -36,6 +36,7 @@ static void identify_controller(const struct nvme_ctrl *c, uint8_t *p)
 	p[77] = NVME_MDTS;
 	put(p + 80, 4, 0x00010400);		/* VER */
 	p[111] = 1;				/* CNTRLTYPE: I/O */
+	put(p + 256, 2, c->shadow_offered ? 0x100 : 0);	/* OACS: doorbell buffers */
 	p[258] = 3;				/* ACL: four aborts at a time */
 	p[259] = NVME_MAX_AER - 1;		/* AERL */
 	p[260] = 0x03;				/* FRMW: one firmware slot, read-only */

@@ -3,7 +3,8 @@
  * Submission and completion queues: doorbells, fetching, completing, interrupts.
  *
  * A doorbell is a dword of the doorbell page, whoever wrote it there: the client through its
- * mapping, or we on behalf of a REGION_WRITE. nvme_scan() compares each with what it saw last.
+ * mapping, or we on behalf of a REGION_WRITE; or one of the driver's memory (nvme_shadow.c).
+ * nvme_scan() compares each with what it saw last.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -13,10 +14,19 @@
 
 #define NONE	0xffffffffu
 
+/* Looks at all doorbells, or microseconds with work, for one system call of the event loop. */
+#define LOOKS	64
+#define TURN_US	100
+
+/* About what sleeping and being woken costs: a pause that is shorter is better looked through. */
+#define SHORT_US	20
+
 /* Pairs with the driver's write barrier between filling a queue entry and its doorbell write. */
 static uint32_t doorbell(const struct nvme_ctrl *c, unsigned int qid, unsigned int cq)
 {
-	return __atomic_load_n(&c->db[qid * 2 + cq], __ATOMIC_ACQUIRE);
+	const uint32_t *db = qid && c->shadow_db ? c->shadow_db : c->db;
+
+	return __atomic_load_n(&db[qid * 2 + cq], __ATOMIC_ACQUIRE);
 }
 
 static void clear_doorbell(struct nvme_ctrl *c, unsigned int qid, unsigned int cq)
@@ -292,6 +302,7 @@ void nvme_irq_sync(void *priv)
 	if (vfus_irq_armed(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX) ||
 	    vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX))
 		return;
+	nvme_shadow_look(c);
 	for (i = 0; i <= c->nr_ioq; i++) {
 		const struct nvme_cq *q = &c->cq[i];
 
@@ -343,6 +354,7 @@ bool nvme_scan(struct nvme_ctrl *c)
 	c->more = false;
 	if (!nvme_running(c))
 		return false;
+	nvme_shadow_look(c);
 	for (i = 0; i <= c->nr_ioq; i++)
 		if (c->cq[i].used && take_cq_head(c, i))
 			work = true;
@@ -361,42 +373,64 @@ bool nvme_scan(struct nvme_ctrl *c)
 	return work;
 }
 
+/* A pause is over. Would it have paid to go on looking, instead of having the driver wake us? */
+static void learn_pause(struct nvme_ctrl *c, uint64_t pause)
+{
+	if (pause < SHORT_US)
+		c->looks = LOOKS;
+	else if (c->looks > 1)
+		c->looks /= 2;
+}
+
 /**
  * nvme_poll() - the event loop is about to sleep: for how long may it?
  * @priv: controller
  *
  * Mapped doorbells make no noise, so an enabled controller keeps looking: without sleeping for
  * poll_us after the last work, then with sleeps that grow with the idle time (an eighth of it), so
- * that a request never waits longer than a fraction of the pause before it, up to poll_max_us.
+ * that a request never waits longer than a fraction of the pause before it, up to poll_max_us. The
+ * driver wakes a controller with shadow doorbells, which so looks on only where pauses are short.
  *
  * Return: microseconds, 0 for not at all, -1 for until something happens.
  */
 long nvme_poll(void *priv)
 {
 	struct nvme_ctrl *c = priv;
-	uint64_t now, idle;
-	unsigned int i;
+	uint64_t start, now, idle;
+	unsigned int i, vain = 0;
+	bool worked = false;
 
 	if (!nvme_running(c))
 		return -1;
-	if (c->mode != NVME_DB_MMAP) {
+	if (c->mode != NVME_DB_MMAP && !c->shadow) {
 		if (c->more)
 			nvme_scan(c);
 		return c->more ? 0 : -1;
 	}
-	/* Several looks to one system call. */
-	for (i = 0; i < 16; i++) {
-		if (!nvme_scan(c))
+	start = vfus_now_us();
+	now = start;
+	for (i = 0; i < LOOKS && now - start < TURN_US; i++) {
+		if (!nvme_scan(c)) {
+			if (c->mode != NVME_DB_MMAP && ++vain > c->looks)
+				break;
+			__builtin_ia32_pause();
 			continue;
-		c->last_work = vfus_now_us();
-		return nvme_running(c) ? 0 : -1;
+		}
+		if (!nvme_running(c))
+			return -1;
+		now = vfus_now_us();
+		if (!worked)
+			learn_pause(c, now - c->last_work);
+		worked = true;
+		vain = 0;
 	}
-	now = vfus_now_us();
-	if (!c->last_work)
+	if (worked || !c->last_work)
 		c->last_work = now;
-	idle = now - c->last_work;
-	if (idle < c->poll_us)
+	idle = worked ? 0 : vfus_now_us() - c->last_work;
+	if (idle < c->poll_us || c->more)
 		return 0;
+	if (c->mode != NVME_DB_MMAP)
+		return nvme_shadow_arm(c) ? 0 : -1;
 	idle /= 8;
 	if (idle < 10)
 		idle = 10;

@@ -42,6 +42,7 @@ void nvme_fatal(struct nvme_ctrl *c, const char *why)
 
 static void controller_reset(struct nvme_ctrl *c)
 {
+	nvme_shadow_reset(c);
 	nvme_queues_reset(c);
 	nvme_events_reset(c);
 	nvme_features_reset(c);
