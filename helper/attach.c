@@ -295,6 +295,7 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 		.server = server,
 		.grace = opt->old ? opt->old->grace_ms : opt->grace_ms,
 		.poll_us = opt->poll_us,
+		.poll_server = opt->poll_server,
 		.front_fd = front,
 		.front_gone = front_gone,
 	};
@@ -523,6 +524,10 @@ int attach_helper(const struct attach_options *opt, int front)
 	int status;
 
 	log_device(opt->old ? opt->old->name : opt->name ? opt->name : opt->address);
+	/* Before the pool is allocated, so that its memory is near. */
+	if (CPU_COUNT(&opt->cpus) && sched_setaffinity(0, sizeof(opt->cpus), &opt->cpus))
+		return log_fail(ST_USAGE, "none of the CPUs of --cpus can be used: %s",
+				strerror(errno));
 	socket_name(socket, opt->address);
 	status = open_channel(&ring);
 	if (status)
@@ -885,8 +890,11 @@ int attach_run(struct attach_options *opt)
 	if (opt->foreground)
 		notify_open();
 	notify("STATUS=connecting to %s", opt->address);
-	if (opt->poll_us < 0)
-		opt->poll_us = cpus >= POLL_MIN_CPUS ? DEFAULT_POLL_US : 0;
+	/* With one CPU nobody else can make work; with few the server needs that of the helper. */
+	if (opt->poll_us < 0) {
+		opt->poll_us = cpus > 1 ? DEFAULT_POLL_US : 0;
+		opt->poll_server = cpus >= POLL_MIN_CPUS;
+	}
 	status = cmd_netlink(&nl);
 	if (status)
 		return status;
@@ -928,7 +936,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
-		OPT_FORCE, OPT_DMA,
+		OPT_FORCE, OPT_DMA, OPT_CPUS,
 		OPT_RECONNECT, OPT_GRACE,
 	};
 	static const struct option options[] = {
@@ -941,6 +949,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "poll-us", required_argument, NULL, OPT_POLL },
 		{ "reconnect", optional_argument, NULL, OPT_RECONNECT },
 		{ "grace", required_argument, NULL, OPT_GRACE },
+		{ "cpus", required_argument, NULL, OPT_CPUS },
 		{ "no-sandbox", no_argument, NULL, OPT_SANDBOX },
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
 		{ "no-interrupts", no_argument, NULL, OPT_IRQS },
@@ -1002,6 +1011,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 				return cmd_usage(&cmd_attach, "\"%s\" is no number of microseconds up to %d",
 						 optarg, MAX_POLL_US);
 			opt->poll_us = value;
+			opt->poll_server = value;
 			break;
 		case OPT_RECONNECT:
 			value = DEFAULT_RECONNECT_US;
@@ -1017,6 +1027,11 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 				return cmd_usage(&cmd_attach, "\"%s\" is no grace time: up to 24h, as 120s",
 						 optarg);
 			grace_ms = value / 1000;
+			break;
+		case OPT_CPUS:
+			if (parse_cpus(optarg, &opt->cpus))
+				return cmd_usage(&cmd_attach, "\"%s\" is no list of CPUs like 0-3,8",
+						 optarg);
 			break;
 		case OPT_SANDBOX:
 			opt->sandbox = false;
@@ -1101,8 +1116,9 @@ const struct cmd cmd_attach = {
 "                        reset\n"
 "      --grace=TIME      how long the device waits for another helper if its own is gone\n"
 "                        (default: as --reconnect, else not at all); see \"recover\"\n"
-"      --poll-us=N       microseconds to look for work before sleeping (default 50, or 0\n"
-"                        with fewer than 4 CPUs)\n"
+"      --poll-us=N       microseconds to look for work before sleeping (default 50; with fewer\n"
+"                        than 4 CPUs not for the server's answers)\n"
+"      --cpus=LIST       where the helper may run, as 0-3,8; the pool is allocated near them\n"
 "      --no-direct       map no BAR of the server, take no doorbells, forward each access\n"
 "      --no-interrupts   the device has none: needed where the transport passes no\n"
 "                        descriptors (vsock, TCP), for drivers that do without\n"

@@ -66,6 +66,8 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @timeout_ms: message timeout
  * @wait_us: how long to wait for a driver
  * @poll_us: how long to spin, microseconds; -1: depends on the machine
+ * @poll_server: spin for the server's answers, too
+ * @cpus: where the helper may run; none: anywhere
  * @grace_ms: how long the device waits for another helper, 0: not at all
  * @reconnect: start another helper when one has ended
  * @old: device to take over, or NULL
@@ -86,6 +88,8 @@ struct attach_options {
 	unsigned int timeout_ms;
 	uint64_t wait_us;
 	int64_t poll_us;
+	bool poll_server;
+	cpu_set_t cpus;
 	uint32_t grace_ms;
 	bool reconnect;
 	const struct netlink_device *old;

@@ -126,6 +126,41 @@ int parse_duration(const char *text, uint64_t default_unit_us, uint64_t *us)
 }
 
 /**
+ * parse_cpus() - a list of CPUs, as 0-3,8
+ * @text: what was typed
+ * @cpus: result
+ *
+ * Context: any.
+ * Return: 0, -EINVAL or -ERANGE.
+ */
+int parse_cpus(const char *text, cpu_set_t *cpus)
+{
+	unsigned long first, last;
+	char *end;
+
+	CPU_ZERO(cpus);
+	do {
+		if (!isdigit((unsigned char)*text))
+			return -EINVAL;
+		first = strtoul(text, &end, 10);
+		last = first;
+		if (*end == '-') {
+			if (!isdigit((unsigned char)end[1]))
+				return -EINVAL;
+			last = strtoul(end + 1, &end, 10);
+		}
+		if (last < first || (*end && *end != ','))
+			return -EINVAL;
+		if (last >= CPU_SETSIZE)
+			return -ERANGE;
+		for (; first <= last; first++)
+			CPU_SET(first, cpus);
+		text = end + 1;
+	} while (*end);
+	return 0;
+}
+
+/**
  * parse_bdf() - a PCI address, DOMAIN:BUS:DEVICE.FUNCTION in hexadecimal
  * @text: what was typed; without a domain it is 0
  * @bdf: result

@@ -10,8 +10,9 @@
  *
  * Locking: none, one thread. Callbacks of the engine run inside vfuc_process().
  *
- * The loop spins for poll_us after the last work, then sleeps in poll(). It spins for the server's
- * answer too, so poll_us should be 0 where CPUs are few (see attach.c).
+ * The loop looks at the ring for poll_us after the last work, without a system call, then sleeps
+ * in poll(). While an answer is outstanding it sleeps at once, since the server may need this CPU;
+ * with poll_server it looks at the socket instead.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,6 +33,12 @@
 #define BATCH	VFIOUSER_RING_ENTRIES
 
 #define NO_SLOT	UINT32_MAX
+
+/* Looks at the ring for each one at the clock. */
+#define LOOKS	32
+
+/* Rounds with work after which signals get their turn. */
+#define ROUNDS	4096
 
 static const char *op_name(uint16_t op)
 {
@@ -350,6 +357,37 @@ static int next_deadline_ms(const struct serve *serve)
 	return earlier(earlier(server, regions), notify_beat());
 }
 
+/*
+ * Nothing to sleep for yet? Returns true to look at the ring again. What only poll() reports,
+ * requests of the server itself (DMA by message) and signals, waits for the end of this.
+ */
+static bool serve_spin(struct serve *serve, bool worked)
+{
+	uint64_t now;
+
+	if (!serve->poll_us)
+		return false;
+	if (pending(serve) || vfuc_busy(serve->server)) {
+		if (!serve->poll_server)
+			return false;
+		worked |= serve_server(serve);
+	}
+	look_at_state(serve);
+	if (worked) {
+		serve->idle_since = 0;
+		serve->looks = 0;
+		return ++serve->rounds % ROUNDS;
+	}
+	if (serve->looks++ % LOOKS) {
+		__builtin_ia32_pause();
+		return true;
+	}
+	now = now_us();
+	if (!serve->idle_since)
+		serve->idle_since = now;
+	return now - serve->idle_since < serve->poll_us;
+}
+
 /* Sleeps until there may be something to do. */
 static void serve_sleep(struct serve *serve)
 {
@@ -411,31 +449,12 @@ static void serve_sleep(struct serve *serve)
  */
 int serve_run(struct serve *serve)
 {
-	uint64_t last = now_us();
-	bool worked;
-
 	while (!serve->stop) {
-		notify_beat();
-		worked = serve_ring(serve);
-		if (serve->poll_us) {
-			/*
-			 * Receiving is a system call: not while only the ring can have anything
-			 * new, which is so as long as nothing is outstanding. Requests of the
-			 * server itself (DMA by message) wait for the end of spinning.
-			 */
-			if (pending(serve) || vfuc_busy(serve->server))
-				worked |= serve_server(serve);
-			look_at_state(serve);
-			if (worked)
-				last = now_us();
-			if (worked || now_us() - last < serve->poll_us) {
-				if (!worked)
-					__builtin_ia32_pause();
-				continue;
-			}
-		}
-		if (!serve->stop)
-			serve_sleep(serve);
+		if (serve_spin(serve, serve_ring(serve)) || serve->stop)
+			continue;
+		serve_sleep(serve);
+		serve->idle_since = 0;
+		serve->looks = 0;
 	}
 	return serve->status;
 }

@@ -35,6 +35,7 @@ struct serve_slot {
  * @ioregions: accesses that go over sockets of their own
  * @grace: the device waits for another helper if we end early
  * @poll_us: how long to look for work before sleeping, microseconds; 0: never
+ * @poll_server: look for the server's answers too, which takes system calls and a CPU
  * @signal_fd: readable: remove the device, or if that was asked for already, stop; or -1
  * @front_fd: hangs up when the command that started us has ended; or -1
  * @front_gone: called then, once
@@ -43,6 +44,9 @@ struct serve_slot {
  * @removing: a signal has asked for the device's removal
  * @arming: interrupts are being armed; their eventfds must not be touched
  * @stop: leave the loop
+ * @idle_since: when looking began to be in vain, microseconds; 0: it has not
+ * @looks: how often it was
+ * @rounds: how often it was not
  * @status: enum status to leave with
  * @slots: requests under way
  */
@@ -53,6 +57,7 @@ struct serve {
 	struct ioregions ioregions;
 	bool grace;
 	unsigned int poll_us;
+	bool poll_server;
 	int signal_fd;
 	int front_fd;
 	void (*front_gone)(void);
@@ -62,6 +67,9 @@ struct serve {
 	bool removing;
 	bool arming;
 	bool stop;
+	uint64_t idle_since;
+	unsigned int looks;
+	unsigned int rounds;
 	int status;
 	struct serve_slot slots[VFIOUSER_RING_SLOTS];
 };

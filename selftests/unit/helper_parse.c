@@ -187,6 +187,7 @@ static void test_attach_options(void **state)
 	assert_int_equal(opt.timeout_ms, 5000);
 	assert_int_equal(opt.wait_us, 10000000);
 	assert_int_equal(opt.poll_us, -1);
+	assert_int_equal(CPU_COUNT(&opt.cpus), 0);
 	assert_true(opt.sandbox);
 	assert_true(opt.direct);
 	assert_true(opt.interrupts);
@@ -194,8 +195,8 @@ static void test_attach_options(void **state)
 	assert_false(opt.force);
 
 	assert_int_equal(PARSE(&opt, "-F", "--name=a", "--pool-size", "3M", "s", "--timeout=100ms",
-			       "--wait=0", "--poll-us=7", "--no-sandbox", "--no-direct", "--force",
-			       "--json", "--no-interrupts"), ST_OK);
+			       "--wait=0", "--poll-us=7", "--cpus=1-2,7", "--no-sandbox", "--no-direct",
+			       "--force", "--json", "--no-interrupts"), ST_OK);
 	assert_string_equal(opt.address, "s");
 	assert_string_equal(opt.name, "a");
 	/* Rounded up to what a pool can have. */
@@ -203,6 +204,8 @@ static void test_attach_options(void **state)
 	assert_int_equal(opt.timeout_ms, 100);
 	assert_int_equal(opt.wait_us, 0);
 	assert_int_equal(opt.poll_us, 7);
+	assert_int_equal(CPU_COUNT(&opt.cpus), 3);
+	assert_true(CPU_ISSET(1, &opt.cpus) && CPU_ISSET(2, &opt.cpus) && CPU_ISSET(7, &opt.cpus));
 	assert_false(opt.sandbox);
 	assert_false(opt.direct);
 	assert_false(opt.interrupts);
@@ -232,6 +235,12 @@ static void test_attach_bad_options(void **state)
 	assert_int_equal(PARSE(&opt, "a", "--timeout=99ms"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "a", "--timeout=601s"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "a", "--poll-us=1000001"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus="), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus=1,"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus=3-1"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus=-1"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus=1024"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--cpus=99999999999999999999"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "fd:0"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "fd:3"), ST_OK);
 }

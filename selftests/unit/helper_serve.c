@@ -354,6 +354,7 @@ static int start(unsigned int poll_us)
 	f.ring.map->state = VFIOUSER_STATE_LIVE;
 	f.serve.ring = &f.ring;
 	f.serve.poll_us = poll_us;
+	f.serve.poll_server = poll_us;
 	f.serve.signal_fd = -1;
 	f.serve.front_fd = -1;
 	f.serve.irqs.types[VFIO_PCI_MSIX_IRQ_INDEX].count = VECTORS;
