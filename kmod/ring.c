@@ -17,6 +17,7 @@
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
 #include <linux/reboot.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
@@ -65,8 +66,13 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 	return READ_ONCE(vdev->resetting);
 }
 
-/* Most answers come within this; asking the scheduler would cost more. */
+/*
+ * How long to spin before sleeping: twice what answers take, since going to sleep and being woken
+ * costs more than that; but where they take longer than the largest, hardly at all.
+ */
 #define VFU_SPIN_NS	(20 * NSEC_PER_USEC)
+#define VFU_SPIN_MIN_NS	(5 * NSEC_PER_USEC)
+#define VFU_SPIN_MAX_NS	(200 * NSEC_PER_USEC)
 
 /**
  * vfu_ring_create() - allocate a ring with its shared memory
@@ -92,6 +98,7 @@ struct vfu_ring *vfu_ring_create(void)
 		return ERR_PTR(-ENOMEM);
 	}
 	kref_init(&ring->ref);
+	ring->spin_ns = VFU_SPIN_NS;
 	raw_spin_lock_init(&ring->lock);
 	init_waitqueue_head(&ring->helper_wq);
 	for (i = 0; i < VFIOUSER_RING_SLOTS; i++)
@@ -206,6 +213,9 @@ module_param_cb(atomic_timeout_ms, &vfu_atomic_timeout_ops, &vfu_atomic_timeout_
 MODULE_PARM_DESC(atomic_timeout_ms,
 		 "bound of a read that cannot sleep, 10 to 8000 ms (1000); a longer one loses the device");
 
+/* Between two looks of a process at a full ring: some dozen requests are taken meanwhile. */
+#define VFU_FULL_US	50
+
 struct vfu_wait {
 	u64 start;		/* vfu_now() */
 	u64 bound;		/* ns */
@@ -264,6 +274,15 @@ static void vfu_ring_overdue(struct vfu_dev *vdev)
 	vfu_dev_fail(vdev, "the helper did not answer in time");
 }
 
+/* Two at once may forget what one of them has learned. */
+static void vfu_wait_learn(struct vfu_ring *ring, u64 took)
+{
+	u64 want = took < VFU_SPIN_MAX_NS ? min_t(u64, 2 * took, VFU_SPIN_MAX_NS) :
+					    VFU_SPIN_MIN_NS;
+
+	WRITE_ONCE(ring->spin_ns, (READ_ONCE(ring->spin_ns) * 3 + want) / 4);
+}
+
 /*
  * Wait for the answer in a slot.
  * Return: true once it is there, false when the device is lost or frozen.
@@ -272,7 +291,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 {
 	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
-	u64 spin = wait->may_sleep ? VFU_SPIN_NS : wait->bound;
+	u64 spin = wait->may_sleep ? READ_ONCE(ring->spin_ns) : wait->bound;
 	u64 rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
 	unsigned int attempt = 0, looks = 0;
 	u64 elapsed;
@@ -283,7 +302,8 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 			continue;
 		}
 		elapsed = vfu_wait_elapsed(wait);
-		if (elapsed < spin) {
+		/* Where others want this CPU, who answers may be among them. */
+		if (elapsed < spin && !(wait->may_sleep && need_resched())) {
 			if (elapsed > rescue) {
 				if (irqs_disabled())
 					vfu_rescue_ipis();
@@ -422,8 +442,9 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 			vfu_dev_fail(vdev, "the helper does not take requests");
 			return -ENODEV;
 		}
-		if (wait.may_sleep)
-			schedule_timeout_uninterruptible(1);
+		/* Some room comes soon; nobody wakes us for it. */
+		if (wait.may_sleep && vfu_wait_elapsed(&wait) >= VFU_SPIN_NS)
+			usleep_range(VFU_FULL_US, 2 * VFU_FULL_US);
 		else
 			cpu_relax();
 	}
@@ -444,6 +465,7 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	if (in_hardirq())
 		vfu_vector_waits();
 	if (vfu_ring_wait(vdev, &wait, req->slot, req->generation)) {
+		vfu_wait_learn(ring, vfu_wait_elapsed(&wait));
 		err = READ_ONCE(slot->error);
 		if (reply && !err)
 			memcpy(reply, slot->data, req->count);

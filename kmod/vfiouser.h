@@ -122,6 +122,7 @@ void vfu_unpin(struct vfu_pinned *pinned);
  * @generation: of the last request that has a slot
  * @posted: writes posted so far
  * @pushed: how many of these the server is known to have seen, at least (no lock)
+ * @spin_ns: how long a waiter spins before it sleeps (no lock)
  * @slots_used: reply slots that wait for an answer
  * @slot_wq: where the waiter of each slot sleeps
  * @helper_wq: the channel's poll()
@@ -134,6 +135,7 @@ struct vfu_ring {
 	u32 generation;
 	u32 posted;
 	u32 pushed;
+	u64 spin_ns;
 	DECLARE_BITMAP(slots_used, VFIOUSER_RING_SLOTS);
 	wait_queue_head_t slot_wq[VFIOUSER_RING_SLOTS];
 	wait_queue_head_t helper_wq;
