@@ -4,6 +4,7 @@
 # make install      install them (DESTDIR, prefix); dkms-install instead leaves the module to DKMS
 # make demo         a vfio-user disk in a VM, from nothing
 # make check        every test
+# make bench        how fast it is
 # make help         the rest
 #
 # Kbuild describes the module to the kernel's build system; this file is for people.
@@ -161,6 +162,9 @@ check-packages: deps
 	selftests/tests/packages.sh 6.12
 	selftests/tests/packages.sh --no-boot 7.2
 
+bench:
+	scripts/bench $(BENCH)
+
 selfcheck: deps helper servers
 	selftests/vm/selfcheck.sh $(KERNEL)
 
@@ -198,6 +202,8 @@ help:
 	@echo 'rpm            RPM packages, in $(O)/rpm'
 	@echo 'docs           the documentation, in $(O)/html'
 	@echo 'check-packages they are installed and used in clean roots, and by systemd in a VM'
+	@echo 'bench          measures speed beside floors and competitors, in a VM: BENCH="--reps 3" for'
+	@echo '               options, see scripts/bench; results in $(O)/bench'
 	@echo 'shell          a VM with everything in it, on this terminal'
 	@echo 'unit           unit tests, natively'
 	@echo 'selfcheck      tests of the test runner'
@@ -207,4 +213,4 @@ help:
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
 	deb rpm docs man check-packages check-vm check-debug fuzz check-dkms soak selfcheck demo shell \
-	lint clean help
+	bench lint clean help
