@@ -510,6 +510,32 @@ void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 va
 }
 
 /**
+ * vfu_config_forget() - the registers that the kernel keeps are as of power-on
+ * @vdev: device, offline, without a driver; base addresses stay
+ *
+ * Context: may sleep.
+ */
+void vfu_config_forget(struct vfu_dev *vdev)
+{
+	struct vfu_config *cfg = &vdev->cfg;
+	u32 i;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	WRITE_ONCE(cfg->command, 0);
+	cfg->msi_ctrl = 0;
+	cfg->msix_ctrl = 0;
+	vdev->irq_mode = -1;
+	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
+		vdev->irqs[i].armed = 0;
+	for (i = 0; i < cfg->msix_count; i++) {
+		memset(vdev->msix_table[i], 0, PCI_MSIX_ENTRY_SIZE);
+		vdev->msix_table[i][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		vfu_msix_update(vdev, i);
+	}
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+}
+
+/**
  * vfu_config_restore() - tell a server that has lost it what was written before
  * @vdev: device, online
  *

@@ -219,6 +219,8 @@ static void vfu_recover_frozen(struct vfu_dev *vdev)
 	if (pdev && !vfu_tell_error(vdev, pdev, pci_channel_io_frozen)) {
 		r->pulled = true;
 		vfu_bridge_pull(vdev);
+		/* What the driver wrote when it went did not get through. */
+		vfu_config_forget(vdev);
 	}
 	pci_dev_put(pdev);
 }

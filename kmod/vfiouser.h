@@ -568,6 +568,7 @@ void vfu_recover_arm(struct vfu_dev *vdev);
 /* ---- config.c: config space ---- */
 
 int vfu_config_init(struct vfu_dev *vdev);
+void vfu_config_forget(struct vfu_dev *vdev);
 void vfu_config_restore(struct vfu_dev *vdev);
 void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);

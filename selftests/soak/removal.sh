@@ -22,7 +22,7 @@ for ((n = 0; n < KILLS; n++)); do
 	kill -KILL "$SERVER_PID"
 	wait_for 60 pci_gone "$BDF" && wait_for 60 vu_gone $reader || failed=$((failed + 1))
 	wait $reader && failed=$((failed + 1))
-	wait_for 20 test -z "$(pidof vfiouserctl)" || failed=$((failed + 1))
+	wait_for 20 sh -c '! pidof vfiouserctl' || failed=$((failed + 1))
 	wait "$SERVER_PID" 2>/dev/null
 	rm -f "$SOCKET" "$SOCKET.log"
 	SERVER_PIDS=

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# TIMEOUT: 400
+# TIMEOUT: 600
 #
 # The server is killed and started again under a file system that is being written: a pause, no
 # error, no wrong byte. Both ways to ring a doorbell.
@@ -21,10 +21,10 @@ for doorbells in mmap trap; do
 	for n in 1 2; do
 		recover_progress
 		kill -KILL "$SERVER_PID"
-		wait_for 20 state_is "$BDF" frozen
+		wait_for 60 state_is "$BDF" frozen
 		ktap_ok $? "$doorbells: frozen without a server, $n"
 		restart_server --file="$image" --doorbells=$doorbells
-		wait_for 60 state_is "$BDF" live
+		wait_for 120 state_is "$BDF" live
 		ktap_ok $? "$doorbells: recovered with another, $n"
 	done
 	recover_progress

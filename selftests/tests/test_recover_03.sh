@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# TIMEOUT: 400
+# TIMEOUT: 600
 #
 # The server hangs and goes on, or is replaced while it hangs: the message timeout begins the recovery,
 # and no memory is given to another server while the old one could still write to it.
@@ -23,26 +23,26 @@ for n in 1 2; do
 	kill -STOP "$SERVER_PID"
 	# posted writes are not waited for; a read is
 	(lspci -s "$BDF" -vvv >/dev/null 2>&1 &)
-	wait_for 60 state_is "$BDF" frozen
+	wait_for 120 state_is "$BDF" frozen
 	ktap_ok $? "frozen while the server hangs, $n"
 	kill -CONT "$SERVER_PID"
-	wait_for 60 state_is "$BDF" live
+	wait_for 120 state_is "$BDF" live
 	ktap_ok $? "recovered when it goes on, $n"
 done
 recover_progress
 
 kill -STOP "$SERVER_PID"
 (lspci -s "$BDF" -vvv >/dev/null 2>&1 &)
-wait_for 60 state_is "$BDF" frozen
+wait_for 120 state_is "$BDF" frozen
 old=$SERVER_PID
 rm -f "$SOCKET"
 vu_serve vfiouser-nvme --file="$image" --doorbells=trap
-wait_for 30 sh -c 'dmesg | grep -q "from before still runs"'
+wait_for 60 sh -c 'dmesg | grep -q "from before still runs"'
 ktap_ok $? "another server is refused while the old one is only stopped"
 state_is "$BDF" frozen
 ktap_ok $? "still frozen"
 kill -KILL "$old"
-wait_for 60 state_is "$BDF" live
+wait_for 120 state_is "$BDF" live
 ktap_ok $? "and taken once it has ended"
 recover_progress
 recover_end hang
