@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Tests in which somebody does his worst: is the host still there?
+#
+# Sourced after vfiouser.sh.
+
+# Something that runs on each CPU and can be seen to get on.
+pulse_start()
+{
+	local cpu
+
+	PULSES=
+	for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
+		cpu=${cpu##*cpu}
+		echo 0 >"$WORK/pulse.$cpu"
+		taskset -c "$cpu" sh -c '
+			n=0
+			while :; do
+				n=$((n + 1))
+				echo $n >"$0.new" && mv "$0.new" "$0"
+				sleep 0.05
+			done' "$WORK/pulse.$cpu" &
+		PULSES="$PULSES $!"
+		SERVER_PIDS="$SERVER_PIDS $!"
+	done
+}
+
+pulse_stop()
+{
+	# shellcheck disable=SC2086
+	kill $PULSES 2>/dev/null
+	# shellcheck disable=SC2086
+	wait $PULSES 2>/dev/null
+}
+
+pulse_beats()
+{
+	[ "$(cat "$1" 2>/dev/null || echo 0)" -ge "$2" ]
+}
+
+# responsive NAME: every CPU runs an ordinary process, again and again, from now on
+responsive()
+{
+	local file now status=0
+
+	for file in "$WORK"/pulse.[0-9] "$WORK"/pulse.[0-9][0-9]; do
+		[ -e "$file" ] || continue
+		now=$(cat "$file" || echo 0)
+		wait_for 30 pulse_beats "$file" $((now + 10)) || status=1
+	done
+	ktap_ok $status "$1"
+}
+
+# devices: names, and the process ids of the helpers; 0 where a device waits for another one
+devices()
+{
+	vfiouserctl list --json | awk '
+		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
+		/"pid":/ { gsub(/,/, "", $2); print name, $2 }'
+}
+
+# all_gone: no device, whatever it takes: the end of the helpers, and of the time to replace them
+all_gone()
+{
+	local pid
+
+	while read -r _ pid; do
+		[ "$pid" = 0 ] || kill -KILL "$pid"
+	done < <(devices)
+	wait_for 60 no_devices
+}
+
+no_devices()
+{
+	[ -z "$(devices)" ] &&
+		! grep -q vfiouser /proc/iomem &&
+		[ "$(awk '$1 == "vfiouser_pci" { print $3 }' /proc/modules)" = 0 ]
+}
