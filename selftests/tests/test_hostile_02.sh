@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 300
+#
+# A hostile helper (vfu_hostile): any use of the channel, its ring, its ioctls and of netlink, from
+# several threads, killed at any moment.  The host gets on, nothing is left, and an honest helper
+# finds everything in order.  HOSTILE_SECONDS is how long.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/hostile.sh"
+
+ktap_plan 10
+load_module
+start_server --ram=16M
+attach "$SOCKET"
+ktap_ok $? "a device to aim at"
+ktap_run "what crashed a kernel once" vfu_hostile 0
+detach
+# what a driver says of a device that makes no sense
+dmesg_allow 'nvme nvme[0-9]+:'
+pulse_start
+vfu_hostile "${HOSTILE_SECONDS:-10}" ${SEED:+"$SEED"} >"$WORK/out" 2>&1
+ktap_ok $? "it runs"
+ktap_log <"$WORK/out"
+# a run in which all is refused shows nothing
+enough()
+{
+	local what
+
+	for what in "devices created" "requests answered" "interrupts hooked" "channels closed"; do
+		grep -Eq "^[1-9][0-9]* $what" "$WORK/out" || return 1
+	done
+}
+ktap_run "it got in" enough
+responsive "every CPU gets on"
+pulse_stop
+all_gone
+ktap_ok $? "all is given back"
+
+start_server --ram=16M
+attach "$SOCKET"
+ktap_ok $? "an honest helper: attach"
+disk=$(disk_of "$BDF")
+ktap_run "an honest helper: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+ktap_run "an honest helper: detach" detach
+ktap_run "the module can go" modprobe -r vfiouser_pci
+ktap_end
