@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What a helper that serves may still do, asked of the kernel while it serves; and that it says who
+# could take its server's place.  That calls outside the list are refused: helper_proc.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+
+status_of()
+{
+	sed -n "s/^$1:[ \t]*//p" "/proc/$helper/status"
+}
+
+ktap_plan 17
+load_module
+start_server --ram=16M
+attach "$SOCKET"
+ktap_ok $? "attach"
+ktap_is "no word about a socket of ours" "$(grep -c 'user' "$WORK/attach.err")" 0
+helper=$(vfiouserctl list --json | grep -Eo '"pid": *[0-9]+' | grep -Eo '[0-9]+' | head -n 1)
+# it serves, so set-up is over
+disk_of "$BDF" >/dev/null
+ktap_ok $? "it serves"
+ktap_is "system calls are filtered" "$(status_of Seccomp)" 2
+ktap_is "no new privileges" "$(status_of NoNewPrivs)" 1
+for set in CapEff CapPrm CapInh CapAmb CapBnd; do
+	ktap_is "$set is empty" "$(status_of $set)" 0000000000000000
+done
+ktap_is "it reads from no terminal" "$(readlink "/proc/$helper/fd/0")" /dev/null
+ktap_is "it writes to none" "$(readlink "/proc/$helper/fd/1")" /dev/null
+detach
+ktap_ok $? "detach"
+
+# sockets that others can take over
+chmod 777 "$SOCKET"
+attach "$SOCKET"
+ktap_match "a socket that is open to all" "$(cat "$WORK/attach.err")" 'every user may connect'
+detach
+chmod 700 "$SOCKET"
+chmod 777 "$WORK"
+attach "$SOCKET"
+ktap_match "a directory that is" "$(cat "$WORK/attach.err")" 'every user may replace'
+detach
+chmod 700 "$WORK"
+
+# and who may ask
+ktap_status '!0' "attach without privileges" setpriv --reuid=65534 --clear-groups \
+	vfiouserctl attach "$SOCKET"
+ktap_is "/dev/vfiouser is root's" "$(stat -c '%u:%g %a' /dev/vfiouser)" '0:0 600'
+ktap_end
