@@ -15,6 +15,7 @@
  * Lifetime: reference counted; the channel and the device each hold one.
  */
 #include <linux/delay.h>
+#include <linux/lockdep.h>
 #include <linux/moduleparam.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
@@ -74,6 +75,18 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 #define VFU_SPIN_MIN_NS	(5 * NSEC_PER_USEC)
 #define VFU_SPIN_MAX_NS	(200 * NSEC_PER_USEC)
 
+/*
+ * A driver reads where it may not sleep, and config accesses come below pci_lock: who is waited for
+ * is woken under raw locks. That rules out PREEMPT_RT, and elsewhere is fine.
+ */
+static void vfu_ring_init_wq(wait_queue_head_t *wq)
+{
+	static struct lock_class_key key;
+
+	init_waitqueue_head(wq);
+	lockdep_init_map_wait(&wq->lock.dep_map, "vfu_ring_wq", &key, 0, LD_WAIT_SPIN);
+}
+
 /**
  * vfu_ring_create() - allocate a ring with its shared memory
  *
@@ -100,9 +113,9 @@ struct vfu_ring *vfu_ring_create(void)
 	kref_init(&ring->ref);
 	ring->spin_ns = VFU_SPIN_NS;
 	raw_spin_lock_init(&ring->lock);
-	init_waitqueue_head(&ring->helper_wq);
+	vfu_ring_init_wq(&ring->helper_wq);
 	for (i = 0; i < VFIOUSER_RING_SLOTS; i++)
-		init_waitqueue_head(&ring->slot_wq[i]);
+		vfu_ring_init_wq(&ring->slot_wq[i]);
 	return ring;
 }
 
