@@ -37,6 +37,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <asm/cpufeature.h>
+#include <asm/special_insns.h>
 
 #include "vfiouser.h"
 
@@ -110,7 +111,8 @@ void vfu_rescue_ipis(void)
 	asm volatile("mov %0, %%cr8" : : "r" (VFU_CR8_IPIS) : "memory");
 	vfu_lockdep_off();
 	raw_local_irq_enable();
-	cpu_relax();
+	/* Takes up the shadow of STI; some emulators let nothing in behind a PAUSE. */
+	nop();
 	raw_local_irq_disable();
 	vfu_lockdep_on();
 	asm volatile("mov %0, %%cr8" : : "r" (cr8) : "memory");
