@@ -198,7 +198,9 @@ static int post(struct vfuc *c, const struct vfuc_wire_access *access, const voi
 	err = vfuc_may_queue(c, header.size);
 	if (err)
 		return err;
-	if (!small || (!c->main.tx_head && !c->corked))
+	if (vfuc_inject(c, VFUC_CMD_REGION_WRITE, access->region).drop)
+		return 0;
+	if (!small || (!c->main.tx_head && !c->corked && !vfuc_channel_held(&c->main)))
 		return vfuc_channel_send(&c->main, iov, 3, NULL, 0, c->corked);
 	/* It has to queue: with company, or with room for some. */
 	if (coalesce(c, access, data))

@@ -28,6 +28,7 @@ struct vfuc_buf {
 	unsigned int size_class;
 	unsigned int nr_fds;	/* duplicates, owned by the buffer */
 	int *fds;
+	unsigned int passed;	/* how many go, or went, with it */
 	uint8_t data[];
 };
 

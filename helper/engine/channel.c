@@ -50,6 +50,40 @@ void vfuc_channel_init(struct vfuc_channel *ch, int fd, struct vfuc_pool *pool,
 	ch->stats = stats;
 }
 
+static void tap(const struct vfuc_channel *ch, bool sent, const struct iovec *iov, int n,
+		unsigned int nr_fds)
+{
+	struct vfuc_tap message = {
+		.sent = sent,
+		.twin = ch->twin,
+		.nr_fds = nr_fds,
+		.iov = iov,
+		.n = n,
+	};
+
+	if (ch->tap)
+		ch->tap(ch->tap_opaque, &message);
+}
+
+void vfuc_channel_hold(struct vfuc_channel *ch, unsigned int ms)
+{
+	uint64_t until = vfuc_now_ms() + ms;
+
+	if (until > ch->hold_ms)
+		ch->hold_ms = until;
+}
+
+bool vfuc_channel_held(struct vfuc_channel *ch)
+{
+	if (!ch->hold_ms)
+		return false;
+	if (vfuc_now_ms() < ch->hold_ms)
+		return true;
+	ch->hold_ms = 0;
+	ch->tx_progress_ms = vfuc_now_ms();
+	return false;
+}
+
 static struct vfuc_buf *tx_pop(struct vfuc_channel *ch)
 {
 	struct vfuc_buf *buf = ch->tx_head;
@@ -147,12 +181,13 @@ int vfuc_channel_send(struct vfuc_channel *ch, const struct iovec *iov, int n, c
 		return 0;
 	for (i = 0; i < n; i++)
 		total += iov[i].iov_len;
-	if (!ch->tx_head && !hold) {
+	if (!ch->tx_head && !hold && !vfuc_channel_held(ch)) {
 		sent = send_now(ch, iov, n, fds, nr_fds);
 		if (sent < 0)
 			return 0;
 		if ((size_t)sent == total) {
 			ch->stats->messages_sent++;
+			tap(ch, true, iov, n, nr_fds);
 			return 0;
 		}
 	}
@@ -173,6 +208,7 @@ int vfuc_channel_send(struct vfuc_channel *ch, const struct iovec *iov, int n, c
 		buf->len += iov[i].iov_len;
 	}
 	buf->sent = sent;
+	buf->passed = nr_fds;
 	vfuc_channel_queue(ch, buf);
 	return 0;
 }
@@ -206,7 +242,7 @@ int vfuc_channel_flush(struct vfuc_channel *ch)
 	ssize_t sent;
 	size_t len;
 
-	while (ch->tx_head && !ch->err) {
+	while (ch->tx_head && !ch->err && !vfuc_channel_held(ch)) {
 		int n = gather(ch, iov);
 
 		buf = ch->tx_head;
@@ -227,6 +263,8 @@ int vfuc_channel_flush(struct vfuc_channel *ch)
 			}
 			sent -= len;
 			ch->stats->messages_sent++;
+			iov[0] = (struct iovec) { .iov_base = buf->data, .iov_len = buf->len };
+			tap(ch, true, iov, 1, buf->passed);
 			vfuc_pool_put(ch->pool, tx_pop(ch));
 		}
 	}
@@ -310,6 +348,7 @@ ssize_t vfuc_channel_receive(struct vfuc_channel *ch, bool exact)
 
 int vfuc_channel_next(struct vfuc_channel *ch, struct vfuc_message *message)
 {
+	struct iovec iov;
 	ssize_t size = rx_size(ch);
 	uint32_t type;
 
@@ -327,6 +366,8 @@ int vfuc_channel_next(struct vfuc_channel *ch, struct vfuc_message *message)
 	message->len = size - sizeof(message->header);
 	message->fds = &ch->rx_fds;
 	ch->stats->messages_received++;
+	iov = (struct iovec) { .iov_base = ch->rx + ch->rx_start, .iov_len = size };
+	tap(ch, false, &iov, 1, ch->rx_fds.count);
 	return 1;
 }
 

@@ -35,6 +35,10 @@
  * @rx_end: end of the bytes received
  * @rx_max: largest message that is accepted
  * @rx_fds: descriptors that came with the message at @rx_start
+ * @tap: sees each whole message, or NULL
+ * @tap_opaque: for @tap
+ * @twin: for @tap: it is the twin socket
+ * @hold_ms: nothing is sent before that time on vfuc_now_ms()'s clock; 0: none
  */
 struct vfuc_channel {
 	int fd;
@@ -53,6 +57,10 @@ struct vfuc_channel {
 	size_t rx_end;
 	size_t rx_max;
 	struct vfuc_fds rx_fds;
+	void (*tap)(void *opaque, const struct vfuc_tap *tap);
+	void *tap_opaque;
+	bool twin;
+	uint64_t hold_ms;
 };
 
 /* A received message, valid until vfuc_channel_consume(). */
@@ -122,6 +130,21 @@ void vfuc_channel_grow_tail(struct vfuc_channel *ch, size_t bytes);
  * Return: 0, or @ch->err.
  */
 int vfuc_channel_flush(struct vfuc_channel *ch);
+
+/**
+ * vfuc_channel_hold() - send nothing for a while, but queue it
+ * @ch: channel
+ * @ms: from now on; what is held longer already stays so
+ */
+void vfuc_channel_hold(struct vfuc_channel *ch, unsigned int ms);
+
+/**
+ * vfuc_channel_held() - is nothing to be sent now?
+ * @ch: channel
+ *
+ * Return: true while it is so; the queue counts as moving until then.
+ */
+bool vfuc_channel_held(struct vfuc_channel *ch);
 
 /**
  * vfuc_channel_receive() - one system call's worth of bytes

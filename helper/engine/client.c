@@ -89,11 +89,28 @@ int vfuc_may_queue(const struct vfuc *c, size_t bytes)
 	return 0;
 }
 
+struct vfuc_fault vfuc_inject(struct vfuc *c, unsigned int command, uint32_t region)
+{
+	struct vfuc_fault fault = { 0 };
+
+	if (c->ops.inject)
+		c->ops.inject(c->config.opaque, command, region, &fault);
+	if (fault.delay_ms)
+		vfuc_channel_hold(&c->main, fault.delay_ms);
+	return fault;
+}
+
+static bool has_region(unsigned int command)
+{
+	return command == VFUC_CMD_REGION_READ || command == VFUC_CMD_REGION_WRITE;
+}
+
 int vfuc_request(struct vfuc *c, const struct vfuc_request *request, struct iovec *iov, int n,
 		 const int *fds, unsigned int nr_fds, bool force)
 {
 	struct vfuc_header header = { .command = request->command };
 	struct vfuc_request r = *request;
+	struct vfuc_fault fault;
 	int err;
 	int id;
 	int i;
@@ -106,9 +123,13 @@ int vfuc_request(struct vfuc *c, const struct vfuc_request *request, struct iove
 		return err;
 	r.expires_ms = vfuc_now_ms() + (r.deadline == VFUC_DEADLINE_RESET ?
 					c->config.reset_timeout_ms : c->config.timeout_ms);
+	fault = vfuc_inject(c, r.command, has_region(r.command) ? r.region : VFUC_NO_REGION);
+	r.injected = fault.error;
 	id = vfuc_pending_add(&c->pending, &r);
 	if (id < 0)
 		return id;
+	if (fault.drop)
+		return 0;
 	header.id = id;
 	iov[0].iov_base = &header;
 	iov[0].iov_len = sizeof(header);
@@ -178,6 +199,9 @@ static void handle_reply(struct vfuc *c, const struct vfuc_message *m)
 			  vfuc_command_name(request.command));
 		reply.error = -EPROTO;
 		reply.kind = VFUC_PROTOCOL;
+	} else if (request.injected) {
+		reply.error = -request.injected;
+		reply.kind = VFUC_SERVER_ERROR;
 	} else if (m->header.flags & VFUC_FLAG_ERROR) {
 		c->stats.error_replies++;
 		reply.kind = VFUC_SERVER_ERROR;
@@ -281,9 +305,10 @@ static void expire(struct vfuc *c)
 	}
 }
 
-static bool stalled(const struct vfuc *c, const struct vfuc_channel *ch)
+static bool stalled(const struct vfuc *c, struct vfuc_channel *ch)
 {
-	return ch->tx_head && vfuc_now_ms() - ch->tx_progress_ms >= c->config.timeout_ms;
+	return ch->tx_head && !vfuc_channel_held(ch) &&
+	       vfuc_now_ms() - ch->tx_progress_ms >= c->config.timeout_ms;
 }
 
 int vfuc_process(struct vfuc *c)
@@ -327,7 +352,8 @@ int vfuc_poll_fds(const struct vfuc *c, struct pollfd *fds, int max)
 		if (ch->fd < 0)
 			continue;
 		fds[n].fd = ch->fd;
-		fds[n].events = (choked(c, ch) ? 0 : POLLIN) | (ch->tx_head ? POLLOUT : 0);
+		fds[n].events = (choked(c, ch) ? 0 : POLLIN) |
+				(ch->tx_head && !ch->hold_ms ? POLLOUT : 0);
 		fds[n].revents = 0;
 		n++;
 	}
@@ -341,7 +367,7 @@ static bool has_input(const struct vfuc *c, const struct vfuc_channel *ch)
 
 bool vfuc_busy(const struct vfuc *c)
 {
-	return c->main.tx_head || c->twin.tx_head || has_input(c, &c->main) ||
+	return (c->main.tx_head && !c->main.hold_ms) || c->twin.tx_head || has_input(c, &c->main) ||
 	       has_input(c, &c->twin);
 }
 
@@ -359,8 +385,12 @@ int vfuc_next_deadline_ms(const struct vfuc *c)
 
 		if (ch->err || has_input(c, ch))
 			return 0;
-		if (ch->tx_head && ch->tx_progress_ms + c->config.timeout_ms < deadline)
+		if (ch->tx_head && ch->hold_ms) {
+			if (ch->hold_ms < deadline)
+				deadline = ch->hold_ms;
+		} else if (ch->tx_head && ch->tx_progress_ms + c->config.timeout_ms < deadline) {
 			deadline = ch->tx_progress_ms + c->config.timeout_ms;
+		}
 	}
 	if (deadline == UINT64_MAX)
 		return -1;
@@ -385,6 +415,9 @@ static int adopt_twin(struct vfuc *c, struct vfuc_fds *fds, int index, struct vf
 
 	vfuc_channel_init(&c->twin, fd, &c->pool, &c->stats);
 	c->twin.rx_max = c->main.rx_max;
+	c->twin.tap = c->ops.tap;
+	c->twin.tap_opaque = c->config.opaque;
+	c->twin.twin = true;
 	err = vfuc_transport_adopt(fd, &passes_fds);
 	if (err)
 		return vfuc_error_set(error, VFUC_PROTOCOL, -EPROTO,
@@ -537,6 +570,8 @@ int vfuc_open(struct vfuc **out, const struct vfuc_config *config, struct vfuc_e
 	if (err)
 		goto fail;
 	vfuc_channel_init(&c->main, fd, &c->pool, &c->stats);
+	c->main.tap = c->ops.tap;
+	c->main.tap_opaque = c->config.opaque;
 	if (config->no_fds)
 		c->caps.can_pass_fds = false;
 	/* Nor is the server to send any. */

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include <linux/vfio.h>		/* flags and indexes: the wire uses VFIO's */
 
 #include "error.h"
@@ -34,6 +35,34 @@ enum vfuc_level {
 };
 
 /**
+ * struct vfuc_tap - a whole message that was sent or received
+ * @sent: by us
+ * @twin: on the twin socket
+ * @nr_fds: descriptors that came or went with it
+ * @iov: the message, header included
+ * @n: how many of @iov
+ */
+struct vfuc_tap {
+	bool sent;
+	bool twin;
+	unsigned int nr_fds;
+	const struct iovec *iov;
+	int n;
+};
+
+/**
+ * struct vfuc_fault - what is to become of a message that is about to be sent; 0: nothing
+ * @drop: it is not sent, and so never answered
+ * @error: errno, positive: the server's answer is replaced by this one
+ * @delay_ms: it and all behind it are sent that much later
+ */
+struct vfuc_fault {
+	bool drop;
+	int error;
+	unsigned int delay_ms;
+};
+
+/**
  * struct vfuc_ops - what the engine asks of its user; each may be NULL
  * @dma_read: copy @count bytes at @iova of our memory into @buf, for the server. Already checked:
  *	the range lies in mapped windows that are readable. Return 0 or a negative errno, which the
@@ -43,13 +72,21 @@ enum vfuc_level {
  *	connection so that a server cannot flood a log
  * @closed: the connection died, @err says why (-ECONNRESET, -ETIMEDOUT, -EPROTO, ...). Called once,
  *	after the callbacks of all outstanding requests, not by vfuc_close().
+ * @tap: sees each message of both directions, in the order of each; must not call the engine
+ * @inject: fault injection: asked for each command of ours, with the region it accesses or
+ *	VFUC_NO_REGION; @fault is zeroed
  */
 struct vfuc_ops {
 	int (*dma_read)(void *opaque, uint64_t iova, void *buf, size_t count);
 	int (*dma_write)(void *opaque, uint64_t iova, const void *buf, size_t count);
 	void (*note)(void *opaque, enum vfuc_level level, const char *text);
 	void (*closed)(void *opaque, int err);
+	void (*tap)(void *opaque, const struct vfuc_tap *tap);
+	void (*inject)(void *opaque, unsigned int command, uint32_t region,
+		       struct vfuc_fault *fault);
 };
+
+#define VFUC_NO_REGION	UINT32_MAX
 
 /* Defaults of struct vfuc_config, where a field is 0. */
 #define VFUC_DEFAULT_TIMEOUT_MS		5000

@@ -101,6 +101,16 @@ int vfuc_request(struct vfuc *c, const struct vfuc_request *request, struct iove
 		 const int *fds, unsigned int nr_fds, bool force);
 
 /**
+ * vfuc_inject() - ask what is to become of a message, and hold it up where it is to be late
+ * @c: connection
+ * @command: of the message
+ * @region: that it accesses, or VFUC_NO_REGION
+ *
+ * Return: the fault; all zero where there is none.
+ */
+struct vfuc_fault vfuc_inject(struct vfuc *c, unsigned int command, uint32_t region);
+
+/**
  * vfuc_may_queue() - may a message be sent or queued now?
  * @c: connection
  * @bytes: of the message

@@ -50,6 +50,7 @@ enum vfuc_request_state {
  * @opaque: for @done
  * @cookie: for @done
  * @expires_ms: on vfuc_now_ms()'s clock
+ * @injected: errno that replaces the reply's result, or 0
  * @next: slot, of the free list or the deadline list
  * @prev: slot, of the deadline list
  */
@@ -67,6 +68,7 @@ struct vfuc_request {
 	void *opaque;
 	uint64_t cookie;
 	uint64_t expires_ms;
+	int injected;
 	uint16_t next;
 	uint16_t prev;
 };
