@@ -31,6 +31,7 @@
 #include "pool.h"
 #include "proc.h"
 #include "ram.h"
+#include "record.h"
 #include "reconnect.h"
 #include "ring.h"
 #include "serve.h"
@@ -52,6 +53,10 @@
 
 /* How often the front looks at sysfs. */
 #define LOOK_MS			20
+/* How often a server is looked for that is not there yet. */
+#define LOOK_SERVER_MS		100
+/* When waiting is long enough to be told of. */
+#define PROGRESS_MS		1000
 /* A driver's link is there while it probes, and goes away where it fails. */
 #define BOUND_MS		200
 /* A controller that is live scans its namespaces; one that has none looks the same. */
@@ -65,6 +70,14 @@
 #define UNUSED_LOOK_MS		100
 
 #define PCI_CLASS_NVME		0x010802
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 /* ---- the helper ---- */
 
@@ -80,9 +93,22 @@ struct memory {
 	struct ram ram;
 };
 
+/**
+ * struct session - what the engine's callbacks work on
+ * @memory: that the server can reach
+ * @record: where messages go to as well
+ * @inject: faults
+ */
+struct session {
+	struct memory memory;
+	struct record record;
+	struct inject inject;
+};
+
 static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
 {
-	const struct memory *memory = opaque;
+	const struct session *session = opaque;
+	const struct memory *memory = &session->memory;
 	const void *from;
 
 	if (memory->passthrough)
@@ -96,7 +122,8 @@ static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
 
 static int dma_write(void *opaque, uint64_t iova, const void *buf, size_t count)
 {
-	const struct memory *memory = opaque;
+	const struct session *session = opaque;
+	const struct memory *memory = &session->memory;
 	void *to;
 
 	if (memory->passthrough)
@@ -115,6 +142,20 @@ static void note(void *opaque, enum vfuc_level level, const char *text)
 		log_note("server: %s", text);
 	else
 		log_debug("server: %s", text);
+}
+
+static void tap(void *opaque, const struct vfuc_tap *message)
+{
+	struct session *session = opaque;
+
+	record_message(&session->record, message);
+}
+
+static void inject(void *opaque, unsigned int command, uint32_t region, struct vfuc_fault *fault)
+{
+	struct session *session = opaque;
+
+	inject_decide(&session->inject, command, region, fault);
 }
 
 static int open_channel(struct ring *ring)
@@ -465,29 +506,60 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 	return status;
 }
 
+/* A server that is being started: its socket comes, and then somebody listens on it. */
+static int open_server(const struct attach_options *opt, const struct vfuc_config *config,
+		       int front, struct vfuc **server, struct vfuc_error *error)
+{
+	struct pollfd fd = { .fd = front, .events = POLLIN };
+	int64_t end = now_ms() + (int64_t)(opt->server_us / 1000);
+	int err;
+
+	while ((err = vfuc_open(server, config, error)) &&
+	       (error->kind == VFUC_NO_SOCKET || error->kind == VFUC_REFUSED) && now_ms() < end)
+		/* The front is what is interrupted. */
+		if (poll(&fd, 1, LOOK_SERVER_MS) > 0)
+			break;
+	return err;
+}
+
 static int with_channel(const struct attach_options *opt, const char *socket, struct ring *ring,
 			int front)
 {
-	static const struct vfuc_ops ops = {
+	struct session session = {
+		.memory = { .passthrough = opt->passthrough },
+		.record = { .fd = -1 },
+		.inject = opt->inject,
+	};
+	/* What is not asked for costs nothing. */
+	const struct vfuc_ops ops = {
 		.dma_read = dma_read,
 		.dma_write = dma_write,
 		.note = note,
+		.tap = opt->record ? tap : NULL,
+		.inject = opt->inject.count ? inject : NULL,
 	};
-	struct memory memory = { .passthrough = opt->passthrough };
 	struct vfuc_config config = {
 		.address = opt->address,
 		.timeout_ms = opt->timeout_ms,
 		.ops = &ops,
-		.opaque = &memory,
+		.opaque = &session,
 	};
 	struct vfuc_error error = { 0 };
 	struct vfuc *server;
 	int status;
 
-	if (vfuc_open(&server, &config, &error))
-		return reconnect_fail(opt, status_of_server(&error), "%s", error.message);
-	status = with_server(opt, socket, server, ring, &memory, front);
-	vfuc_close(server);
+	if (opt->record) {
+		status = record_open(&session.record, opt->record, opt->address);
+		if (status)
+			return status;
+	}
+	if (open_server(opt, &config, front, &server, &error)) {
+		status = reconnect_fail(opt, status_of_server(&error), "%s", error.message);
+	} else {
+		status = with_server(opt, socket, server, ring, &session.memory, front);
+		vfuc_close(server);
+	}
+	record_close(&session.record);
 	return status;
 }
 
@@ -559,14 +631,6 @@ struct front {
 	struct netlink_device device;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Sleeps up to ms. Returns false if the helper has ended meanwhile. */
 static bool pause_ms(const struct front *front, int ms)
 {
@@ -586,11 +650,25 @@ static int helper_ended(struct front *front)
 	return status;
 }
 
+/* Tells who looks on a terminal what takes so long. */
+static void progress(const struct front *front, int64_t start, const char *what)
+{
+	int64_t ms = now_ms() - start;
+
+	if (ms >= PROGRESS_MS)
+		log_progress("%s: %s, %lld s", front->opt->name ? front->opt->name :
+			     front->opt->address, what, (long long)ms / 1000);
+}
+
 static int wait_created(struct front *front)
 {
 	struct proc_ready ready;
+	int64_t start = now_ms();
 	ssize_t n;
 
+	while (pause_ms(front, 200))
+		progress(front, start, "waiting for the server");
+	log_progress_end();
 	do {
 		n = recv(front->fd, &ready, sizeof(ready), 0);
 	} while (n < 0 && errno == EINTR);
@@ -604,7 +682,7 @@ static int wait_created(struct front *front)
 /* Waits until the bus was scanned and drivers were asked. */
 static int wait_added(struct front *front)
 {
-	int64_t end = now_ms() + SCAN_MS;
+	int64_t start = now_ms(), end = start + SCAN_MS;
 	uint32_t id = front->device.id;
 	struct netlink_event event;
 	int err;
@@ -630,6 +708,7 @@ static int wait_added(struct front *front)
 				return helper_ended(front);
 			return log_fail(ST_KERNEL, "the device was lost while it was being added; see the kernel's log");
 		}
+		progress(front, start, "waiting for the scan of the bus");
 		if (now_ms() > end)
 			return log_fail(ST_TIMEOUT, "the scan of the bus does not end; see the kernel's log");
 		if (!pause_ms(front, LOOK_MS))
@@ -677,7 +756,7 @@ static bool nvme_live(const struct sysfs_nodes *nodes)
 static int wait_usable(struct front *front)
 {
 	const struct bdf *bdf = &front->device.bdf;
-	int64_t end = now_ms() + front->opt->wait_us / 1000;
+	int64_t start = now_ms(), end = start + (int64_t)(front->opt->wait_us / 1000);
 	int64_t bound = 0, live = 0;
 	unsigned int class = 0;
 	struct sysfs_nodes nodes;
@@ -701,6 +780,7 @@ static int wait_usable(struct front *front)
 			if (usable || (live && now_ms() - live >= NO_DISK_MS))
 				return ST_OK;
 		}
+		progress(front, start, bound ? "waiting for the disk" : "waiting for a driver");
 		if (!pause_ms(front, LOOK_MS))
 			return helper_ended(front);
 	}
@@ -824,6 +904,7 @@ static int front(const struct attach_options *opt, pid_t helper, int fd, struct 
 	status = wait_added(&front);
 	if (!status)
 		status = wait_usable(&front);
+	log_progress_end();
 	if (status) {
 		/* Its device did not come to be; leave nothing behind. */
 		if (front.helper) {
@@ -938,6 +1019,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
 		OPT_FORCE, OPT_DMA, OPT_CPUS,
 		OPT_RECONNECT, OPT_GRACE,
+		OPT_RECORD, OPT_INJECT, OPT_SERVER,
 	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
@@ -954,12 +1036,17 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
 		{ "no-interrupts", no_argument, NULL, OPT_IRQS },
 		{ "force", no_argument, NULL, OPT_FORCE },
+		{ "record", required_argument, NULL, OPT_RECORD },
+		{ "inject", required_argument, NULL, OPT_INJECT },
+		{ "wait-server", required_argument, NULL, OPT_SERVER },
 		{ "json", no_argument, NULL, 'j' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
 	uint64_t value, reconnect_ms = 0, grace_ms = UINT64_MAX;
+	const char *wrong;
+	size_t len;
 	int c;
 
 	*opt = (struct attach_options) {
@@ -1042,6 +1129,19 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		case OPT_IRQS:
 			opt->interrupts = false;
 			break;
+		case OPT_RECORD:
+			opt->record = optarg;
+			break;
+		case OPT_INJECT:
+			if (inject_parse(&opt->inject, optarg, &wrong, &len))
+				return cmd_usage(&cmd_attach, "\"%.*s\" is no fault like delay:10:0.5, drop:0.1 or error:EIO@read/bar0",
+						 (int)len, wrong);
+			break;
+		case OPT_SERVER:
+			if (parse_duration(optarg, 1000000, &value))
+				return cmd_usage(&cmd_attach, "\"%s\" is no time like 10s", optarg);
+			opt->server_us = value;
+			break;
 		case OPT_FORCE:
 			opt->force = true;
 			break;
@@ -1111,6 +1211,7 @@ const struct cmd cmd_attach = {
 "      --pool-size=SIZE  memory that the device can reach by DMA (default 64M)\n"
 "      --timeout=TIME    how long the server may take for an answer (default 5s)\n"
 "      --wait=TIME       how long to wait for a driver (default 10s, 0: not at all)\n"
+"      --wait-server=TIME  how long to wait for a server that is not there yet (default 0)\n"
 "      --reconnect[=TIME] connect again, for up to TIME (default 120s), where the server is\n"
 "                        gone or hangs; the device waits, its driver goes on as after a\n"
 "                        reset\n"
@@ -1124,11 +1225,21 @@ const struct cmd cmd_attach = {
 "                        descriptors (vsock, TCP), for drivers that do without\n"
 "      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
 "      --force           also with a single CPU\n"
+"      --record=FILE     record all messages, for \"vfiouserctl replay\" and Wireshark\n"
+"      --inject=FAULTS   inject faults, see below\n"
 "  -j, --json            print JSON; schema in vfiouserctl(8)\n"
 "  -v, --verbose         one line for each event\n"
 "  -h, --help            this text\n\n"
+"FAULTS are rules with commas in between, each ACTION[:PROBABILITY][@WHAT], where ACTION is\n"
+"delay:MS (a message, and all behind it, is sent later), drop (it is not sent) or\n"
+"error:ERRNO (its answer is replaced), and WHAT is access (default), read, write, irq,\n"
+"reset, dma, info, version or all, for read and write also /REGION (bar0 to bar5, config).\n"
+"seed:N makes other random numbers.\n\n"
 "Examples:\n"
 "  vfiouserctl attach /run/nvme.sock\n"
+"  vfiouserctl attach --wait-server=30s /run/nvme.sock\n"
+"  vfiouserctl attach --inject=delay:20:10%,error:EIO:0.01@read/bar0 /run/nvme.sock\n"
+"  vfiouserctl attach --record=disk.pcapng /run/nvme.sock\n"
 "  vfiouserctl attach --foreground --verbose --name=disk1 /run/nvme.sock\n",
 	.run = run,
 };

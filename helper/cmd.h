@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inject.h"
 #include "netlink.h"
 
 struct json_object;
@@ -29,8 +30,8 @@ struct cmd {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cmd cmd_attach, cmd_detach, cmd_events, cmd_list, cmd_probe, cmd_reset,
-			cmd_show, cmd_stats, cmd_recover;
+extern const struct cmd cmd_attach, cmd_detach, cmd_events, cmd_list, cmd_probe, cmd_recover,
+			cmd_replay, cmd_reset, cmd_show, cmd_stats, cmd_trace;
 
 /* For --help of commands that take a device. */
 #define CMD_DEVICE_HELP \
@@ -78,6 +79,9 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @direct: map BARs
  * @passthrough: let the server reach all memory
  * @interrupts: the device has interrupts
+ * @record: file for a recording, or NULL
+ * @inject: faults to inject
+ * @server_us: how long to wait for the server
  * @json: print JSON
  * @help: print the help only
  */
@@ -100,6 +104,9 @@ struct attach_options {
 	bool direct;
 	bool passthrough;
 	bool interrupts;
+	const char *record;
+	struct inject inject;
+	uint64_t server_us;
 	bool json;
 	bool help;
 };

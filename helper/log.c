@@ -6,8 +6,8 @@
  * very disk that this process serves, and a write to its socket would then wait for it. Writing to
  * /dev/kmsg never waits.
  *
- * What takes long is told in a line that is overwritten, on a terminal only. A process that was
- * forked while there was such a line knows that it is there.
+ * What takes long is told in a line that is overwritten, on a terminal only. The line may be that
+ * of another process, so each message there begins by clearing its line.
  *
  * Owns: where messages go. Not thread safe: set up once, used by one thread.
  */
@@ -21,7 +21,6 @@
 bool log_verbose;
 
 static int kmsg = -1;
-static bool progressing;
 static char device[64];
 
 /**
@@ -35,6 +34,14 @@ void log_clean(char *text)
 	for (; *text; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
 			*text = '?';
+}
+
+/* Is standard error a terminal on which a line can be written again? */
+static bool overwrites(void)
+{
+	const char *term = getenv("TERM");
+
+	return !log_verbose && isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
 }
 
 static void emit(int level, const char *fmt, va_list args)
@@ -67,11 +74,10 @@ static void emit(int level, const char *fmt, va_list args)
  */
 void log_progress(const char *fmt, ...)
 {
-	const char *term = getenv("TERM");
 	char text[200];
 	va_list args;
 
-	if (!isatty(STDERR_FILENO) || !term || !strcmp(term, "dumb") || log_verbose)
+	if (!overwrites())
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -79,7 +85,6 @@ void log_progress(const char *fmt, ...)
 	log_clean(text);
 	fprintf(stderr, "\r\033[K%s...", text);
 	fflush(stderr);
-	progressing = true;
 }
 
 /**
@@ -89,11 +94,8 @@ void log_progress(const char *fmt, ...)
  */
 void log_progress_end(void)
 {
-	if (!progressing)
-		return;
-	fputs("\r\033[K", stderr);
-	fflush(stderr);
-	progressing = false;
+	if (overwrites())
+		fputs("\r\033[K", stderr);
 }
 
 /**

@@ -20,8 +20,8 @@
 
 /* In the order in which they are got to know. */
 static const struct cmd *const cmds[] = {
-	&cmd_probe, &cmd_attach, &cmd_list, &cmd_show, &cmd_stats, &cmd_events, &cmd_reset,
-	&cmd_recover, &cmd_detach,
+	&cmd_probe, &cmd_attach, &cmd_list, &cmd_show, &cmd_stats, &cmd_events, &cmd_trace,
+	&cmd_reset, &cmd_recover, &cmd_detach, &cmd_replay,
 };
 
 #define NR_CMDS	ARRAY_SIZE(cmds)

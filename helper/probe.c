@@ -17,6 +17,7 @@
 #include "engine/client.h"
 #include "log.h"
 #include "pciconf.h"
+#include "record.h"
 #include "status.h"
 
 #define CONFIG_MAX	4096
@@ -328,13 +329,20 @@ static void note(void *opaque, enum vfuc_level level, const char *text)
 		log_debug("server: %s", text);
 }
 
-static int probe(const char *address, unsigned int timeout_ms, bool json)
+static void tap(void *opaque, const struct vfuc_tap *message)
 {
-	static const struct vfuc_ops ops = { .note = note };
+	record_message(opaque, message);
+}
+
+static int probe(const char *address, unsigned int timeout_ms, bool json, const char *path)
+{
+	struct record record = { .fd = -1 };
+	const struct vfuc_ops ops = { .note = note, .tap = path ? tap : NULL };
 	struct vfuc_config config = {
 		.address = address,
 		.timeout_ms = timeout_ms,
 		.ops = &ops,
+		.opaque = &record,
 	};
 	struct vfuc_error error = { 0 };
 	struct probe *p;
@@ -343,8 +351,16 @@ static int probe(const char *address, unsigned int timeout_ms, bool json)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return log_fail(ST_FAILED, "out of memory");
+	if (path) {
+		status = record_open(&record, path, address);
+		if (status) {
+			free(p);
+			return status;
+		}
+	}
 	if (vfuc_open(&p->c, &config, &error)) {
 		free(p);
+		record_close(&record);
 		return log_fail(status_of_server(&error), "%s", error.message);
 	}
 	if (ask(p, &error))
@@ -355,6 +371,7 @@ static int probe(const char *address, unsigned int timeout_ms, bool json)
 		print_text(p, address);
 	release(p);
 	vfuc_close(p->c);
+	record_close(&record);
 	free(p);
 	return status;
 }
@@ -364,15 +381,17 @@ static int run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "record", required_argument, NULL, 'r' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
 	uint64_t timeout_us = VFUC_DEFAULT_TIMEOUT_MS * 1000ull;
+	const char *path = NULL;
 	bool json = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, ":jt:vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":jt:r:vh", options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			json = true;
@@ -382,6 +401,9 @@ static int run(int argc, char **argv)
 			    timeout_us > 600000000)
 				return cmd_usage(&cmd_probe, "\"%s\" is no timeout: 1ms up to 600s",
 						 optarg);
+			break;
+		case 'r':
+			path = optarg;
 			break;
 		case 'v':
 			log_verbose = true;
@@ -395,7 +417,7 @@ static int run(int argc, char **argv)
 	}
 	if (optind != argc - 1)
 		return cmd_usage(&cmd_probe, "it takes one server address");
-	return probe(argv[optind], timeout_us / 1000, json);
+	return probe(argv[optind], timeout_us / 1000, json, path);
 }
 
 const struct cmd cmd_probe = {
@@ -413,9 +435,11 @@ const struct cmd cmd_probe = {
 "Options:\n"
 "  -j, --json          print JSON; schema in vfiouserctl(8)\n"
 "  -t, --timeout=TIME  how long the server may take for an answer (default 5s)\n"
+"  -r, --record=FILE   record all messages, for \"vfiouserctl replay\" and Wireshark\n"
 "  -v, --verbose       config space in hexadecimal, and notes about the server\n"
 "  -h, --help          this text\n\n"
-"Example:\n"
-"  vfiouserctl probe /run/nvme.sock\n",
+"Examples:\n"
+"  vfiouserctl probe /run/nvme.sock\n"
+"  vfiouserctl probe --json unix:/run/nvme.sock | jq .config.vendor\n",
 	.run = run,
 };

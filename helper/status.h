@@ -31,6 +31,7 @@ enum status {
 	ST_NO_MEMORY	= 19,	/* no memory for the DMA pool */
 	ST_OTHER_DEVICE	= 20,	/* the server came back with another device */
 	ST_NO_INTERRUPTS = 21,	/* the device has interrupts, and the transport carries none */
+	ST_DIFFERENT	= 22,	/* a server answered otherwise than recorded */
 };
 
 struct vfuc_error;
