@@ -27,6 +27,8 @@ libexecdir ?= $(prefix)/libexec
 # where systemd, udev and their like look below any prefix
 libdir_sys ?= $(prefix)/lib
 unitdir ?= $(libdir_sys)/systemd/system
+# a distribution has vendor-completions in its place
+zshdir ?= $(prefix)/share/zsh/site-functions
 INSTALL ?= install
 # kbuild does not run it where headers come without a System.map, as Debian's
 DEPMOD ?= /sbin/depmod
@@ -43,6 +45,10 @@ MANPAGES := $(if $(RST2MAN),$(patsubst Documentation/man/%.rst,$(O)/man/%,$(wild
 UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.in))
 # what is installed below the prefix as it is: its name in the tree, a colon, and its place there
 PLAIN := packaging/udev/60-vfiouser.rules:$(libdir_sys)/udev/rules.d/60-vfiouser.rules \
+	completions/vfiouserctl.bash:$(prefix)/share/bash-completion/completions/vfiouserctl \
+	completions/_vfiouserctl:$(zshdir)/_vfiouserctl \
+	contrib/wireshark/vfio-user.lua:$(prefix)/share/vfiouser/vfio-user.lua \
+	Documentation/schema/vfiouserctl.json:$(prefix)/share/vfiouser/vfiouserctl.json \
 	packaging/systemd/tmpfiles.conf:$(libdir_sys)/tmpfiles.d/vfiouser.conf \
 	packaging/systemd/modules-load.conf:$(libdir_sys)/modules-load.d/vfiouser.conf \
 	packaging/examples/NAME.conf:$(prefix)/share/doc/vfiouser-utils/examples/NAME.conf
