@@ -123,9 +123,9 @@ make_tools()
 	for file in $(lists files | xargs -r cat | grep -v '^#'); do
 		cp -L --parents "$file" "$root"
 	done
-	if [ -d /usr/lib/x86_64-linux-gnu/fio ]; then
-		cp -a --parents /usr/lib/x86_64-linux-gnu/fio "$root"
-	fi
+	for file in /usr/lib/x86_64-linux-gnu/fio /usr/lib/locale/C.utf8; do
+		[ ! -d "$file" ] || cp -a --parents "$file" "$root"
+	done
 	echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
 	echo "root:x:0:" >"$root/etc/group"
 	touch "$root/etc/ld.so.conf"
