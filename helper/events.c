@@ -180,7 +180,8 @@ const struct cmd cmd_events = {
 	.help =
 "Prints a line for each event, of all devices or of one, until it is interrupted: added\n"
 "(the bus was scanned, drivers were asked), failed (it could not be added), lost (server\n"
-"or helper do not answer), removed, and what recovery does. The device need not exist yet.\n\n"
+"or helper do not answer), frozen (so it is, but another helper may come), recovered,\n"
+"removed. The device need not exist yet.\n\n"
 CMD_DEVICE_HELP
 "Options:\n"
 "  -j, --json     print each as a JSON object on a line; schema in vfiouserctl(8)\n"

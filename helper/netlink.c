@@ -795,6 +795,8 @@ const char *netlink_event_name(uint32_t event)
 		[VFIOUSER_EVENT_FAILED] = "failed",
 		[VFIOUSER_EVENT_LOST] = "lost",
 		[VFIOUSER_EVENT_REMOVED] = "removed",
+		[VFIOUSER_EVENT_FROZEN] = "frozen",
+		[VFIOUSER_EVENT_RECOVERED] = "recovered",
 	};
 
 	return event < ARRAY_SIZE(names) && names[event] ? names[event] : "unknown";

@@ -45,14 +45,18 @@ static inline u64 vfu_trace_value(const void *data, u32 count)
 			 { VFIOUSER_STATE_LIVE, "live" },		\
 			 { VFIOUSER_STATE_LOST, "lost" },		\
 			 { VFIOUSER_STATE_REMOVING, "removing" },	\
-			 { VFIOUSER_STATE_GONE, "gone" })
+			 { VFIOUSER_STATE_GONE, "gone" },		\
+			 { VFIOUSER_STATE_FROZEN, "frozen" },		\
+			 { VFIOUSER_STATE_RESUMING, "resuming" })
 
 #define vfiouser_event_name(event)					\
 	__print_symbolic(event,						\
 			 { VFIOUSER_EVENT_ADDED, "added" },		\
 			 { VFIOUSER_EVENT_FAILED, "failed" },		\
 			 { VFIOUSER_EVENT_LOST, "lost" },		\
-			 { VFIOUSER_EVENT_REMOVED, "removed" })
+			 { VFIOUSER_EVENT_REMOVED, "removed" },		\
+			 { VFIOUSER_EVENT_FROZEN, "frozen" },		\
+			 { VFIOUSER_EVENT_RECOVERED, "recovered" })
 
 #define vfiouser_dir_name(dir)						\
 	__print_symbolic(dir,						\

@@ -32,7 +32,7 @@ for cmd in $commands; do
 	# Each option that is told of is one, and each command that prints says what as JSON.
 	wrong=
 	for option in $(sed -nE 's/^ +(-[A-Za-z], )?(--[a-z-]+).*/\2/p' help); do
-		out=$("$CTL" "$cmd" "$option=" 2>&1 </dev/null)
+		out=$("$CTL" "$cmd" "$option" --help 2>&1 </dev/null)
 		case $out in
 		*"unknown option"*) wrong="$wrong $option" ;;
 		esac
@@ -85,7 +85,7 @@ all=$(printf '%s\n' $commands help --help --version | LC_ALL=C sort | paste -sd'
 ktap_is "bash: commands" "$(complete_bash "$CTL" '' | tr ' ' '\n' | LC_ALL=C sort | paste -sd' ')" "$all"
 ktap_is "bash: a command" "$(complete_bash "$CTL" det)" "detach"
 ktap_is "bash: options" "$(complete_bash "$CTL" detach --)" "--force --help --timeout= --verbose"
-ktap_is "bash: an option with a value" "$(complete_bash "$CTL" attach --re)" "--record="
+ktap_is "bash: an option with a value" "$(complete_bash "$CTL" attach --inj)" "--inject="
 touch recording.pcapng
 ktap_is "bash: a file for an option" "$(complete_bash "$CTL" attach --record = rec)" "recording.pcapng"
 ktap_is "bash: faults" "$(complete_bash "$CTL" attach --inject = d)" "delay: drop:"
@@ -121,7 +121,7 @@ start_server --ram=16M
 ktap_status 0 "so does another one like it" "$CTL" replay probe.pcapng "$SOCKET"
 ktap_match "and all was compared" "$KTAP_OUT" '^1[0-9]{3} messages sent, 1[0-9]{3} answers the same, 0 different'
 SERVER=vfiouser-testdev start_server
-ktap_status 20 "another device answers otherwise" "$CTL" replay --retry=0 probe.pcapng "$SOCKET"
+ktap_status 21 "another device answers otherwise" "$CTL" replay --retry=0 probe.pcapng "$SOCKET"
 ktap_match "a difference is told of" "$KTAP_OUT" \
 	'^vfiouserctl: message [0-9]+, read of 4 bytes of config at 0x0: [0-9a-f ]+ instead of [0-9a-f ]+$'
 ktap_match "and counted" "$KTAP_OUT" '^vfiouserctl: [0-9]+ of [0-9]+ answers differ from the recording$'
