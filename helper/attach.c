@@ -511,7 +511,8 @@ static int open_server(const struct attach_options *opt, const struct vfuc_confi
 		       int front, struct vfuc **server, struct vfuc_error *error)
 {
 	struct pollfd fd = { .fd = front, .events = POLLIN };
-	int64_t end = now_ms() + (int64_t)(opt->server_us / 1000);
+	/* Who connects again has a time of its own. */
+	int64_t end = now_ms() + (opt->old ? 0 : (int64_t)(opt->server_us / 1000));
 	int err;
 
 	while ((err = vfuc_open(server, config, error)) &&
@@ -549,7 +550,7 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 	int status;
 
 	if (opt->record) {
-		status = record_open(&session.record, opt->record, opt->address);
+		status = record_open(&session.record, opt->record, opt->address, opt->old);
 		if (status)
 			return status;
 	}
@@ -1002,6 +1003,17 @@ int attach_run(struct attach_options *opt)
 	return status;
 }
 
+/* For the life of the process; where there is no memory or directory, as it is. */
+static const char *absolute(const char *path)
+{
+	char *cwd = getcwd(NULL, 0), *text = NULL;
+
+	if (cwd && asprintf(&text, "%s/%s", cwd, path) < 0)
+		text = NULL;
+	free(cwd);
+	return text ? text : path;
+}
+
 /**
  * attach_parse() - the command line of "attach"
  * @argc: number of arguments
@@ -1130,7 +1142,8 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			opt->interrupts = false;
 			break;
 		case OPT_RECORD:
-			opt->record = optarg;
+			/* Helpers work in another directory. */
+			opt->record = *optarg == '/' ? optarg : absolute(optarg);
 			break;
 		case OPT_INJECT:
 			if (inject_parse(&opt->inject, optarg, &wrong, &len))

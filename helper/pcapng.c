@@ -216,6 +216,9 @@ static int parse(const uint8_t *file, size_t size, struct pcapng_packet **packet
 		} else if (get32(file + at) == BLOCK_INTERFACE && len >= 20 &&
 			   (get32(file + at + 8) & 0xffff) != LINKTYPE_USER0) {
 			return -EPROTONOSUPPORT;
+		} else if (get32(file + at) == BLOCK_SECTION && at) {
+			/* Another connection, after the first one was lost. */
+			break;
 		}
 		at += len;
 	}

@@ -352,7 +352,7 @@ static int probe(const char *address, unsigned int timeout_ms, bool json, const 
 	if (!p)
 		return log_fail(ST_FAILED, "out of memory");
 	if (path) {
-		status = record_open(&record, path, address);
+		status = record_open(&record, path, address, false);
 		if (status) {
 			free(p);
 			return status;

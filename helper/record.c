@@ -20,18 +20,20 @@
 /**
  * record_open() - begin a recording
  * @record: result
- * @path: of the file, which is overwritten
+ * @path: of the file, which is overwritten unless @again
  * @address: of the server
+ * @again: it goes on after another connection, in a section of its own
  *
  * Context: set-up.
  * Return: enum status.
  */
-int record_open(struct record *record, const char *path, const char *address)
+int record_open(struct record *record, const char *path, const char *address, bool again)
 {
 	int err = 0;
 
 	/* It may hold what goes over the wire: root's business. */
-	record->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	record->fd = open(path, O_WRONLY | O_CREAT | (again ? O_APPEND : O_TRUNC) | O_CLOEXEC,
+			  0600);
 	if (record->fd < 0)
 		err = -errno;
 	if (!err)

@@ -5,6 +5,8 @@
 #ifndef HELPER_RECORD_H
 #define HELPER_RECORD_H
 
+#include <stdbool.h>
+
 struct vfuc_tap;
 
 /**
@@ -15,7 +17,7 @@ struct record {
 	int fd;
 };
 
-int record_open(struct record *record, const char *path, const char *address);
+int record_open(struct record *record, const char *path, const char *address, bool again);
 void record_message(struct record *record, const struct vfuc_tap *tap);
 void record_close(struct record *record);
 
