@@ -2,9 +2,9 @@
 /*
  * Recordings of a conversation: see pcapng.h.
  *
- * Of the format only what is needed: one section, one interface, enhanced packets. A file of ours
- * is read as it was written; blocks of other kinds, which editing tools may add, are passed over, and
- * everything about sizes is checked, since a recording may come from anybody.
+ * Of the format only what is needed: one interface, enhanced packets. A file of ours is read as it
+ * was written; blocks of other kinds, which editing tools may add, are passed over, and everything
+ * about sizes is checked, since a recording may come from anybody.
  */
 #include <errno.h>
 #include <fcntl.h>

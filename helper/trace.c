@@ -569,7 +569,7 @@ static int trace(struct options *opt)
 	if (err == -EACCES || err == -EPERM)
 		return log_fail(ST_PERMISSION, "tracing needs root, and a kernel that is not locked down");
 	if (err == -ENOENT)
-		return log_fail(ST_FAILED, "tracing is not mounted; run \"mount -t tracefs tracefs /sys/kernel/tracing\"");
+		return log_fail(ST_FAILED, "tracing is not mounted; run \"mount -t tracefs none /sys/kernel/tracing\"");
 	if (err)
 		return log_fail(ST_FAILED, "cannot make %s: %s", instance, strerror(-err));
 	err = set_up(opt, device.id);
