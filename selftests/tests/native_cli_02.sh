@@ -121,7 +121,7 @@ start_server --ram=16M
 ktap_status 0 "so does another one like it" "$CTL" replay probe.pcapng "$SOCKET"
 ktap_match "and all was compared" "$KTAP_OUT" '^1[0-9]{3} messages sent, 1[0-9]{3} answers the same, 0 different'
 SERVER=vfiouser-testdev start_server
-ktap_status 21 "another device answers otherwise" "$CTL" replay --retry=0 probe.pcapng "$SOCKET"
+ktap_status 22 "another device answers otherwise" "$CTL" replay --retry=0 probe.pcapng "$SOCKET"
 ktap_match "a difference is told of" "$KTAP_OUT" \
 	'^vfiouserctl: message [0-9]+, read of 4 bytes of config at 0x0: [0-9a-f ]+ instead of [0-9a-f ]+$'
 ktap_match "and counted" "$KTAP_OUT" '^vfiouserctl: [0-9]+ of [0-9]+ answers differ from the recording$'
