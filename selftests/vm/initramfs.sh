@@ -124,7 +124,8 @@ make_tools()
 		cp -L --parents "$file" "$root"
 	done
 	for file in /usr/lib/x86_64-linux-gnu/fio /usr/lib/locale/C.utf8; do
-		[ ! -d "$file" ] || cp -a --parents "$file" "$root"
+		# (cp -a --parents of coreutils 9.1 wants the path below the current directory too)
+		[ ! -d "$file" ] || { mkdir -p "$root${file%/*}" && cp -a "$file" "$root${file%/*}/"; }
 	done
 	echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
 	echo "root:x:0:" >"$root/etc/group"
