@@ -168,6 +168,8 @@ vduse_stop()
 }
 
 NVMET=/sys/kernel/config/nvmet
+# The kernel knows one already by the other disks, and wants name and number of a host to match.
+NVMET_HOST=2cbfe20d-8a5c-4d5c-9bb0-2f7f6ee0a7b1
 
 nvmetcp_start()
 {
@@ -182,7 +184,8 @@ nvmetcp_start()
 	echo 127.0.0.1 >$NVMET/ports/1/addr_traddr
 	echo 4420 >$NVMET/ports/1/addr_trsvcid
 	ln -s $NVMET/subsystems/bench $NVMET/ports/1/subsystems/bench
-	nvme connect -t tcp -a 127.0.0.1 -s 4420 -n bench >"$WORK/nvmetcp.err" 2>&1 &&
+	nvme connect -t tcp -a 127.0.0.1 -s 4420 -n bench --hostid=$NVMET_HOST \
+		--hostnqn=nqn.2014-08.org.nvmexpress:uuid:$NVMET_HOST >"$WORK/nvmetcp.err" 2>&1 &&
 		wait_for 20 nvmetcp_disk || { REASON="NVMe/TCP: $(head -n 1 "$WORK/nvmetcp.err")"; return 1; }
 	DISK=$(nvmetcp_disk)
 }

@@ -142,6 +142,76 @@ function table(group,    i, p, title)
 		print ""
 }
 
+# The best of those peers that a process serves; sets best_peer
+function best(load, what,    i, v, b)
+{
+	b = ""
+	split("nbd ublk vduse nvmetcp", peers, " ")
+	for (i in peers) {
+		v = m("block", peers[i], load "-" what)
+		if (v != "" && (b == "" || (what == "cpu" ? v < b : v > b))) {
+			b = v
+			best_peer = peers[i]
+		}
+	}
+	return b
+}
+
+# One line of the targets of disks: @ratio may be at most @bound
+function block_target(what, ratio, bound, of)
+{
+	printf "%-44s %6.2f  (%.2f)  %-6s  %s\n", what, ratio, bound,
+		ratio <= bound ? "met" : "missed", of
+	print what, "", "", ratio, bound, ratio <= bound ? "met" : "missed", of >(OUT "/targets.tsv")
+}
+
+# Time of one request and CPU time of one request, over those of the best peer.
+function against(variant, load, bound,    ours, peer)
+{
+	ours = m("block", variant, load "-iops")
+	peer = best(load, "iops")
+	if (ours == "" || peer == "")
+		return
+	block_target(variant ", " load ": time", peer / ours, bound, best_peer)
+	if (load !~ /128k/) {
+		peer = best(load, "cpu")
+		block_target(variant ", " load ": CPU", m("block", variant, load "-cpu") / peer, bound,
+			best_peer)
+	}
+}
+
+function block_targets_met(    i, j, n, ceiling)
+{
+	n = split("mmap shadow ioeventfd trap passthrough", ours, " ")
+	print "Disks, beside the best peer that a process serves (at most):"
+	print ""
+	for (i = 1; i <= nr_loads; i++)
+		for (j = 1; j <= n; j++)
+			against(ours[j], loads[i], loads[i] ~ /128k/ && ours[j] != "passthrough" ? 1.1 : 1)
+	for (i = 1; i <= nr_loads; i++) {
+		ceiling = m("block", "null", loads[i] "-cpu")
+		if (loads[i] ~ /4k-d32/ && ceiling && m("block", "passthrough", loads[i] "-cpu") != "")
+			block_target("passthrough, " loads[i] ": CPU",
+				m("block", "passthrough", loads[i] "-cpu") / ceiling, 1.5, "null_blk")
+	}
+	print ""
+}
+
+# With instructions for time CPUs take turns: who waits for its turn counts as busy, and no request
+# can take more of all CPUs than the time in which one is done.
+function work_of_turns(    i, load, cpu, iops)
+{
+	for (i = 1; i <= nr_keys; i++) {
+		load = keys[i]
+		if (sub(/-cpu$/, "", load)) {
+			cpu = keys[i]
+			iops = load "-iops"
+			if (iops in median && median[cpu] > 1e9 / median[iops])
+				median[cpu] = 1e9 / median[iops]
+		}
+	}
+}
+
 # The targets and the loads of the block group in the order in which they were run.
 function block_axes(    i, p, load)
 {
@@ -204,12 +274,15 @@ END {
 			>(OUT "/summary.json")
 	}
 	printf "\n]\n" >(OUT "/summary.json")
+	if (ICOUNT)
+		work_of_turns()
 	targets()
 	table("path")
 	table("floors")
 	table("mmio")
 	block_axes()
 	if (nr_loads) {
+		block_targets_met()
 		block_table("iops", "Block: requests per second", "%.0f", 1)
 		block_table("cpu", "Block: CPU time of the whole system for one request, microseconds",
 			"%.1f", 1e-3)
