@@ -241,10 +241,18 @@ block_load()
 	sed "s/^bench /bench $name-/" "$WORK/sample" | record_notes "${RECORD_GROUP:-block}" "$target" "$rep" mixed
 }
 
+# All of it once, or who takes memory as it is written pays for that in the first loads.
+block_fill()
+{
+	fio --name=fill --filename="/dev/$DISK" --direct=1 --ioengine=io_uring --rw=write --bs=1M \
+		--iodepth=2 --size=100% --buffer_pattern=0x5a >"$WORK/fio.out" 2>&1
+}
+
 block_loads()
 {
 	local target=$1 rep=$2 jobs rw status=0
 
+	block_fill || status=1
 	for jobs in 1 $BLOCK_JOBS; do
 		for rw in randread randwrite; do
 			block_load "$target" "$rep" "$rw-4k-d1-j$jobs" $rw 4k 1 "$jobs" || status=1

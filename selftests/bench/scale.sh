@@ -69,7 +69,7 @@ scale_devices()
 # scale_disk VARIANT REP NAME JOBS SERVER-OPTIONS [ATTACH-OPTION...]: 4k random reads
 scale_disk()
 {
-	local variant=$1 rep=$2 name=$3 jobs=$4 server=$5 start status=0
+	local variant=$1 rep=$2 name=$3 jobs=$4 server=$5 start status=0 BLOCK_LOADS=
 
 	shift 5
 	start=$(now_ms)
