@@ -117,11 +117,19 @@ static int query(struct device *dev, struct vfuc *c, bool direct, struct vfuc_er
 		  dev->info.num_regions, dev->info.num_irqs);
 
 	for (i = 0; i < dev->info.num_regions && i < VFIO_PCI_NUM_REGIONS; i++) {
-		if (i == VFIO_PCI_VGA_REGION_INDEX)
-			continue;
 		err = vfuc_get_region_info(c, i, &info, error);
+		/* Nobody needs the last one, and a server may not know it. */
+		if (err && i == VFIO_PCI_VGA_REGION_INDEX && !vfuc_dead(c))
+			continue;
 		if (err)
 			return err;
+		if (i == VFIO_PCI_VGA_REGION_INDEX) {
+			/* Legacy addresses, which are those of the host's own graphics. */
+			if (info->size)
+				log_note("the server's VGA region is not used");
+			vfuc_region_info_free(info);
+			continue;
+		}
 		dev->regions[i].size = info->size;
 		dev->regions[i].flags = info->flags;
 		log_debug("%s: %" PRIu64 " bytes, flags 0x%x, %u areas", device_region_name(i),
