@@ -542,27 +542,44 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u3
 	return err;
 }
 
+/* Does the driver reach a part of the device without us? */
+static bool vfu_has_direct(const struct vfu_dev *vdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < VFU_NR_BARS; i++)
+		if (vdev->regions[i].nr_direct)
+			return true;
+	return false;
+}
+
 /**
- * vfu_region_write() - post a write to a region of the server
+ * vfu_region_write() - write to a region of the server
  * @vdev: device
  * @region: VFIO_PCI_*_REGION_INDEX
  * @offset: bytes into the region
  * @data: what to write
  * @count: bytes, at most VFIOUSER_DATA_MAX
  *
- * Context: any but NMI; waits only while the ring is full.
- * Return: 0 once queued, or -ENODEV when the device is lost or frozen.
+ * Posted. A load or store of a direct page would overtake it, which PCI does not
+ * allow: on a device that has such pages it is waited for where that can be done
+ * asleep, as before a doorbell (ioeventfd.c).
+ *
+ * Context: any but NMI; waits only while the ring is full, unless it may sleep.
+ * Return: 0 once queued, the server's errno where it was waited for, or -ENODEV
+ * when the device is lost or frozen.
  */
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
 {
 	struct vfiouser_request req = {
 		.op = VFIOUSER_OP_WRITE,
-		.flags = VFIOUSER_REQ_POSTED,
 		.region = region,
 		.offset = offset,
 		.count = count,
 	};
 
+	if (!vfu_has_direct(vdev) || !vfu_may_sleep())
+		req.flags = VFIOUSER_REQ_POSTED;
 	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -ENODEV;
 	memcpy(req.data, data, count);
