@@ -186,6 +186,59 @@ static void run_msix(struct vft *t)
 	kfree(v);
 }
 
+static void many_free(struct vft *t, atomic_t *counts, u32 n)
+{
+	while (n--)
+		free_irq(pci_irq_vector(t->pdev, n), &counts[n]);
+	pci_free_irq_vectors(t->pdev);
+}
+
+static irqreturn_t many_handler(int irq, void *data)
+{
+	atomic_inc(data);
+	return IRQ_HANDLED;
+}
+
+/* As many vectors as MSI-X can have, or the number behind the case's name. */
+static void run_msix_many(struct vft *t)
+{
+	u32 n = t->arg ?: TESTDEV_MANY_VECTORS, i;
+	atomic_t *counts = kvcalloc(n, sizeof(*counts), GFP_KERNEL);
+	bool ok = true;
+	int ret;
+
+	if (!counts)
+		return;
+	ret = pci_alloc_irq_vectors(t->pdev, n, n, PCI_IRQ_MSIX);
+	if (!vft_check(ret == n, "all vectors")) {
+		vft_note("pci_alloc_irq_vectors: %d", ret);
+		kvfree(counts);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		ret = request_irq(pci_irq_vector(t->pdev, i), many_handler, 0, "vfu_test",
+				  &counts[i]);
+		if (!ret)
+			continue;
+		vft_check(false, "vector %u: request_irq: %d", i, ret);
+		many_free(t, counts, i);
+		kvfree(counts);
+		return;
+	}
+	writel(VFIO_PCI_MSIX_IRQ_INDEX << 16 | n, vft_reg(t, TESTDEV_IRQ_ALL));
+	for (i = 0; ok && i < n; i++) {
+		ok = wait_count(&counts[i], 1);
+		if (!ok)
+			vft_note("vector %u: lost", i);
+	}
+	settle(t);
+	for (i = 0; i < n; i++)
+		ok &= atomic_read(&counts[i]) == 1;
+	vft_check(ok, "each reaches its handler once");
+	many_free(t, counts, n);
+	kvfree(counts);
+}
+
 static void run_msi(struct vft *t)
 {
 	struct vector *v = vectors_create(t);
@@ -400,6 +453,12 @@ static void run_intx(struct vft *t)
 	if (count != 50)
 		vft_note("%d interrupts", count);
 	vft_check(ok && count == 50, "50 times up, 50 interrupts");
+	/* A line that does not mask itself is an edge. */
+	if (t->arg) {
+		free_irq(pci_irq_vector(t->pdev, 0), &v);
+		pci_free_irq_vectors(t->pdev);
+		return;
+	}
 
 	atomic_set(&v.count, 0);
 	WRITE_ONCE(v.keep, 6);
@@ -479,6 +538,7 @@ static void run_kinds(struct vft *t)
 
 const struct vft_case vft_irq_cases[] = {
 	{ "msix", run_msix },
+	{ "msix-many", run_msix_many },
 	{ "msi", run_msi },
 	{ "mask", run_mask },
 	{ "affinity", run_affinity },

@@ -302,6 +302,12 @@ static void run_direct(struct vft *t)
 	vft_check(ok, "the server sees it");
 	vft_poke(t, TESTDEV_PAGE + 0x100, 0x1122334455667788ULL);
 	vft_check(readq(p + 0x100) == 0x1122334455667788ULL, "the driver sees the server's writes");
+	for (i = 1, ok = true; i <= 200; i++) {
+		/* The server stores it to the direct page. */
+		writeq(i, vft_reg(t, TESTDEV_PEEK));
+		ok &= readq(p + 0x100) == i;
+	}
+	vft_check(ok, "not overtaking a write before it");
 
 	vft_log_start(t);
 	writel(1, t->bar[2] + 2 * TESTDEV_PAGE);
@@ -561,6 +567,24 @@ static void run_posted(struct vft *t)
 	vft_check(ok, "in order");
 }
 
+/* BAR 1 of a server that refuses to have it read (1) or written (2). */
+static void run_refused(struct vft *t)
+{
+	void __iomem *p = t->bar[1];
+	u64 before;
+
+	if (t->arg == 1) {
+		vft_check(readb(p) == 0xff && readw(p + 2) == 0xffff && readl(p + 4) == ~0u &&
+			  readq(p + 8) == ~0ull, "reads are all-ones");
+		writel(1, p);
+	} else {
+		before = readq(p);
+		writeq(~before, p);
+		vft_check(readq(p) == before, "writes change nothing");
+	}
+	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "other BARs work");
+}
+
 const struct vft_case vft_mmio_cases[] = {
 	{ "widths", run_widths },
 	{ "counter", run_counter },
@@ -576,5 +600,6 @@ const struct vft_case vft_mmio_cases[] = {
 	{ "reset", run_reset },
 	{ "slow", run_slow },
 	{ "posted", run_posted },
+	{ "refused", run_refused },
 	{ }
 };

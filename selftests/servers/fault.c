@@ -15,7 +15,7 @@
 
 enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
-	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP,
+	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
 };
 
 static const struct {
@@ -34,6 +34,8 @@ static const struct {
 	{ "bad-id-after", BAD_ID_AFTER, true },
 	{ "bad-region-size", BAD_REGION_SIZE, false },
 	{ "bad-cap", BAD_CAP, false },
+	{ "not-pci", NOT_PCI, false },
+	{ "no-eventfd-flag", NO_EVENTFD_FLAG, false },
 };
 
 static struct {
@@ -98,6 +100,20 @@ static void spoil_region(struct vfus_reply *r)
 	}
 }
 
+/* Flags that the server should have set: of the device, of its interrupts. */
+static void spoil_flags(struct vfus_reply *r)
+{
+	struct vfio_user_device_info *info = (void *)r->payload;
+	struct vfio_irq_info *irq = (void *)r->payload;
+
+	if (fault.kind == NOT_PCI && r->request_cmd == VFIO_USER_DEVICE_GET_INFO &&
+	    r->len >= sizeof(*info))
+		info->flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_PCI;
+	if (fault.kind == NO_EVENTFD_FLAG && r->request_cmd == VFIO_USER_DEVICE_GET_IRQ_INFO &&
+	    r->len >= sizeof(*irq))
+		irq->flags &= ~(uint32_t)VFIO_IRQ_INFO_EVENTFD;
+}
+
 static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 {
 	bool now = fault.seen == fault.after + 1;
@@ -109,6 +125,7 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 		spoil_version(r);
 	else if (r->request_cmd == VFIO_USER_DEVICE_GET_REGION_INFO)
 		spoil_region(r);
+	spoil_flags(r);
 	if (!now)
 		return VFUS_PASS;
 	if (fault.kind == ERROR_AFTER) {
@@ -163,6 +180,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
+	       "                        not-pci, no-eventfd-flag,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }

@@ -68,7 +68,7 @@ static const char usage_text[] =
 "  --poll-max-us=N       longest sleep between two looks when idle (1000)\n"
 "  --serial=TEXT         serial number, up to 20 characters; also decides the UUID and NQN\n"
 "  --model=TEXT          model, up to 40 characters\n"
-"  --max-msg-fds=N       descriptors accepted in one message, 1 to 253 (8)\n"
+"  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
@@ -250,7 +250,7 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 		text_arg("model", optarg, c->model, sizeof(c->model));
 		break;
 	case OPT_MAX_FDS:
-		o->vfus.max_msg_fds = (uint32_t)number("max-msg-fds", optarg, 1, VFUS_MAX_FDS);
+		o->vfus.max_msg_fds = (uint32_t)number("max-msg-fds", optarg, 0, VFUS_MAX_FDS);
 		break;
 	case OPT_MAX_XFER:
 		o->vfus.max_xfer = (uint32_t)number("max-xfer", optarg, 4096, 16 << 20);

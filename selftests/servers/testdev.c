@@ -37,12 +37,14 @@ struct testdev {
 
 	uint8_t regs[TESTDEV_LOG];
 	uint8_t ram[TESTDEV_RAM_SIZE];
-	uint8_t bar1[TESTDEV_BAR1_SIZE];
+	uint8_t bar1[TESTDEV_MANY_SIZE];
 	uint8_t bar4[TESTDEV_BAR4_SIZE];
 	uint8_t rom[TESTDEV_ROM_SIZE];
 	uint8_t *bar2;
 	int bar2_fd;
 	struct vfus_area areas[NR_AREAS];
+	unsigned int vectors;
+	uint32_t bar1_size;
 
 	bool doorbells;
 	struct vfus_io_fd io_fds[2];
@@ -232,7 +234,7 @@ static void write_regs(struct testdev *t, const uint8_t *buf, size_t count, uint
 		vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, get32(t, TESTDEV_INTX) & 1);
 	v = get32(t, TESTDEV_IRQ_ALL);
 	if (touches(offset, count, TESTDEV_IRQ_ALL, 4))
-		for (i = 0; i < (v & 0xffff) && i < TESTDEV_VECTORS; i++)
+		for (i = 0; i < (v & 0xffff) && i < t->vectors; i++)
 			vfus_irq_trigger(t->vfus, v >> 16, i);
 	if (touches(offset, count, TESTDEV_DMA_CMD, 4))
 		dma(t);
@@ -289,6 +291,8 @@ static int region_read(void *priv, unsigned int region, void *buf, size_t count,
 		pcicfg_read(&t->cfg, buf, count, offset);
 		return 0;
 	}
+	if (region == VFIO_PCI_VGA_REGION_INDEX)
+		return -EIO;
 	if (region == VFIO_PCI_BAR5_REGION_INDEX) {
 		memset(buf, 0, count);
 		memcpy(buf, &t->counter, count < 8 ? count : 8);
@@ -326,6 +330,8 @@ static int region_write(void *priv, unsigned int region, const void *buf, size_t
 			return reset(t);
 		return 0;
 	}
+	if (region == VFIO_PCI_VGA_REGION_INDEX)
+		return -EIO;
 	if (!unlogged(region, offset))
 		log_access(t, region, true, buf, count, offset);
 	if (region == VFIO_PCI_BAR5_REGION_INDEX) {
@@ -393,6 +399,16 @@ static void build_bar(struct pcicfg *c, unsigned int at, uint32_t size, uint32_t
 	memcpy(c->wmask + at, &mask, sizeof(mask));
 }
 
+/* What the options say of the device. */
+struct looks {
+	unsigned int irqs;		/* bits: 1 << VFIO_PCI_*_IRQ_INDEX */
+	bool edge_intx;
+	bool no_reset;
+	bool vga;
+	bool short_fd;
+	uint32_t bar1_flags;
+};
+
 static void build_config(struct testdev *t, unsigned int irqs)
 {
 	const struct pcicfg_ids ids = {
@@ -406,7 +422,7 @@ static void build_config(struct testdev *t, unsigned int irqs)
 
 	pcicfg_init(c, &ids);
 	build_bar(c, PCI_BASE_ADDRESS_0, TESTDEV_BAR0_SIZE, 0);
-	build_bar(c, PCI_BASE_ADDRESS_1, TESTDEV_BAR1_SIZE, 0);
+	build_bar(c, PCI_BASE_ADDRESS_1, t->bar1_size, 0);
 	pcicfg_bar64(c, 2, TESTDEV_BAR2_SIZE, true);
 	build_bar(c, PCI_BASE_ADDRESS_4, TESTDEV_BAR4_SIZE, PCI_BASE_ADDRESS_SPACE_IO);
 	c->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
@@ -418,8 +434,10 @@ static void build_config(struct testdev *t, unsigned int irqs)
 	pcicfg_pcie_endpoint(c);
 	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
 		pcicfg_msi(c, TESTDEV_MSI_LOG2);
-	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
-		pcicfg_msix(c, TESTDEV_VECTORS, 2, TESTDEV_MSIX_TABLE, 2, TESTDEV_MSIX_PBA);
+	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX && t->vectors > TESTDEV_VECTORS)
+		pcicfg_msix(c, t->vectors, 1, 0, 1, TESTDEV_MANY_PBA);
+	else if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
+		pcicfg_msix(c, t->vectors, 2, TESTDEV_MSIX_TABLE, 2, TESTDEV_MSIX_PBA);
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
 		pcicfg_intx(c, 1);
 
@@ -442,22 +460,23 @@ static void build_config(struct testdev *t, unsigned int irqs)
 	pcicfg_seal(c);
 }
 
-static void build_device(struct testdev *t, struct vfus_device *dev, unsigned int irqs)
+static void build_device(struct testdev *t, struct vfus_device *dev, const struct looks *looks)
 {
 	const uint32_t rw = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	static const struct {
+	const struct {
 		unsigned int region;
 		uint64_t size;
 	} sizes[] = {
 		{ VFIO_PCI_BAR0_REGION_INDEX, TESTDEV_BAR0_SIZE },
-		{ VFIO_PCI_BAR1_REGION_INDEX, TESTDEV_BAR1_SIZE },
+		{ VFIO_PCI_BAR1_REGION_INDEX, t->bar1_size },
 		{ VFIO_PCI_BAR2_REGION_INDEX, TESTDEV_BAR2_SIZE },
 		{ VFIO_PCI_BAR4_REGION_INDEX, TESTDEV_BAR4_SIZE },
 		{ VFIO_PCI_BAR5_REGION_INDEX, TESTDEV_BAR5_SIZE },
 		{ VFIO_PCI_ROM_REGION_INDEX, TESTDEV_ROM_SIZE },
 		{ VFIO_PCI_CONFIG_REGION_INDEX, PCICFG_SIZE },
+		{ VFIO_PCI_VGA_REGION_INDEX, looks->vga ? 0xc0000 : 0 },
 	};
-	unsigned int i;
+	unsigned int irqs = looks->irqs, i;
 
 	dev->nr_regions = VFIO_PCI_NUM_REGIONS;
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -465,11 +484,15 @@ static void build_device(struct testdev *t, struct vfus_device *dev, unsigned in
 			.size = sizes[i].size, .flags = rw, .fd = -1,
 		};
 	dev->regions[VFIO_PCI_ROM_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
+	dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = looks->bar1_flags;
 	for (i = 0; i < NR_AREAS; i++)
 		t->areas[i] = (struct vfus_area){ (2ull * i + 1) * TESTDEV_PAGE, TESTDEV_PAGE };
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd = t->bar2_fd;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].areas = t->areas;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = NR_AREAS;
+	/* Where the descriptor's memory has ended. */
+	if (looks->short_fd)
+		dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd_offset = TESTDEV_BAR2_SIZE;
 	dev->fd = -1;
 	if (t->doorbells) {
 		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].io_fds = t->io_fds;
@@ -481,13 +504,13 @@ static void build_device(struct testdev *t, struct vfus_device *dev, unsigned in
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_INTX_IRQ_INDEX] = (struct vfus_irq_type){
 			1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
-			   VFIO_IRQ_INFO_AUTOMASKED };
+			   (looks->edge_intx ? 0 : VFIO_IRQ_INFO_AUTOMASKED) };
 	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSI_IRQ_INDEX] = (struct vfus_irq_type){
 			1 << TESTDEV_MSI_LOG2, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct vfus_irq_type){
-			TESTDEV_VECTORS, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
+			t->vectors, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
 	build_config(t, irqs);
 }
 
@@ -539,21 +562,30 @@ static const char usage_text[] =
 "\n"
 "  --socket-path=PATH    listen on this UNIX socket; removed at the end\n"
 "  --fd=N                use this descriptor instead, a listening or a connected socket\n"
-"  --interrupts=LIST     of msix, msi, intx (all of them)\n"
+"  --interrupts=LIST     of msix, msi, intx (all of them); may be empty\n"
 "  --doorbells           offer two ioeventfds in BAR 1\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --poll-us=N           look for messages N microseconds after the last before sleeping (0)\n"
-"  --max-msg-fds=N       descriptors accepted in one message, 1 to 253 (8)\n"
+"  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
+"  --vectors=N           of MSI-X, 1 to 2048 (64); with more than 64 their table is in BAR 1\n"
+"  --edge-intx           INTx does not mask itself, each time up is an interrupt\n"
+"  --bar1=r|w            accesses of BAR 1 that are allowed (both)\n"
+"  --vga                 offer a VGA region\n"
+"  --no-reset            offer no reset\n"
+"  --short-fd            the descriptor of BAR 2 ends before it\n"
+"  --reorder             answer reads in another order, where several are waiting\n"
+"  --chatter             with each answer say what nobody asked for\n"
 "  --fault=KIND[:N]      misbehave: %s\n"
 "  --verbose             say what happens on standard error; twice for more\n"
 "  --help\n";
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL, OPT_MAX_FDS,
-	OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_EDGE, OPT_BAR1, OPT_VGA,
+	OPT_NO_RESET, OPT_SHORT_FD, OPT_REORDER, OPT_CHATTER, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -567,6 +599,14 @@ static const struct option long_options[] = {
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
 	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
+	{ "vectors", required_argument, NULL, OPT_VECTORS },
+	{ "edge-intx", no_argument, NULL, OPT_EDGE },
+	{ "bar1", required_argument, NULL, OPT_BAR1 },
+	{ "vga", no_argument, NULL, OPT_VGA },
+	{ "no-reset", no_argument, NULL, OPT_NO_RESET },
+	{ "short-fd", no_argument, NULL, OPT_SHORT_FD },
+	{ "reorder", no_argument, NULL, OPT_REORDER },
+	{ "chatter", no_argument, NULL, OPT_CHATTER },
 	{ "fault", required_argument, NULL, OPT_FAULT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -616,8 +656,8 @@ static unsigned int irq_list(char *arg)
 	return v;
 }
 
-static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, struct testdev *t,
-			  unsigned int *irqs, int argc, char **argv)
+static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfus_hooks *hooks,
+			  struct looks *looks, int argc, char **argv)
 {
 	int opt;
 
@@ -631,7 +671,7 @@ static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, str
 				bad_option("fd", optarg, "the number of an open descriptor");
 			break;
 		case OPT_INTERRUPTS:
-			*irqs = irq_list(optarg);
+			looks->irqs = irq_list(optarg);
 			break;
 		case OPT_DOORBELLS:
 			t->doorbells = true;
@@ -643,7 +683,7 @@ static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, str
 			cfg->poll_us = number("poll-us", optarg, 0, 1000000);
 			break;
 		case OPT_MAX_FDS:
-			cfg->max_msg_fds = number("max-msg-fds", optarg, 1, VFUS_MAX_FDS);
+			cfg->max_msg_fds = number("max-msg-fds", optarg, 0, VFUS_MAX_FDS);
 			break;
 		case OPT_MAX_XFER:
 			cfg->max_xfer = number("max-xfer", optarg, 4096, 16 << 20);
@@ -653,6 +693,35 @@ static void parse_options(struct vfus_config *cfg, struct vfus_hooks *hooks, str
 			break;
 		case OPT_NO_MULTI:
 			cfg->write_multiple = false;
+			break;
+		case OPT_VECTORS:
+			t->vectors = number("vectors", optarg, 1, TESTDEV_MANY_VECTORS);
+			if (t->vectors > TESTDEV_VECTORS)
+				t->bar1_size = TESTDEV_MANY_SIZE;
+			break;
+		case OPT_EDGE:
+			looks->edge_intx = true;
+			break;
+		case OPT_BAR1:
+			if (strcmp(optarg, "r") && strcmp(optarg, "w"))
+				bad_option("bar1", optarg, "r or w");
+			looks->bar1_flags = *optarg == 'r' ? VFIO_REGION_INFO_FLAG_READ :
+							     VFIO_REGION_INFO_FLAG_WRITE;
+			break;
+		case OPT_VGA:
+			looks->vga = true;
+			break;
+		case OPT_NO_RESET:
+			looks->no_reset = true;
+			break;
+		case OPT_SHORT_FD:
+			looks->short_fd = true;
+			break;
+		case OPT_REORDER:
+			cfg->reorder = true;
+			break;
+		case OPT_CHATTER:
+			cfg->chatter = true;
 			break;
 		case OPT_FAULT:
 			if (fault_parse(optarg, hooks))
@@ -685,17 +754,29 @@ int main(int argc, char **argv)
 		.reset = reset,
 		.fd_ready = doorbell_event,
 	};
+	static const struct vfus_ops ops_no_reset = {
+		.region_read = region_read,
+		.region_write = region_write,
+		.fd_ready = doorbell_event,
+	};
 	static struct testdev testdev;
 	struct testdev *t = &testdev;
-	unsigned int irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
-			    1u << VFIO_PCI_MSIX_IRQ_INDEX;
+	struct looks looks = {
+		.irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
+			1u << VFIO_PCI_MSIX_IRQ_INDEX,
+		.bar1_flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE,
+	};
 	struct vfus_device dev = { .ops = &ops, .priv = t };
 	struct vfus_hooks hooks = { 0 };
 	struct vfus_config cfg;
 	int ret;
 
 	vfus_config_init(&cfg);
-	parse_options(&cfg, &hooks, t, &irqs, argc, argv);
+	t->vectors = TESTDEV_VECTORS;
+	t->bar1_size = TESTDEV_BAR1_SIZE;
+	parse_options(t, &cfg, &hooks, &looks, argc, argv);
+	if (looks.no_reset)
+		dev.ops = &ops_no_reset;
 	ret = make_bar2(t);
 	if (!ret && t->doorbells)
 		ret = make_doorbells(t);
@@ -704,7 +785,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	build_rom(t->rom);
-	build_device(t, &dev, irqs);
+	build_device(t, &dev, &looks);
 	t->vfus = vfus_create(&cfg, &dev);
 	if (!t->vfus)
 		return 1;

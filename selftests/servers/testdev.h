@@ -6,7 +6,7 @@
  *	0x00000	registers, below
  *	0x10000	the log: the last accesses that the server saw; reading it is not logged
  *	0x20000	memory, 128 KiB
- *	BAR 1, 256 bytes, 32-bit: memory
+ *	BAR 1, 256 bytes, 32-bit: memory; 64 KiB with --vectors
  *	BAR 2, 64 KiB, 64-bit prefetchable: memory; odd pages can be mapped by the client. The
  *	vector table is in the last page, which is offered all the same, its pending bits are
  *	in the page before.
@@ -39,7 +39,11 @@
 #define TESTDEV_PAGE		0x1000
 
 #define TESTDEV_VECTORS		64
-#define TESTDEV_MSI_LOG2	3
+/* With more vectors, table and pending bits fill a larger BAR 1. */
+#define TESTDEV_MANY_VECTORS	2048
+#define TESTDEV_MANY_SIZE	0x10000
+#define TESTDEV_MANY_PBA	0x8000
+#define TESTDEV_MSI_LOG2	5
 #define TESTDEV_MSIX_TABLE	0xf000
 #define TESTDEV_MSIX_PBA	0xe000
 

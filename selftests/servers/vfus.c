@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -163,7 +164,13 @@ static void drop_client(struct vfus *s)
 
 	if (!s->connected)
 		return;
-	vfus_log(s, 1, "client disconnected");
+	vfus_log(s, 1, "client disconnected; %llu REGION_WRITE_MULTI of %llu writes, %llu replies overtaken",
+		 (unsigned long long)s->multi_messages, (unsigned long long)s->multi_writes,
+		 (unsigned long long)s->overtaken);
+	s->multi_messages = 0;
+	s->multi_writes = 0;
+	s->overtaken = 0;
+	s->held_len = 0;
 	s->connected = false;
 	if (s->negotiated && s->dev.ops->connected)
 		s->dev.ops->connected(s->dev.priv, false);
@@ -261,6 +268,7 @@ static int block_signals(struct vfus *s)
 struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device *dev)
 {
 	struct vfus *s = calloc(1, sizeof(*s));
+	struct rlimit files;
 	int ret;
 
 	if (!s)
@@ -281,9 +289,15 @@ struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device
 	s->queue_tail = &s->queue;
 	s->out_cap = max_msg(s);
 	s->out = calloc(1, s->out_cap);
+	s->held = cfg->reorder ? calloc(1, s->out_cap + sizeof(struct vfio_user_hdr)) : NULL;
+	/* An eventfd for each vector. */
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	/* Sleeps of tens of microseconds are what the device's polling lives on. */
 	prctl(PR_SET_TIMERSLACK, 1000);
-	ret = s->out ? vfus_irq_init(s) : -ENOMEM;
+	ret = s->out && (s->held || !cfg->reorder) ? vfus_irq_init(s) : -ENOMEM;
 	if (!ret)
 		ret = vfus_dma_init(s);
 	if (!ret)
@@ -319,6 +333,7 @@ void vfus_destroy(struct vfus *s)
 	if (s->sigfd >= 0)
 		close(s->sigfd);
 	vfus_irq_free(s);
+	free(s->held);
 	free(s->out);
 	free(s);
 }
@@ -473,6 +488,10 @@ int vfus_run(struct vfus *s)
 			/* The device's DMA accesses may have brought more messages in. */
 			if (!s->hung && (s->queue || vfus_chan_ready(&s->chan)))
 				us = 0;
+			if (s->held_len && vfus_now_us() - s->held_at >= VFUS_HOLD_US)
+				vfus_send_held(s);
+			if (s->held_len && (us < 0 || us > VFUS_HOLD_US))
+				us = VFUS_HOLD_US;
 		}
 		if (s->connected && s->chan.dead) {
 			drop_client(s);

@@ -133,6 +133,8 @@ struct vfus_config {
 	bool write_multiple;
 	bool no_dma_fds;		/* do not map client memory, reach it by messages */
 	unsigned long poll_us;		/* after a message, look that long for the next */
+	bool reorder;			/* answer a read after the one behind it, if any */
+	bool chatter;			/* say what nobody asked for with each reply */
 	unsigned int dma_timeout_ms;	/* how long a DMA_READ/WRITE may stay unanswered */
 	int verbose;
 	const struct vfus_hooks *hooks;

@@ -239,6 +239,8 @@ static int write_multi(struct vfus *s, struct vfus_msg *m)
 		if (ret)
 			break;
 	}
+	s->multi_messages++;
+	s->multi_writes += i;
 	/* The number of writes completed; fewer than asked for tells of an error. */
 	memcpy(s->out, &i, sizeof(i));
 	s->out_len = sizeof(i);
@@ -289,6 +291,43 @@ static int handle(struct vfus *s, struct vfus_msg *m)
 	return commands[m->hdr.cmd].handle(s, m);
 }
 
+/* Holds a reply back. Returns false if there is one already: the new one overtakes that. */
+static bool hold(struct vfus *s, const struct vfus_reply *r)
+{
+	if (s->held_len)
+		return false;
+	memcpy(s->held, &r->hdr, sizeof(r->hdr));
+	memcpy(s->held + sizeof(r->hdr), r->payload, r->len);
+	s->held_len = sizeof(r->hdr) + r->len;
+	s->held_at = vfus_now_us();
+	return true;
+}
+
+/**
+ * vfus_send_held() - send the reply that was held back, if there is one
+ * @s: server
+ */
+void vfus_send_held(struct vfus *s)
+{
+	struct iovec v = { s->held, s->held_len };
+
+	s->held_len = 0;
+	if (v.iov_len)
+		vfus_chan_send(s, &s->chan, &v, 1, NULL, 0);
+}
+
+/* What a client has to put up with: the reply again, with a descriptor, and a strange command. */
+static void chatter(struct vfus *s, const struct vfus_reply *r)
+{
+	struct vfio_user_hdr hdr = { .id = r->hdr.id, .cmd = 77, .size = sizeof(hdr) };
+	struct iovec v[2] = { { (void *)&r->hdr, sizeof(r->hdr) }, { r->payload, r->len } };
+	int fd = s->sigfd;
+
+	vfus_chan_send(s, &s->chan, v, 2, &fd, 1);
+	v[0].iov_base = &hdr;
+	vfus_chan_send(s, &s->chan, v, 1, NULL, 0);
+}
+
 static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
 {
 	const struct vfus_hooks *h = s->cfg.hooks;
@@ -314,9 +353,17 @@ static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
 		verdict = h->on_reply(h->priv, &r);
 	if (verdict != VFUS_PASS)
 		return verdict;
+	if (s->cfg.reorder && !err && m->hdr.cmd == VFIO_USER_REGION_READ && hold(s, &r))
+		return VFUS_PASS;
 	v[0] = (struct iovec){ &r.hdr, sizeof(r.hdr) };
 	v[1] = (struct iovec){ r.payload, r.len };
 	vfus_chan_send(s, &s->chan, v, 2, s->out_fds, err ? 0 : s->out_nfds);
+	if (s->held_len) {
+		s->overtaken++;
+		vfus_send_held(s);
+	}
+	if (s->cfg.chatter && m->hdr.cmd != VFIO_USER_VERSION)
+		chatter(s, &r);
 	return VFUS_PASS;
 }
 

@@ -22,6 +22,7 @@
 /* Commands that may pile up while a DMA_READ/WRITE of ours is unanswered. */
 #define VFUS_MAX_QUEUED		4096
 #define VFUS_REPLY_FDS		16	/* descriptors in one reply, at most */
+#define VFUS_HOLD_US		2000	/* how long a reply waits for one that could overtake it */
 
 /* One received message; freed as a whole by vfus_msg_free(). */
 struct vfus_msg {
@@ -104,6 +105,16 @@ struct vfus {
 
 	struct vfus_irq irqs[VFUS_MAX_IRQ_TYPES];
 
+	/* a reply that waits for a later one to overtake it */
+	uint8_t *held;
+	size_t held_len;	/* 0: there is none */
+	uint64_t held_at;
+
+	/* what the connection has seen, for the log */
+	uint64_t multi_messages;
+	uint64_t multi_writes;
+	uint64_t overtaken;
+
 	/* the reply being built */
 	uint8_t *out;
 	size_t out_cap;
@@ -135,6 +146,7 @@ int vfus_handle_version(struct vfus *s, struct vfus_msg *m);
 
 /* vfus_cmd.c */
 void vfus_dispatch(struct vfus *s, struct vfus_msg *m);
+void vfus_send_held(struct vfus *s);
 
 /* vfus.c */
 bool vfus_take_signal(struct vfus *s);

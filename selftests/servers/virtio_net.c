@@ -382,7 +382,7 @@ static const char usage_text[] =
 "                        mmap: the client maps a page, the server polls\n"
 "  --interrupts=LIST     of msix, intx (both)\n"
 "  --no-map              reach the client's memory by messages only\n"
-"  --max-msg-fds=N       descriptors accepted in one message, 1 to 253 (8)\n"
+"  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
@@ -518,7 +518,7 @@ static void set_option(struct options *o, struct net *n, int opt)
 		o->vfus.no_dma_fds = true;
 		break;
 	case OPT_MAX_FDS:
-		o->vfus.max_msg_fds = number("max-msg-fds", optarg, 1, VFUS_MAX_FDS);
+		o->vfus.max_msg_fds = number("max-msg-fds", optarg, 0, VFUS_MAX_FDS);
 		break;
 	case OPT_MAX_XFER:
 		o->vfus.max_xfer = number("max-xfer", optarg, 4096, 16 << 20);
