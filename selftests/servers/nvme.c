@@ -68,6 +68,7 @@ static const char usage_text[] =
 "  --poll-max-us=N       longest sleep between two looks when idle (1000)\n"
 "  --serial=TEXT         serial number, up to 20 characters; also decides the UUID and NQN\n"
 "  --model=TEXT          model, up to 40 characters\n"
+"  --no-map              reach the client's memory by messages only\n"
 "  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
@@ -79,8 +80,8 @@ static const char usage_text[] =
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_FILE, OPT_RAM, OPT_READ_ONLY, OPT_LBA, OPT_QUEUES,
 	OPT_DOORBELLS, OPT_SHADOW, OPT_INTERRUPTS, OPT_POLL, OPT_POLL_MAX, OPT_SERIAL,
-	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE,
-	OPT_HELP, OPT_VERSION,
+	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_NO_MAP, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT,
+	OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -98,6 +99,7 @@ static const struct option long_options[] = {
 	{ "poll-max-us", required_argument, NULL, OPT_POLL_MAX },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "model", required_argument, NULL, OPT_MODEL },
+	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
@@ -248,6 +250,9 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 		break;
 	case OPT_MODEL:
 		text_arg("model", optarg, c->model, sizeof(c->model));
+		break;
+	case OPT_NO_MAP:
+		o->vfus.no_dma_fds = true;
 		break;
 	case OPT_MAX_FDS:
 		o->vfus.max_msg_fds = (uint32_t)number("max-msg-fds", optarg, 0, VFUS_MAX_FDS);

@@ -65,7 +65,6 @@ fi
 
 # Reads of two CPUs, answered in another order than they came.
 if with reorder --reorder; then
-	testdev_case counter
 	testdev_case traffic-start
 	testdev_case traffic-alive
 	testdev_case traffic-stop
@@ -110,10 +109,9 @@ done
 
 # A server that repeats itself, sends descriptors and asks what nobody asks.
 if with chatter --chatter; then
-	testdev_case counter
+	testdev_case intx
 	before=$(descriptors)
-	testdev_case widths
-	testdev_case msix
+	testdev_case intx
 	testdev_case dma-coherent
 	ktap_is "chatter: no descriptor left" "$(descriptors)" "$before"
 	done_with chatter
@@ -123,7 +121,6 @@ fi
 if with "no direct" -- --no-direct; then
 	grep -q testdev-bar2 "/proc/$HELPER/maps"
 	ktap_is "no direct: nothing is mapped" $? 1
-	testdev_case widths
 	testdev_case posted
 	done_with "no direct"
 fi
@@ -149,12 +146,11 @@ if with "edge" --edge-intx; then
 	done_with edge
 fi
 if with "no eventfd flag" --fault=no-eventfd-flag; then
-	testdev_case msix
+	testdev_case threaded
 	done_with "no eventfd flag"
 fi
 if with "vga" --vga; then
 	ktap_run "vga: said" noted 'VGA region is not used'
-	testdev_case bars
 	done_with vga
 fi
 if with "no reset" --no-reset; then
@@ -162,6 +158,23 @@ if with "no reset" --no-reset; then
 	testdev_case reset
 	done_with "no reset"
 fi
+
+# A disk whose server maps no memory: each command, each completion, all data are messages.
+for option in "" --twin-socket; do
+	name="nvme by messages${option:+, twin socket}"
+	# shellcheck disable=SC2086
+	start_server --ram=16M --no-map $option
+	attach "$SOCKET" && disk=$(disk_of "$BDF")
+	ktap_ok $? "$name: attach" || continue
+	dd if=/dev/urandom of="$WORK/data" bs=64k count=32 2>/dev/null
+	dd if="$WORK/data" of="$disk" bs=64k conv=fsync 2>/dev/null
+	ktap_ok $? "$name: 2 MiB written"
+	echo 3 >/proc/sys/vm/drop_caches
+	dd if="$disk" bs=64k count=32 2>/dev/null | cmp - "$WORK/data"
+	ktap_ok $? "$name: and read back"
+	done_with "$name"
+done
+
 SERVER=vfiouser-testdev start_server --fault=not-pci
 attach "$SOCKET"
 ktap_is "not PCI: refused" $? 10

@@ -61,7 +61,8 @@ used()
 
 	shift
 	ktap_is "$name: driver" "$(driver_of "$BDF")" vfu_test
-	ktap_match "$name: the list names the socket" "$(vfiouserctl list)" "$ADDRESS"
+	vfiouserctl list | grep -qF "$ADDRESS"
+	ktap_ok $? "$name: the list names the socket"
 	for case in "$@"; do
 		testdev_case "$case"
 	done
@@ -85,7 +86,7 @@ for kind in unix abstract; do
 	ktap_ok $? "$kind: attach"
 	[ $kind = unix ] || ADDRESS=unix-abstract:${ADDRESS#@}
 	ktap_is "$kind: notes" "$(cat "$WORK/attach.err")" ""
-	used $kind posted direct msix dma-coherent
+	used $kind direct intx
 	stop_server
 done
 
@@ -95,7 +96,7 @@ ATTACH_OUT=$(vfu_socket pair vfiouser-testdev -- vfiouserctl attach fd:4 2>"$WOR
 ktap_ok $? "inherited: attach"
 BDF=$(printf '%s\n' "$ATTACH_OUT" | grep -Eo '[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]')
 ADDRESS=fd:4
-used inherited posted direct msix dma-coherent
+used inherited direct intx
 no_server()
 {
 	! pidof vfiouser-testdev
@@ -119,7 +120,7 @@ for kind in tcp tcp6 vsock; do
 	ktap_ok $? "$kind: attach"
 	ktap_run "$kind: said what goes by message" noted 'passes no descriptors: register accesses and DMA'
 	ktap_is "$kind: no interrupt" "$(cat "/sys/bus/pci/devices/$BDF/irq")" 0
-	used $kind widths posted memcpy dma-coherent dma-sg
+	used $kind slow dma-coherent
 	ktap_run "$kind: probe" vfiouserctl probe "$ADDRESS"
 	stop_server
 	ktap_ok $? "$kind: the server ends"
@@ -130,7 +131,7 @@ done
 listening vfiouser-testdev tcp:127.0.0.1:0 --interrupts=
 attach "$ADDRESS"
 ktap_ok $? "a device without interrupts: attach"
-used "a device without interrupts" posted dma-coherent
+used "a device without interrupts" slow
 stop_server
 
 # A UNIX socket whose server takes no descriptors, but gives some.
@@ -139,7 +140,7 @@ ADDRESS=$SOCKET
 refused 20 "no descriptors taken: refused" 'takes no descriptors.*--no-interrupts' "$SOCKET"
 attach --no-interrupts "$SOCKET"
 ktap_ok $? "no descriptors taken: attach"
-used "no descriptors taken" posted direct dma-coherent
+used "no descriptors taken" direct dma-coherent
 stop_server
 
 # The server dies: as with any other.
