@@ -115,7 +115,7 @@ for kind in tcp tcp6 vsock; do
 		ktap_fail "$kind: a server"
 		continue
 	fi
-	refused 20 "$kind: refused, for its interrupts" 'passes no descriptors.*--no-interrupts' "$ADDRESS"
+	refused 21 "$kind: refused, for its interrupts" 'passes no descriptors.*--no-interrupts' "$ADDRESS"
 	attach --no-interrupts "$ADDRESS"
 	ktap_ok $? "$kind: attach"
 	ktap_run "$kind: said what goes by message" noted 'passes no descriptors: register accesses and DMA'
@@ -137,7 +137,7 @@ stop_server
 # A UNIX socket whose server takes no descriptors, but gives some.
 SERVER=vfiouser-testdev start_server --max-msg-fds=0
 ADDRESS=$SOCKET
-refused 20 "no descriptors taken: refused" 'takes no descriptors.*--no-interrupts' "$SOCKET"
+refused 21 "no descriptors taken: refused" 'takes no descriptors.*--no-interrupts' "$SOCKET"
 attach --no-interrupts "$SOCKET"
 ktap_ok $? "no descriptors taken: attach"
 used "no descriptors taken" direct dma-coherent
