@@ -106,7 +106,7 @@ all=$(lspci -vvv -s "$BDF")
 ktap_match "power management" "$all" "Power Management version 3"
 ktap_match "PCI Express" "$all" "Express \(v2\) Endpoint"
 ktap_match "function level reset" "$all" "FLReset\+"
-ktap_match "MSI" "$all" "MSI: Enable- Count=1/8 Maskable\+ 64bit\+"
+ktap_match "MSI" "$all" "MSI: Enable- Count=1/32 Maskable\+ 64bit\+"
 ktap_match "MSI-X" "$all" "MSI-X: Enable- Count=64 Masked-"
 ktap_match "MSI-X table" "$all" "Vector table: BAR=2 offset=0000f000"
 ktap_match "MSI-X pending bits" "$all" "PBA: BAR=2 offset=0000e000"
