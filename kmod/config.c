@@ -38,7 +38,7 @@ static void vfu_cfg_put(struct vfu_dev *vdev, unsigned int where, int size, u32 
 	__le32 raw = cpu_to_le32(val);
 
 	vfu_count(vdev, VFU_STAT_CONFIG, 1);
-	vfu_region_write(vdev, VFIO_PCI_CONFIG_REGION_INDEX, where, &raw, size);
+	vfu_region_write(vdev, VFIO_PCI_CONFIG_REGION_INDEX, where, &raw, size, false);
 }
 
 /* ---- base address registers ---- */

@@ -329,7 +329,8 @@ static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u3
 		vfu_region_read(vdev, region, offset, data, count);
 }
 
-static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *data, u32 count)
+static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *data, u32 count,
+			   bool burst)
 {
 	u64 offset;
 	int region = vfu_phys_region(vdev, phys, count, &offset);
@@ -339,7 +340,7 @@ static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *d
 	if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_write(vdev, offset, data, count);
 	else if (!vfu_ioeventfd_write(vdev, region, offset, data, count))
-		vfu_region_write(vdev, region, offset, data, count);
+		vfu_region_write(vdev, region, offset, data, count, burst);
 }
 
 /* Bytes from @addr on that belong to this area, not more than @count. */
@@ -384,14 +385,15 @@ static void vfu_area_read(struct vfu_area *area, unsigned long addr, void *data,
 	}
 }
 
-static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void *data, u32 count)
+static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void *data, u32 count,
+			   bool burst)
 {
 	phys_addr_t phys = area->phys + (addr - area->virt);
 	struct page *page;
 	u32 n;
 
 	if (likely(!vfu_access_direct(area->vdev, phys, count))) {
-		vfu_phys_write(area->vdev, phys, data, count);
+		vfu_phys_write(area->vdev, phys, data, count, burst);
 		return;
 	}
 	for (; count; count -= n, phys += n, data += n) {
@@ -400,7 +402,7 @@ static void vfu_area_write(struct vfu_area *area, unsigned long addr, const void
 		if (page)
 			memcpy(page_address(page) + offset_in_page(phys), data, n);
 		else
-			vfu_phys_write(area->vdev, phys, data, n);
+			vfu_phys_write(area->vdev, phys, data, n, burst);
 	}
 }
 
@@ -415,9 +417,20 @@ static noinline void vfu_area_trace(struct vfu_area *area, const void *ip, bool 
 			    local_clock() - start);
 }
 
-/* The emulator's memory: areas, or ordinary kernel memory. @opaque: the instruction's address. */
+/**
+ * struct vfu_origin - the instruction that accesses memory
+ * @ip: its address
+ * @burst: a repeated one, whose writes are waited for together
+ */
+struct vfu_origin {
+	void *ip;
+	bool burst;
+};
+
+/* The emulator's memory: areas, or ordinary kernel memory. @opaque: struct vfu_origin. */
 static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 {
+	const struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 
@@ -428,22 +441,23 @@ static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 	else
 		memset(buf, 0xff, len);
 	if (unlikely(start))
-		vfu_area_trace(area, opaque, false, addr, buf, len, start);
+		vfu_area_trace(area, origin->ip, false, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
 }
 
 static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int len)
 {
+	const struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 
 	if (!area)
 		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
 	if (vfu_area_left(area, addr, len) == len)
-		vfu_area_write(area, addr, buf, len);
+		vfu_area_write(area, addr, buf, len, origin->burst);
 	if (unlikely(start))
-		vfu_area_trace(area, opaque, true, addr, buf, len, start);
+		vfu_area_trace(area, origin->ip, true, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
 }
@@ -499,7 +513,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {
 	bool irqs_on = regs->flags & X86_EFLAGS_IF;
 	struct vfu_area *area = vfu_area_get(addr);
-	unsigned long ip = regs->ip;
+	struct vfu_origin origin = { .ip = (void *)regs->ip };
 	u8 bytes[VFU_INSN_MAX_LEN];
 	struct vfu_insn insn;
 	struct vfu_cpu cpu;
@@ -519,7 +533,10 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 			local_irq_enable();
 		vfu_cpu_init(&cpu, regs);
 		idx = vfu_enter(area->vdev);
-		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, (void *)ip, VFU_ELEMENTS_MAX);
+		origin.burst = insn.rep != VFU_REP_NONE;
+		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, &origin, VFU_ELEMENTS_MAX);
+		if (origin.burst)
+			vfu_region_settle(area->vdev);
 		vfu_leave(area->vdev, idx);
 		if (irqs_on)
 			local_irq_disable();

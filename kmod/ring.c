@@ -560,6 +560,7 @@ static bool vfu_has_direct(const struct vfu_dev *vdev)
  * @offset: bytes into the region
  * @data: what to write
  * @count: bytes, at most VFIOUSER_DATA_MAX
+ * @burst: one of several, behind which the caller calls vfu_region_settle()
  *
  * Posted. A load or store of a direct page would overtake it, which PCI does not
  * allow: on a device that has such pages it is waited for where that can be done
@@ -569,7 +570,8 @@ static bool vfu_has_direct(const struct vfu_dev *vdev)
  * Return: 0 once queued, the server's errno where it was waited for, or -ENODEV
  * when the device is lost or frozen.
  */
-int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
+int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count,
+		     bool burst)
 {
 	struct vfiouser_request req = {
 		.op = VFIOUSER_OP_WRITE,
@@ -578,7 +580,7 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
 		.count = count,
 	};
 
-	if (!vfu_has_direct(vdev) || !vfu_may_sleep())
+	if (burst || !vfu_has_direct(vdev) || !vfu_may_sleep())
 		req.flags = VFIOUSER_REQ_POSTED;
 	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -ENODEV;
@@ -617,6 +619,20 @@ void vfu_region_push(struct vfu_dev *vdev)
 	if (!vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_VENDOR_ID, &id, sizeof(id)))
 		WRITE_ONCE(vdev->ring->pushed, posted);
 	vfu_leave(vdev, idx);
+}
+
+/**
+ * vfu_region_settle() - the end of a burst of writes
+ * @vdev: device
+ *
+ * Waits where vfu_region_write() would have, once for all of them.
+ *
+ * Context: any but NMI; sleeps only where the context allows it.
+ */
+void vfu_region_settle(struct vfu_dev *vdev)
+{
+	if (vfu_has_direct(vdev) && !vfu_region_pushed(vdev) && vfu_may_sleep())
+		vfu_region_push(vdev);
 }
 
 /**

@@ -151,10 +151,11 @@ void vfu_ring_state(struct vfu_ring *ring, u32 state);
 
 int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 		    u32 count);
-int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset,
-		     const void *data, u32 count);
+int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count,
+		     bool burst);
 bool vfu_region_pushed(const struct vfu_dev *vdev);
 void vfu_region_push(struct vfu_dev *vdev);
+void vfu_region_settle(struct vfu_dev *vdev);
 bool vfu_in_reset(struct vfu_dev *vdev);
 int vfu_request_reset(struct vfu_dev *vdev);
 bool vfu_may_sleep(void);

@@ -308,6 +308,13 @@ static void run_direct(struct vft *t)
 		ok &= readq(p + 0x100) == i;
 	}
 	vft_check(ok, "not overtaking a write before it");
+	for (i = 1, ok = true; i <= 200; i++) {
+		u32 halves[] = { i, ~i };
+
+		memcpy_toio(vft_reg(t, TESTDEV_PEEK), halves, sizeof(halves));
+		ok &= readq(p + 0x100) == (i | (u64)~i << 32);
+	}
+	vft_check(ok, "not overtaking a string of writes before it");
 
 	vft_log_start(t);
 	writel(1, t->bar[2] + 2 * TESTDEV_PAGE);
