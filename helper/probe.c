@@ -151,7 +151,7 @@ static void print_server(const struct probe *p, const char *address)
 	printf("  Several writes a message: %s, twin socket: %s, migration: %s\n",
 	       yes(caps->write_multiple), yes(caps->twin_socket), yes(caps->migration));
 	if (caps->unknown)
-		printf("  Unknown capabilities: %u\n", caps->unknown);
+		printf("  Ignored capabilities: %u\n", caps->unknown);
 	printf("Device: %sreset %s, %u regions, %u interrupt types\n",
 	       p->info.flags & VFIO_DEVICE_FLAGS_PCI ? "PCI, " : "not PCI, ",
 	       yes(p->info.flags & VFIO_DEVICE_FLAGS_RESET), p->info.num_regions,
