@@ -542,6 +542,11 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data, u3
 	return err;
 }
 
+static bool vfu_ordered_writes;
+module_param_named(ordered_writes, vfu_ordered_writes, bool, 0644);
+MODULE_PARM_DESC(ordered_writes,
+		 "on devices with directly mapped pages wait for each write that is forwarded, where the driver may sleep (default: N)");
+
 /* Does the driver reach a part of the device without us? */
 static bool vfu_has_direct(const struct vfu_dev *vdev)
 {
@@ -553,6 +558,12 @@ static bool vfu_has_direct(const struct vfu_dev *vdev)
 	return false;
 }
 
+/* Is it asked for, could anything overtake a write, and may it be waited for? */
+static bool vfu_waits_for_writes(const struct vfu_dev *vdev)
+{
+	return unlikely(READ_ONCE(vfu_ordered_writes)) && vfu_has_direct(vdev) && vfu_may_sleep();
+}
+
 /**
  * vfu_region_write() - write to a region of the server
  * @vdev: device
@@ -562,11 +573,12 @@ static bool vfu_has_direct(const struct vfu_dev *vdev)
  * @count: bytes, at most VFIOUSER_DATA_MAX
  * @burst: one of several, behind which the caller calls vfu_region_settle()
  *
- * Posted. A load or store of a direct page would overtake it, which PCI does not
- * allow: on a device that has such pages it is waited for where that can be done
- * asleep, as before a doorbell (ioeventfd.c).
+ * Posted. A load or store of a direct page can overtake it, which PCI does not allow:
+ * with the parameter ordered_writes it is waited for, on a device that has such pages,
+ * where that can be done asleep, as before a doorbell (ioeventfd.c). Not without: a write
+ * would then take as long as a read.
  *
- * Context: any but NMI; waits only while the ring is full, unless it may sleep.
+ * Context: any but NMI; waits only while the ring is full, but see above.
  * Return: 0 once queued, the server's errno where it was waited for, or -ENODEV
  * when the device is lost or frozen.
  */
@@ -580,7 +592,7 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
 		.count = count,
 	};
 
-	if (burst || !vfu_has_direct(vdev) || !vfu_may_sleep())
+	if (burst || !vfu_waits_for_writes(vdev))
 		req.flags = VFIOUSER_REQ_POSTED;
 	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -ENODEV;
@@ -631,7 +643,7 @@ void vfu_region_push(struct vfu_dev *vdev)
  */
 void vfu_region_settle(struct vfu_dev *vdev)
 {
-	if (vfu_has_direct(vdev) && !vfu_region_pushed(vdev) && vfu_may_sleep())
+	if (vfu_waits_for_writes(vdev) && !vfu_region_pushed(vdev))
 		vfu_region_push(vdev);
 }
 

@@ -302,6 +302,21 @@ static void run_direct(struct vft *t)
 	vft_check(ok, "the server sees it");
 	vft_poke(t, TESTDEV_PAGE + 0x100, 0x1122334455667788ULL);
 	vft_check(readq(p + 0x100) == 0x1122334455667788ULL, "the driver sees the server's writes");
+
+	vft_log_start(t);
+	writel(1, t->bar[2] + 2 * TESTDEV_PAGE);
+	vft_check(readl(t->bar[2] + 2 * TESTDEV_PAGE) == 1 && vft_log_count(t) == 2,
+		  "the page after it traps");
+}
+
+/* With the module's parameter ordered_writes. */
+static void run_direct_order(struct vft *t)
+{
+	void __iomem *p = t->bar[2] + TESTDEV_PAGE;
+	bool ok;
+	u32 i;
+
+	writeq(TESTDEV_PAGE + 0x100, vft_reg(t, TESTDEV_PEEK_AT));
 	for (i = 1, ok = true; i <= 200; i++) {
 		/* The server stores it to the direct page. */
 		writeq(i, vft_reg(t, TESTDEV_PEEK));
@@ -315,11 +330,6 @@ static void run_direct(struct vft *t)
 		ok &= readq(p + 0x100) == (i | (u64)~i << 32);
 	}
 	vft_check(ok, "not overtaking a string of writes before it");
-
-	vft_log_start(t);
-	writel(1, t->bar[2] + 2 * TESTDEV_PAGE);
-	vft_check(readl(t->bar[2] + 2 * TESTDEV_PAGE) == 1 && vft_log_count(t) == 2,
-		  "the page after it traps");
 }
 
 static bool edge_once(struct vft *t, u32 edge, u32 before, u32 size)
@@ -600,6 +610,7 @@ const struct vft_case vft_mmio_cases[] = {
 	{ "insn", vft_insn },
 	{ "strings", vft_strings },
 	{ "direct", run_direct },
+	{ "direct-order", run_direct_order },
 	{ "edge", run_edge },
 	{ "msix-table", run_msix_table },
 	{ "bars", run_bars },

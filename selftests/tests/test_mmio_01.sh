@@ -12,6 +12,8 @@ testdev_attach
 for case in widths counter rep memcpy direct edge msix-table bars disable slow posted reset; do
 	testdev_case $case
 done
+echo Y >/sys/module/vfiouser_pci/parameters/ordered_writes
+testdev_case direct-order
 testdev_detach
 
 ktap_end
