@@ -245,6 +245,16 @@ case $stage in
 	check "nothing was lost: third" sums third
 	check "the file system was mounted all the time" is "$(dmesg | grep -c 'EXT4-fs (nvme.*mounted')" 2
 
+	# a disk with a partition table: one, of 8 MiB from 1 MiB on
+	truncate -s 16M /var/lib/vfiouser/parts.img
+	printf '\0\0\0\0\203\0\0\0\0\10\0\0\0\100\0\0' |
+		dd of=/var/lib/vfiouser/parts.img bs=1 seek=446 conv=notrunc
+	printf '\125\252' | dd of=/var/lib/vfiouser/parts.img bs=1 seek=510 conv=notrunc
+	check "a second device" systemctl start vfiouser-nvme@parts.socket vfiouser@parts
+	check "partitions have names that stay" wait_for 60 test -b /dev/disk/by-id/vfiouser-parts-part1
+	check "of the right partition" is "$(blockdev --getsize64 /dev/disk/by-id/vfiouser-parts-part1)" 8388608
+	check "it goes again" systemctl stop vfiouser@parts vfiouser-nvme@parts.socket vfiouser-nvme@parts.service
+
 	sed -i /vfiouser/d /etc/fstab
 	umount /mnt
 	systemctl disable vfiouser@disk1 vfiouser-nvme@disk1.socket
