@@ -61,6 +61,8 @@
 #define BOUND_MS		200
 /* A controller that is live scans its namespaces; one that has none looks the same. */
 #define NO_DISK_MS		3000
+/* How long udev may take for its names. */
+#define UDEV_MS			30000
 /* How long the helper may take to end. */
 #define HELPER_END_MS		5000
 /* How long the bus scan may take without an event. */
@@ -750,6 +752,19 @@ static bool nvme_live(const struct sysfs_nodes *nodes)
 	return false;
 }
 
+/* Waits for the names that udev gives, which whoever waits for us is going to use. */
+static int wait_named(struct front *front)
+{
+	int64_t start = now_ms();
+
+	while (!sysfs_pci_settled(&front->device.bdf) && now_ms() - start < UDEV_MS) {
+		progress(front, start, "waiting for udev");
+		if (!pause_ms(front, LOOK_MS))
+			return helper_ended(front);
+	}
+	return ST_OK;
+}
+
 /*
  * Drivers may bind later, on a thread of the kernel's or once udev has loaded them. Waits until one
  * has, and for NVMe until there is a disk. A device without a driver is no error.
@@ -771,7 +786,7 @@ static int wait_usable(struct front *front)
 			bound = now_ms();
 		if (bound && (class != PCI_CLASS_NVME || strcmp(driver, "nvme"))) {
 			if (now_ms() - bound >= BOUND_MS)
-				return ST_OK;
+				return wait_named(front);
 		} else if (bound && !sysfs_pci_nodes(bdf, &nodes)) {
 			bool usable = disk_usable(&nodes);
 
@@ -779,7 +794,7 @@ static int wait_usable(struct front *front)
 				live = now_ms();
 			sysfs_nodes_free(&nodes);
 			if (usable || (live && now_ms() - live >= NO_DISK_MS))
-				return ST_OK;
+				return wait_named(front);
 		}
 		progress(front, start, bound ? "waiting for the disk" : "waiting for a driver");
 		if (!pause_ms(front, LOOK_MS))

@@ -312,3 +312,39 @@ void sysfs_nodes_free(struct sysfs_nodes *nodes)
 	nodes->node = NULL;
 	nodes->count = 0;
 }
+
+/**
+ * sysfs_pci_settled() - has udev named all that is below a PCI device?
+ * @bdf: its address
+ *
+ * Looks at disks, partitions and network interfaces: what udev knows of one is in a file, which it
+ * writes when the names are there.
+ *
+ * Context: may sleep.
+ * Return: true as well where no udev is running, or there is no such device.
+ */
+bool sysfs_pci_settled(const struct bdf *bdf)
+{
+	char path[PATH_MAX], index[32];
+	struct sysfs_nodes nodes;
+	bool settled = true;
+	size_t i;
+
+	if (sysfs_path(path, "/run/udev/control") || access(path, F_OK) ||
+	    sysfs_pci_nodes(bdf, &nodes))
+		return true;
+	for (i = 0; settled && i < nodes.count; i++) {
+		const struct sysfs_node *node = &nodes.node[i];
+		int err = -ENOENT;
+
+		if (!strcmp(node->subsystem, "block") && node->has_dev)
+			err = sysfs_path(path, "/run/udev/data/b%u:%u", node->major, node->minor);
+		else if (!strcmp(node->subsystem, "net") &&
+			 !sysfs_path(path, "%s/ifindex", node->path) &&
+			 !sysfs_read(path, index, sizeof(index)))
+			err = sysfs_path(path, "/run/udev/data/n%s", index);
+		settled = err || !access(path, F_OK);
+	}
+	sysfs_nodes_free(&nodes);
+	return settled;
+}

@@ -46,6 +46,7 @@ int sysfs_pci_attr(const struct bdf *bdf, const char *attr, char *text, size_t l
 int sysfs_pci_id(const struct bdf *bdf, const char *attr, unsigned int *id);
 int sysfs_pci_driver(const struct bdf *bdf, char *name, size_t len);
 int sysfs_pci_nodes(const struct bdf *bdf, struct sysfs_nodes *nodes);
+bool sysfs_pci_settled(const struct bdf *bdf);
 void sysfs_nodes_free(struct sysfs_nodes *nodes);
 
 #endif

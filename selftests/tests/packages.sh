@@ -190,6 +190,7 @@ case $stage in
 	check "systemd shows what there is" sh -c 'systemctl status vfiouser@disk1 | grep "Status:.*disk1 .* nvme nvme"'
 	fill /mnt first
 	# with the file system mounted by hand, and written to until the end
+	say "end of stage $stage"
 	systemctl reboot
 	;;
 2)
@@ -203,6 +204,7 @@ case $stage in
 	done </vmtest/fstab
 	check "the data are as they were" sums first
 	fill /mnt second
+	say "end of stage $stage"
 	systemctl reboot
 	;;
 3)
@@ -265,10 +267,10 @@ case $stage in
 	rm -r /var/lib/vfiouser
 	check "purge leaves nothing else" is "$(find /etc /usr /var /run -xdev -iname '*vfiouser*' ! -path '/var/log/*' ! -path '/var/lib/systemd/*')" ""
 	check "no warning of the kernel" sh -c '! dmesg | grep -E "WARNING|BUG:|Oops|hung task|Call Trace"'
+	say "end of stage $stage"
 	systemctl poweroff
 	;;
 esac
-say "end of stage $stage"
 END
 }
 

@@ -190,6 +190,26 @@ static void test_nodes(void **state)
 	sysfs_nodes_free(&nodes);
 }
 
+/* udev, where it runs, has named all that has a number. */
+static void test_settled(void **state)
+{
+	(void)state;
+	put_node(PCI "/nvme/nvme0/nvme0c0n2", "block", NULL);
+	assert_true(sysfs_pci_settled(&device));
+	put("/run/udev/control", "");
+	assert_false(sysfs_pci_settled(&device));
+	put("/run/udev/data/b259:0", "I:1\n");
+	assert_false(sysfs_pci_settled(&device));
+	put("/run/udev/data/b259:1", "I:1\n");
+	assert_true(sysfs_pci_settled(&device));
+
+	put_node(PCI "/net/eth1", "net", NULL);
+	put(PCI "/net/eth1/ifindex", "7\n");
+	assert_false(sysfs_pci_settled(&device));
+	put("/run/udev/data/n7", "I:1\n");
+	assert_true(sysfs_pci_settled(&device));
+}
+
 /* With multipathing the disk is below the subsystem, and its path is hidden. */
 static void test_multipath(void **state)
 {
@@ -345,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_nodes),
+		TEST(test_settled),
 		TEST(test_multipath),
 		TEST(test_unused),
 		TEST(test_mounted),
