@@ -370,6 +370,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 			       struct netlink_ext_ack *extack)
 {
 	struct vfu_dev *vdev, *other;
+	unsigned int sleep_flags;
 	unsigned long index;
 	u32 i;
 	int err;
@@ -410,6 +411,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 		}
 	}
 
+	/* Not between vfu_pm(), which did not see it, and the freeze of the helper. */
+	sleep_flags = lock_system_sleep();
 	mutex_lock(&vfu_devs_lock);
 	err = xa_alloc(&vfu_devs, &vdev->id, vdev, xa_limit_16b, GFP_KERNEL);
 	if (err)
@@ -448,12 +451,14 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vfu_dev_get(vdev);
 	queue_work(vfu_wq, &vdev->add_work);
 	mutex_unlock(&vfu_devs_lock);
+	unlock_system_sleep(sleep_flags);
 	return vdev;
 
 err_erase:
 	xa_erase(&vfu_devs, vdev->id);
 err_unlock:
 	mutex_unlock(&vfu_devs_lock);
+	unlock_system_sleep(sleep_flags);
 err_irqs:
 	vfu_irqs_destroy(vdev);
 	vfu_rescue_destroy(vdev);
