@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-ktap_plan 31
+ktap_plan 36
 load_module
 
 # A driver that cannot wait is unbound and bound again.
@@ -114,12 +114,22 @@ kill -USR2 "$SERVER_PID"
 wait $fg
 ktap_is "REQ in the foreground: exit status" $? 0
 
-# Suspend is refused, in words.
+# Suspend and hibernation are refused, in words, and only while there is a device.
 attach "$SOCKET"
-dmesg_mark
-ktap_status '!0' "suspend is refused" sh -c 'echo freeze >/sys/power/state'
-dmesg_check "suspend: said in the log" "cannot suspend while devices are attached"
+for state in freeze disk; do
+	dmesg_mark
+	ktap_status '!0' "$state is refused" sh -c "echo $state >/sys/power/state"
+	dmesg_check "$state: said in the log" "cannot suspend while devices are attached"
+done
+ktap_run "after that the disk can be read" dd if="$(disk_of "$BDF")" of=/dev/null bs=64k count=16
 ktap_run "detach" detach "$BDF"
+echo 1 >/sys/module/suspend/parameters/pm_test_delay
+echo devices >/sys/power/pm_test
+ktap_run "without a device: all others suspend and resume" sh -c 'echo freeze >/sys/power/state'
+echo none >/sys/power/pm_test
+attach "$SOCKET"
+ktap_ok $? "attach after that"
+detach "$BDF"
 # Of the disk that did not come back.
 dmesg_allow 'I/O error|Buffer I/O error'
 ktap_end
