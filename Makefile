@@ -131,6 +131,7 @@ check: deps
 	scripts/check $(if $(JOBS),--jobs $(JOBS))
 
 check-vm: deps helper servers
+	$(MAKE) -C selftests programs
 	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) --tests "$(TESTS)" $(KERNEL)
 
 # the kernel is built here, once: that takes long
