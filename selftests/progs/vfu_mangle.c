@@ -9,7 +9,7 @@
  *	fds		sends descriptors by the hundred with each reply
  *	deaf		never reads its socket again
  *	mute		never answers again
- *	irq		writes to every eventfd that it was given, without end
+ *	irq		raises every interrupt of the device, without end
  *	dma		asks for DMA anywhere, without end
  *	reply		answers what was not asked, without end
  *	scribble	changes the shared memory, without end
@@ -33,6 +33,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/vfio.h>
 
 #define MAX_MESSAGE	(32u << 20)
 #define MAX_FDS		253
@@ -285,9 +287,14 @@ static bool to_client(struct side *s, int client)
 static bool to_server(struct side *s, int server)
 {
 	const struct header *h = (const struct header *)s->buf;
+	uint32_t index;
 
-	if (h->cmd == CMD_SET_IRQS)
-		keep(irq_fds, &nr_irqs, s);
+	/* argsz, flags, index; not those by which a server asks for its device's end */
+	if (h->cmd == CMD_SET_IRQS && s->have >= sizeof(*h) + 12) {
+		memcpy(&index, s->buf + sizeof(*h) + 8, sizeof(index));
+		if (index <= VFIO_PCI_MSIX_IRQ_INDEX)
+			keep(irq_fds, &nr_irqs, s);
+	}
 	if (h->cmd == CMD_DMA_MAP && s->have >= sizeof(*h) + 32)
 		keep_pool(s);
 	/* the answer to a question of our own */
