@@ -20,9 +20,6 @@ detach
 # what a driver says of a device that makes no sense
 dmesg_allow 'nvme nvme[0-9]+:'
 pulse_start
-vfu_hostile "${HOSTILE_SECONDS:-10}" ${SEED:+"$SEED"} >"$WORK/out" 2>&1
-ktap_ok $? "it runs"
-ktap_log <"$WORK/out"
 # a run in which all is refused shows nothing
 enough()
 {
@@ -32,6 +29,15 @@ enough()
 		grep -Eq "^[1-9][0-9]* $what" "$WORK/out" || return 1
 	done
 }
+# a slow machine may need more time to get in
+for _ in 1 2 3 4 5 6; do
+	vfu_hostile $((${HOSTILE_SECONDS:-10} * ${VM_SCALE:-1})) ${SEED:+"$SEED"} >"$WORK/out" 2>&1
+	status=$?
+	ktap_log <"$WORK/out"
+	[ $status != 0 ] || enough || continue
+	break
+done
+ktap_ok $status "it runs"
 ktap_run "it got in" enough
 responsive "every CPU gets on"
 pulse_stop
