@@ -186,6 +186,76 @@ static void run_msix(struct vft *t)
 	kfree(v);
 }
 
+#ifdef MSI_ANY_INDEX
+/* Vectors that are added while others are in use, with gaps; those go on. */
+static void grow(struct vft *t, struct vector *v, u32 used)
+{
+	static const u32 more[] = { 10, 20, TESTDEV_VECTORS - 1 };
+	struct msi_map maps[ARRAY_SIZE(more)];
+	bool ok = true;
+	u32 i, n;
+
+	for (n = 0; n < ARRAY_SIZE(more); n++) {
+		maps[n] = pci_msix_alloc_irq_at(t->pdev, more[n], NULL);
+		if (maps[n].index != more[n]) {
+			vft_note("vector %u: pci_msix_alloc_irq_at: %d", more[n], maps[n].index);
+			break;
+		}
+		if (request_irq(maps[n].virq, vector_handler, 0, "vfu_test", &v[more[n]])) {
+			pci_msix_free_irq(t->pdev, maps[n]);
+			break;
+		}
+	}
+	vft_check(n == ARRAY_SIZE(more), "more vectors, one by one");
+
+	/* Those in use may have been raised once each time, in case something was missed. */
+	settle(t);
+	for (i = 0; i < TESTDEV_VECTORS; i++) {
+		ok &= atomic_read(&v[i].count) <= 1 + n;
+		atomic_set(&v[i].count, 0);
+	}
+	vft_check(ok, "the others are raised at most once each time");
+	ok = one_by_one(t, v, VFIO_PCI_MSIX_IRQ_INDEX, used, 1);
+	for (i = 0; i < n; i++) {
+		trigger(t, VFIO_PCI_MSIX_IRQ_INDEX, more[i]);
+		ok &= wait_count(&v[more[i]].count, 1);
+	}
+	settle(t);
+	for (i = 0; i < n; i++)
+		ok &= atomic_read(&v[more[i]].count) == 1;
+	vft_check(ok, "old ones and new ones reach their handlers");
+
+	while (n--) {
+		free_irq(maps[n].virq, &v[more[n]]);
+		pci_msix_free_irq(t->pdev, maps[n]);
+	}
+	for (i = 0; i < used; i++)
+		atomic_set(&v[i].count, 0);
+	vft_check(one_by_one(t, v, VFIO_PCI_MSIX_IRQ_INDEX, used, 2), "fewer again");
+}
+#endif
+
+/* Kernels that have no domain for each device of ours, before 6.17, let drivers add none. */
+static void run_msix_grow(struct vft *t)
+{
+	struct vector *v = vectors_create(t);
+
+	if (!v)
+		return;
+	if (vft_check(vectors_request(t, v, 3, PCI_IRQ_MSIX), "3 vectors")) {
+		vft_check(one_by_one(t, v, VFIO_PCI_MSIX_IRQ_INDEX, 3, 1), "each works");
+#ifdef MSI_ANY_INDEX
+		if (pci_msix_can_alloc_dyn(t->pdev))
+			grow(t, v, 3);
+		else
+			vft_check(pci_msix_alloc_irq_at(t->pdev, 10, NULL).index < 0,
+				  "none can be added");
+#endif
+		vectors_free(t, v, 3);
+	}
+	kfree(v);
+}
+
 static void many_free(struct vft *t, atomic_t *counts, u32 n)
 {
 	while (n--)
@@ -538,6 +608,7 @@ static void run_kinds(struct vft *t)
 
 const struct vft_case vft_irq_cases[] = {
 	{ "msix", run_msix },
+	{ "msix-grow", run_msix_grow },
 	{ "msix-many", run_msix_many },
 	{ "msi", run_msi },
 	{ "mask", run_mask },
