@@ -108,6 +108,7 @@ trouble+='|nobody cared|DMA-API|Out of memory|page allocation failure'
 # What debug kernels say of themselves when they start.
 quiet='kmemleak: (Kernel memory leak detector initialized|Automatic memory scanning)'
 quiet+='|RCU (lockdep checking|callback .* debug) is enabled|DMA-API: (preallocated|debugging enabled)'
+quiet+='|kcsan: non-strict mode configured'
 
 # KVM where it really works: /dev/kvm may be there and yet not run a guest.
 accel()
