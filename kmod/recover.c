@@ -19,6 +19,12 @@
  * whether the channel is offline must find that it is; nvme's timeout handler would else
  * reset the controller on its own and give it up.
  *
+ * A slot that is frozen lets no DMA through. A server that hangs, or whose helper has
+ * died, may still go on with what it was asked, and write to the pool: nvme would complete
+ * requests a second time that it has cancelled. So a driver that keeps its queues, as one
+ * with error handlers does, is told of the freeze only once the server is gone, or talks
+ * on a new connection: it has dropped the old one then, with all that it had begun.
+ *
  * Once a driver was told to resume, it is not told of another freeze before it is
  * through: its own handler may wait for the device, and would do so for ever. It then sees
  * a device that does not answer and gives up; what it makes of the next round is up to it,
@@ -100,6 +106,7 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
 			frozen = true;
 		} else if (READ_ONCE(vdev->state) == VFIOUSER_STATE_LIVE) {
 			r->phase = VFU_PHASE_FROZEN;
+			WRITE_ONCE(r->connected, false);
 			vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
 			frozen = true;
 		}
@@ -206,6 +213,41 @@ static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
 
 /* ---- the worker ---- */
 
+/* A process other than @server, which is as the caller sees it. */
+static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
+{
+	struct task_struct *task;
+	bool runs;
+
+	rcu_read_lock();
+	task = vdev->server ? pid_task(vdev->server, PIDTYPE_TGID) : NULL;
+	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(vdev->server) != server;
+	rcu_read_unlock();
+	return runs;
+}
+
+static bool vfu_has_error_handlers(struct pci_dev *pdev)
+{
+	const struct pci_driver *drv;
+	bool has;
+
+	device_lock(&pdev->dev);
+	drv = pdev->driver;
+	has = drv && drv->err_handler && drv->err_handler->error_detected;
+	device_unlock(&pdev->dev);
+	return has;
+}
+
+/* See the top of this file. Whoever has no server known to us reaches no memory without us. */
+static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
+{
+	if (!vfu_has_error_handlers(pdev))
+		return;
+	while (vfu_old_server_runs(vdev, 0) && !READ_ONCE(vdev->recover.connected) &&
+	       !vfu_dev_lost(vdev) && !test_bit(0, &vdev->removing))
+		msleep(20);
+}
+
 static void vfu_recover_frozen(struct vfu_dev *vdev)
 {
 	struct vfu_recover *r = &vdev->recover;
@@ -216,6 +258,8 @@ static void vfu_recover_frozen(struct vfu_dev *vdev)
 	vfu_ioeventfd_clear(vdev);
 	vfu_mmio_update(vdev);
 	pdev = vfu_pci_get(vdev);
+	if (pdev)
+		vfu_wait_old_server(vdev, pdev);
 	if (pdev && !vfu_tell_error(vdev, pdev, pci_channel_io_frozen)) {
 		r->pulled = true;
 		vfu_bridge_pull(vdev);
@@ -431,22 +475,6 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 	return 0;
 }
 
-/* A server that was only stopped would write to memory that is another one's by now. */
-static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
-{
-	struct task_struct *task;
-	bool runs;
-
-	if (!vdev->server)
-		return false;
-	rcu_read_lock();
-	task = pid_task(vdev->server, PIDTYPE_TGID);
-	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) &&
-	       pid_vnr(vdev->server) != server;
-	rcu_read_unlock();
-	return runs;
-}
-
 /* Who serves the device, and its pages. Interrupts only compare pointers. */
 static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 {
@@ -494,16 +522,21 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		NL_SET_ERR_MSG(extack, "the device is being removed");
 		return -ENODEV;
 	}
-	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING)
-		return vfu_dev_offline(vdev) ? -EAGAIN : -EBUSY;
-	err = vfu_same_device(vdev, params, extack);
-	if (err)
-		return err;
+	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING && !vfu_dev_offline(vdev))
+		return -EBUSY;
+	/* One that was only stopped would write to memory that is another one's by now. */
 	if (vfu_old_server_runs(vdev, params->server)) {
 		NL_SET_ERR_MSG(extack,
 			       "the server from before still runs and could write to memory of this one");
 		return -EBUSY;
 	}
+	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING) {
+		WRITE_ONCE(r->connected, true);
+		return -EAGAIN;
+	}
+	err = vfu_same_device(vdev, params, extack);
+	if (err)
+		return err;
 
 	/* Offline: nobody comes in any more. Wait for those who are in. */
 	synchronize_srcu(&r->users);

@@ -344,6 +344,7 @@ enum vfu_phase {
  * @phase: enum vfu_phase (vfu_dev.cfg_lock)
  * @again: frozen again while @phase is RESUMING (vfu_dev.cfg_lock)
  * @error: the server signals an error of its device
+ * @connected: the server talks on a new connection
  * @pulled: its PCI device was taken out of the bus (the worker's)
  * @told: driver that knows (the worker's)
  * @work: tells the driver what has happened
@@ -355,6 +356,7 @@ struct vfu_recover {
 	enum vfu_phase phase;
 	bool again;
 	unsigned long error;
+	bool connected;
 	bool pulled;
 	const struct pci_driver *told;
 	struct work_struct work;
