@@ -15,8 +15,8 @@
  * Locking: the tree of areas has its own; a fault looks up under RCU and then
  * holds a reference. vfu_areas_lock (mutex) protects the page table entries of areas.
  * The pages themselves stay while anyone is inside of vfu_enter() and vfu_leave().
- * Lifetime: an area lives from ioremap() to iounmap() and holds a reference to its device, even beyond the device's removal; its accesses
- * then read all-ones.
+ * Lifetime: an area lives from ioremap() to iounmap() and holds a reference to its device,
+ * even beyond the device's removal; its accesses then read all-ones.
  */
 #include <linux/io.h>
 #include <linux/maple_tree.h>

@@ -56,9 +56,14 @@
  * Return: for vfu_leave().
  */
 int vfu_enter(struct vfu_dev *vdev)
+	__acquires(&vdev->recover.users)
 {
 	/* Nobody answers in an NMI, and nothing is looked at. */
-	return in_nmi() ? -1 : srcu_read_lock(&vdev->recover.users);
+	if (in_nmi()) {
+		__acquire(&vdev->recover.users);
+		return -1;
+	}
+	return srcu_read_lock(&vdev->recover.users);
 }
 
 /**
@@ -69,9 +74,12 @@ int vfu_enter(struct vfu_dev *vdev)
  * Context: that of vfu_enter().
  */
 void vfu_leave(struct vfu_dev *vdev, int idx)
+	__releases(&vdev->recover.users)
 {
 	if (idx >= 0)
 		srcu_read_unlock(&vdev->recover.users, idx);
+	else
+		__release(&vdev->recover.users);
 }
 
 /* ---- the freeze ---- */

@@ -247,9 +247,12 @@ static u64 vfu_now(void)
 
 static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 {
+	u32 ms = vdev->timeout_ms;
+
 	wait->may_sleep = vfu_may_sleep();
-	wait->bound = NSEC_PER_MSEC * (u64)(wait->may_sleep ? vdev->timeout_ms :
-					    min_t(u32, READ_ONCE(vfu_atomic_timeout_ms), vdev->timeout_ms));
+	if (!wait->may_sleep)
+		ms = min_t(u32, READ_ONCE(vfu_atomic_timeout_ms), ms);
+	wait->bound = (u64)ms * NSEC_PER_MSEC;
 	wait->start = vfu_now();
 }
 

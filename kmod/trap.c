@@ -84,7 +84,7 @@ static int vfu_trap_user_write(struct pci_dev *pdev, int pos, int size, u32 val)
 }
 
 #define VFU_TRAP_USER(name, type)							\
-static int vfu_trap_user_read_##name(struct pci_dev *pdev, int pos, type *val)		\
+static int vfu_trap_user_read_##name(struct pci_dev *pdev, int pos, typeof(type) *val)		\
 {											\
 	u32 all = ~0U;									\
 	int err = vfu_trap_user_read(pdev, pos, sizeof(type), &all);			\

@@ -262,7 +262,7 @@ static void time_irqs(struct vft *t, const char *name, unsigned int cpu)
 static void bench_irq(struct vft *t)
 {
 	unsigned int cpu, n = 0;
-	char name[16];
+	char name[24];
 
 	for_each_online_cpu(cpu) {
 		snprintf(name, sizeof(name), "irq-cpu%u", cpu);

@@ -19,8 +19,8 @@
 #define TURN_US	100
 
 /*
- * A pause that is better looked through than slept through, which costs about half of this and makes
- * the pause itself so much longer.
+ * A pause that is better looked through than slept through, which costs about half of this and
+ * makes the pause itself so much longer.
  */
 #define SHORT_US	40
 

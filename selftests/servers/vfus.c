@@ -164,7 +164,8 @@ static void drop_client(struct vfus *s)
 
 	if (!s->connected)
 		return;
-	vfus_log(s, 1, "client disconnected; %llu REGION_WRITE_MULTI of %llu writes, %llu replies overtaken",
+	vfus_log(s, 1,
+		 "client disconnected; %llu REGION_WRITE_MULTI of %llu writes, %llu replies overtaken",
 		 (unsigned long long)s->multi_messages, (unsigned long long)s->multi_writes,
 		 (unsigned long long)s->overtaken);
 	s->multi_messages = 0;
@@ -232,7 +233,7 @@ static int adopt_fd(struct vfus *s)
 	len = sizeof(int);
 	getsockopt(s->cfg.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
 	if (listening) {
-		/* Clients that come from now on are told that it is us who serve, not who made it. */
+		/* Clients that come from now on are told that we serve, not who made it. */
 		if (listen(s->cfg.fd, 8))
 			return -errno;
 		s->listen_fd = s->cfg.fd;
