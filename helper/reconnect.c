@@ -170,7 +170,8 @@ static int watch(struct keeper *k, pid_t pid, int fd)
 		}
 		if (fds[1].revents && take_signal(k))
 			kill(pid, SIGTERM);
-		if (fds[2].revents && take_events(k))
+		/* Before it serves, the freeze is that which came before it, or its taking over. */
+		if (fds[2].revents && take_events(k) && k->served)
 			timeout = HELPER_END_MS;
 		if (fds[3].revents)
 			front_gone(k);

@@ -19,7 +19,7 @@ other_helper()
 	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
 }
 
-ktap_plan 33
+ktap_plan 34
 load_module
 
 image=$WORK/disk
@@ -53,6 +53,8 @@ wait_for 60 vu_gone "$pid"
 ktap_ok $? "keeper: the old one has ended"
 recover_progress
 recover_end keeper
+# Killed, hung, and replaced: each was one freeze, and nobody ended a helper that served.
+ktap_is "keeper: frozen three times" "$(dmesg_since | grep -c 'disk1: frozen: ')" 3
 detach "$BDF"
 ktap_ok $? "keeper: detach"
 wait_for 60 sh -c '! pidof vfiouserctl'
