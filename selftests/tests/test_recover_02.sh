@@ -26,7 +26,7 @@ image=$WORK/disk
 truncate -s 64M "$image"
 start_server --file="$image"
 dmesg_mark
-recover_begin keeper --reconnect=120 --name=disk1 --timeout=1s "$SOCKET"
+recover_begin keeper --reconnect=120 --name=disk1 --timeout=4s "$SOCKET"
 pid=$(helper_pid)
 kill -KILL "$pid"
 wait_for 120 other_helper "$pid"

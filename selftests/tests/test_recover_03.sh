@@ -17,7 +17,7 @@ truncate -s 64M "$image"
 # doorbells that trap, so that the hang is noticed when the driver next rings one
 start_server --file="$image" --doorbells=trap
 dmesg_mark
-recover_begin hang --reconnect=120 --timeout=1s "$SOCKET"
+recover_begin hang --reconnect=120 --timeout=4s "$SOCKET"
 for n in 1 2; do
 	recover_progress
 	kill -STOP "$SERVER_PID"

@@ -16,8 +16,8 @@
 #
 # Beside each result of the test, these are failures: no plan or one that is not kept, an exit
 # status that is not kselftest's pass or skip, a VM that crashes or that the watchdog has to kill,
-# and a warning in the kernel's log ("dmesg clean") which the test did not announce.  A kernel that
-# dies before the test begins is booted again, once.
+# and a warning in the kernel's log since the test began ("dmesg clean") which it did not announce.
+# A kernel that dies before the test begins is booted again, once.
 #
 # Everything is kept in $O/vm/SERIES/TEST/: console.log, ktap.log, and the verdict in result.
 # The last line of the output is "N passed, N failed"; the exit status is 1 where anything failed.
@@ -208,7 +208,9 @@ verdict()
 	esac
 
 	allow=$(sed -n 's/^# dmesg-allow: //p' "$dir/ktap" | paste -sd'|')
-	warnings=$(grep -aE '\[ *[0-9]+\.[0-9]{6}\]' "$dir/console.log" | grep -aE "$trouble" |
+	# what a kernel complains of before the test begins, when booting slowly, is not about us
+	warnings=$(sed '1,/vm: test begins/d' "$dir/console.log" |
+		   grep -aE '\[ *[0-9]+\.[0-9]{6}\]' | grep -aE "$trouble" |
 		   grep -avE "$quiet${allow:+|$allow}" || true)
 	if [ -n "$warnings" ]; then
 		fault "dmesg clean"
