@@ -51,7 +51,7 @@ start_trace "$LOG"
 start_server --ram=32M
 attach --no-direct --name=disk1 "$SOCKET" || ktap_bail "attach failed"
 disk_of "$BDF" >/dev/null || ktap_bail "no disk"
-seen "the PCI core's accesses" 'read  config at 0x0, 4 bytes: 0x[0-9a-f]+, [0-9.]+us, by pci_'
+seen "the PCI core's accesses" 'read  config at 0x0, 4 bytes: 0x[0-9a-f]+, [0-9.]+[mu]s, by pci_'
 seen "a read, by its function" \
 	'read  BAR0 at 0x1c, 4 bytes: 0x[0-9a-f]+, [0-9.]+[mu]s, by nvme_[a-z_0-9]+ \[nvme(_core)?\]'
 seen "a write, by its function" \
