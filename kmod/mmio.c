@@ -181,8 +181,11 @@ static void *vfu_area_space(unsigned long pages)
 		return NULL;
 	for (i = 0; i < pages; i++)
 		dummy[i] = ZERO_PAGE(0);
-	/* PAGE_NONE: address space with page tables, and nothing in it. */
-	virt = vmap(dummy, pages, VM_MAP, PAGE_NONE);
+	/*
+	 * PAGE_NONE: address space with page tables, and nothing in it. VM_IOREMAP, as of any
+	 * registers: who reads the kernel's memory as a whole (/proc/kcore) passes it over.
+	 */
+	virt = vmap(dummy, pages, VM_IOREMAP, PAGE_NONE);
 	kvfree(dummy);
 	return virt;
 }
@@ -304,14 +307,16 @@ int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
 /* ---- accesses ---- */
 
 /* Where an access goes: -ENXIO for nowhere. */
-static int vfu_phys_region(struct vfu_dev *vdev, phys_addr_t phys, u32 count, u64 *offset)
+static int vfu_phys_region(struct vfu_dev *vdev, phys_addr_t phys, u32 count, u32 flag,
+			   u64 *offset)
 {
 	int region;
 
 	if (vfu_dev_offline(vdev) || !vfu_config_decodes(vdev))
 		return -ENXIO;
 	region = vfu_config_resolve(vdev, phys, offset);
-	if (region >= 0 && *offset + count > vdev->regions[region].size)
+	if (region >= 0 && (*offset + count > vdev->regions[region].size ||
+			    !(vdev->regions[region].flags & flag)))
 		return -ENXIO;
 	return region;
 }
@@ -319,7 +324,7 @@ static int vfu_phys_region(struct vfu_dev *vdev, phys_addr_t phys, u32 count, u6
 static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count)
 {
 	u64 offset;
-	int region = vfu_phys_region(vdev, phys, count, &offset);
+	int region = vfu_phys_region(vdev, phys, count, VFIO_REGION_INFO_FLAG_READ, &offset);
 
 	if (region < 0)
 		vfu_config_gone(vdev, phys, data, count);
@@ -333,7 +338,7 @@ static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *d
 			   bool burst)
 {
 	u64 offset;
-	int region = vfu_phys_region(vdev, phys, count, &offset);
+	int region = vfu_phys_region(vdev, phys, count, VFIO_REGION_INFO_FLAG_WRITE, &offset);
 
 	if (region < 0)
 		return;
