@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The virtual host bridge: one PCI domain with one bus for each device.
+ * The virtual host bridges: one PCI domain with one bus for each slot.
+ *
+ * A slot has the functions of one server each: a single one, or up to eight where it
+ * has a name. Each of them comes and goes on its own, the bus with the last of them.
  *
  * Domain numbers lie above 0xffff, where no firmware puts any, and their low 16
  * bits are those of no other domain: IOMMU drivers keep only these bits and
@@ -10,10 +13,15 @@
  * closed doors for user mappings) is set by a notifier, so that a function found
  * again by a later rescan gets it as well.
  *
- * Locking: the PCI core's rescan lock around scan and removal.
+ * Locking: the PCI core's rescan lock around scan and removal; vfu_slots_lock for
+ * the list of slots and who is in them. vfu_pci_slot.functions is read under RCU.
  */
 #include <linux/bitmap.h>
+#include <linux/module.h>
+#include <linux/msi.h>
+#include <linux/netlink.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -30,41 +38,217 @@ static struct pci_ops vfu_pci_ops = {
 	.write	= vfu_pci_write,
 };
 
-static struct vfu_dev *vfu_dev_of_bus(struct pci_bus *bus)
+static LIST_HEAD(vfu_slots);
+static DEFINE_MUTEX(vfu_slots_lock);
+
+/* ---- slots ---- */
+
+static void vfu_slot_free(struct work_struct *work)
 {
-	return container_of((struct pci_sysdata *)bus->sysdata, struct vfu_dev, sysdata);
+	struct vfu_pci_slot *slot = container_of(work, struct vfu_pci_slot, free);
+
+	vfu_window_destroy(slot);
+	if (slot->dev)
+		device_unregister(slot->dev);
+	kfree(slot);
+	module_put(THIS_MODULE);
+}
+
+static void vfu_slot_release(struct kref *ref)
+{
+	struct vfu_pci_slot *slot = container_of(ref, struct vfu_pci_slot, ref);
+
+	INIT_WORK(&slot->free, vfu_slot_free);
+	vfu_work_queue(&slot->free);
+}
+
+/**
+ * vfu_slot_put() - drop a reference
+ * @slot: slot
+ *
+ * Context: any but NMI.
+ */
+void vfu_slot_put(struct vfu_pci_slot *slot)
+{
+	kref_put(&slot->ref, vfu_slot_release);
+}
+
+static struct vfu_pci_slot *vfu_slot_create(const char *name)
+{
+	static unsigned int count;
+	struct vfu_pci_slot *slot;
+
+	slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
+	if (!slot)
+		return ERR_PTR(-ENOMEM);
+	/* No device is called so: no name has such a character. */
+	if (name[0]) {
+		slot->dev = device_create(&vfu_class, NULL, 0, slot, "slot@%u", count++);
+		if (IS_ERR(slot->dev)) {
+			int err = PTR_ERR(slot->dev);
+
+			kfree(slot);
+			return ERR_PTR(err);
+		}
+	}
+	kref_init(&slot->ref);
+	mutex_init(&slot->lock);
+	strscpy(slot->name, name, sizeof(slot->name));
+	slot->sysdata.node = NUMA_NO_NODE;
+	list_add(&slot->list, &vfu_slots);
+	__module_get(THIS_MODULE);
+	return slot;
+}
+
+/**
+ * vfu_slot_join() - plug a device in, not yet seen on the bus
+ * @vdev: device
+ * @name: of a slot for several functions, or "" for one of its own
+ * @fn: which function
+ * @extack: tells the caller what is wrong
+ *
+ * On success the device has a reference to its slot, and is on the bus in the sense
+ * of vfu_on_bus_put().
+ *
+ * Context: may sleep.
+ * Return: 0, -EBUSY or another negative errno.
+ */
+int vfu_slot_join(struct vfu_dev *vdev, const char *name, u32 fn, struct netlink_ext_ack *extack)
+{
+	struct vfu_pci_slot *slot, *found = NULL;
+	int err = 0;
+
+	mutex_lock(&vfu_slots_lock);
+	list_for_each_entry(slot, &vfu_slots, list)
+		if (name[0] && !strcmp(slot->name, name))
+			found = slot;
+	if (found) {
+		slot = found;
+		kref_get(&slot->ref);
+	} else {
+		slot = vfu_slot_create(name);
+		err = PTR_ERR_OR_ZERO(slot);
+	}
+	if (!err && test_bit(fn, &slot->taken)) {
+		NL_SET_ERR_MSG(extack,
+			       "this function of the slot is taken, or its last device still open");
+		vfu_slot_put(slot);
+		err = -EBUSY;
+	}
+	if (!err) {
+		set_bit(fn, &slot->taken);
+		slot->users++;
+		vdev->slot = slot;
+		vdev->fn = fn;
+		atomic_set(&vdev->on_bus, 1);
+	}
+	mutex_unlock(&vfu_slots_lock);
+	return err;
+}
+
+/**
+ * vfu_slot_leave() - undo vfu_slot_join()
+ * @vdev: device, which is going to be taken off the bus
+ *
+ * After the last one, the slot takes no others.
+ *
+ * Context: may sleep.
+ */
+void vfu_slot_leave(struct vfu_dev *vdev)
+{
+	struct vfu_pci_slot *slot = vdev->slot;
+
+	mutex_lock(&vfu_slots_lock);
+	if (!--slot->users)
+		list_del_init(&slot->list);
+	mutex_unlock(&vfu_slots_lock);
+}
+
+static void vfu_function_free(struct vfu_dev *vdev)
+{
+	struct vfu_pci_slot *slot = vdev->slot;
+
+	RCU_INIT_POINTER(slot->functions[vdev->fn], NULL);
+	/* The next one to take it has seen that: it takes the lock, which has barriers. */
+	clear_bit_unlock(vdev->fn, &slot->taken);
+}
+
+/**
+ * vfu_on_bus_put() - the device is off the bus, or a PCI device of it has been freed
+ * @vdev: device; with the last of these its function can be another's
+ *
+ * A PCI device may outlive its removal for long, and finds us by its function.
+ *
+ * Context: any but NMI.
+ */
+void vfu_on_bus_put(struct vfu_dev *vdev)
+{
+	if (atomic_dec_and_test(&vdev->on_bus))
+		vfu_function_free(vdev);
+}
+
+/* ---- config accesses ---- */
+
+static struct vfu_pci_slot *vfu_slot_of_bus(struct pci_bus *bus)
+{
+	return container_of((struct pci_sysdata *)bus->sysdata, struct vfu_pci_slot, sysdata);
 }
 
 /**
  * vfu_dev_of_pci() - the device behind a PCI device
  * @pdev: any PCI device
  *
- * Return: the device, alive as long as @pdev is in the hierarchy, or NULL if
- * @pdev is not ours.
+ * Return: the device, alive as long as @pdev is, or NULL if @pdev is not ours.
  */
 struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev)
 {
-	return pdev->bus->ops == &vfu_pci_ops ? vfu_dev_of_bus(pdev->bus) : NULL;
+	if (pdev->bus->ops != &vfu_pci_ops)
+		return NULL;
+	/* Nobody else becomes this function while there is a PCI device of it. */
+	return rcu_dereference_raw(vfu_slot_of_bus(pdev->bus)->functions[PCI_FUNC(pdev->devfn)]);
+}
+
+/* What answers at an address, with a reference, or NULL. */
+static struct vfu_dev *vfu_dev_at(struct pci_bus *bus, unsigned int devfn)
+{
+	struct vfu_dev *vdev;
+
+	if (PCI_SLOT(devfn) || !pci_is_root_bus(bus))
+		return NULL;
+	rcu_read_lock();
+	vdev = rcu_dereference(vfu_slot_of_bus(bus)->functions[PCI_FUNC(devfn)]);
+	if (vdev && !kref_get_unless_zero(&vdev->ref))
+		vdev = NULL;
+	rcu_read_unlock();
+	return vdev;
 }
 
 /* See vfu_config_read() for the context. */
 static int vfu_pci_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
 {
-	if (devfn || !pci_is_root_bus(bus)) {
+	struct vfu_dev *vdev = vfu_dev_at(bus, devfn);
+
+	if (!vdev) {
 		*val = ~0U;
 		return PCIBIOS_DEVICE_NOT_FOUND;
 	}
-	vfu_config_read(vfu_dev_of_bus(bus), where, size, val);
+	vfu_config_read(vdev, where, size, val);
+	vfu_dev_put(vdev);
 	return PCIBIOS_SUCCESSFUL;
 }
 
 static int vfu_pci_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val)
 {
-	if (devfn || !pci_is_root_bus(bus))
+	struct vfu_dev *vdev = vfu_dev_at(bus, devfn);
+
+	if (!vdev)
 		return PCIBIOS_DEVICE_NOT_FOUND;
-	vfu_config_write(vfu_dev_of_bus(bus), where, size, val);
+	vfu_config_write(vdev, where, size, val);
+	vfu_dev_put(vdev);
 	return PCIBIOS_SUCCESSFUL;
 }
+
+/* ---- the bus ---- */
 
 /* A free domain number. Under the rescan lock: nobody else can take it. */
 static int vfu_domain_find(void)
@@ -90,11 +274,61 @@ static int vfu_domain_find(void)
  */
 static void vfu_bridge_release(struct pci_host_bridge *bridge)
 {
-	vfu_dev_put(bridge->release_data);
+	vfu_slot_put(bridge->release_data);
+}
+
+static int vfu_bus_create(struct vfu_pci_slot *slot, struct device *parent)
+{
+	LIST_HEAD(resources);
+	struct pci_bus *bus;
+	int domain;
+
+	domain = vfu_domain_find();
+	if (domain < 0)
+		return domain;
+	slot->sysdata.domain = domain;
+	if (slot->low.flags)
+		pci_add_resource_offset(&resources, &slot->low, slot->low.start - VFU_LOW_BASE);
+	if (slot->high.flags)
+		pci_add_resource(&resources, &slot->high);
+	bus = pci_create_root_bus(parent, 0, &vfu_pci_ops, &slot->sysdata, &resources);
+	if (!bus) {
+		pci_free_resource_list(&resources);
+		return -ENODEV;
+	}
+	kref_get(&slot->ref);
+	pci_set_host_bridge_release(to_pci_host_bridge(bus->bridge), vfu_bridge_release, slot);
+	slot->bus = bus;
+	return 0;
+}
+
+static void vfu_bus_remove(struct vfu_pci_slot *slot)
+{
+	struct pci_host_bridge *bridge = to_pci_host_bridge(slot->bus->bridge);
+
+	pci_stop_root_bus(slot->bus);
+	pci_remove_root_bus(slot->bus);
+	/* The one that pci_create_root_bus() began with; the bus has its own. */
+	put_device(&bridge->dev);
+	slot->bus = NULL;
+	vfu_window_destroy(slot);
+}
+
+/* Find the device's function, whether there is a function 0 or not. Under the rescan lock. */
+static void vfu_bridge_scan(struct vfu_dev *vdev)
+{
+	struct pci_bus *bus = vdev->slot->bus;
+
+	pci_scan_single_device(bus, PCI_DEVFN(0, vdev->fn));
+	pci_bus_claim_resources(bus);
+	pci_assign_unassigned_bus_resources(bus);
+	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
+	vfu_intx_control(vdev);
+	pci_bus_add_devices(bus);
 }
 
 /**
- * vfu_bridge_add() - make a device's bus, scan it, and let drivers bind
+ * vfu_bridge_add() - put a device on its slot's bus, scan it, and let drivers bind
  * @vdev: device with config, window and interrupt domain
  *
  * Context: may sleep; the helper must be serving the ring.
@@ -102,66 +336,61 @@ static void vfu_bridge_release(struct pci_host_bridge *bridge)
  */
 int vfu_bridge_add(struct vfu_dev *vdev)
 {
-	LIST_HEAD(resources);
-	struct pci_bus *bus;
-	int domain;
+	struct vfu_pci_slot *slot = vdev->slot;
+	int err = 0;
 
 	pci_lock_rescan_remove();
-	domain = vfu_domain_find();
-	if (domain < 0) {
+	if (!slot->bus)
+		err = vfu_bus_create(slot, slot->dev ?: vdev->dev);
+	if (err) {
 		pci_unlock_rescan_remove();
-		return domain;
+		return err;
 	}
-	vdev->sysdata.domain = domain;
-	vdev->sysdata.node = NUMA_NO_NODE;
-	if (vdev->low.flags)
-		pci_add_resource_offset(&resources, &vdev->low, vdev->low.start - VFU_LOW_BASE);
-	if (vdev->high.flags)
-		pci_add_resource(&resources, &vdev->high);
-	bus = pci_create_root_bus(vdev->dev, 0, &vfu_pci_ops, &vdev->sysdata, &resources);
-	if (!bus) {
-		pci_unlock_rescan_remove();
-		pci_free_resource_list(&resources);
-		return -ENODEV;
-	}
-	vfu_dev_get(vdev);
-	pci_set_host_bridge_release(to_pci_host_bridge(bus->bridge), vfu_bridge_release, vdev);
-	vdev->bus = bus;
-	dev_set_msi_domain(&bus->dev, vdev->irq_domain);
-	pci_scan_child_bus(bus);
-	pci_bus_claim_resources(bus);
-	pci_assign_unassigned_bus_resources(bus);
-	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
-	vfu_intx_control(vdev);
-	pci_bus_add_devices(bus);
+	rcu_assign_pointer(slot->functions[vdev->fn], vdev);
+	vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
 	return 0;
 }
 
+/* Drivers look at this instead of waiting for the device. */
+static void vfu_bridge_mark_lost(struct vfu_pci_slot *slot)
+{
+	struct pci_dev *pdev;
+
+	list_for_each_entry(pdev, &slot->bus->devices, bus_list) {
+		struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
+
+		if (vdev && vfu_dev_lost(vdev))
+			pdev->error_state = pci_channel_io_perm_failure;
+	}
+}
+
 /**
- * vfu_bridge_remove() - unbind the drivers and take the bus away
- * @vdev: device; nothing happens without a bus
+ * vfu_bridge_remove() - unbind the driver and take the device off its bus
+ * @vdev: device that has left its slot
  *
- * Context: may sleep; takes as long as the drivers do.
+ * The bus goes with the last one. Afterwards, what still has a mapping of the device
+ * reads all-ones, and no rescan finds it.
+ *
+ * Context: may sleep; takes as long as the driver does.
  */
 void vfu_bridge_remove(struct vfu_dev *vdev)
 {
-	struct pci_host_bridge *bridge;
+	struct vfu_pci_slot *slot = vdev->slot;
 	struct pci_dev *pdev;
 
 	pci_lock_rescan_remove();
-	if (vdev->bus) {
-		bridge = to_pci_host_bridge(vdev->bus->bridge);
-		/* Drivers look at this instead of waiting for the device. */
-		if (vfu_dev_lost(vdev))
-			list_for_each_entry(pdev, &vdev->bus->devices, bus_list)
-				pdev->error_state = pci_channel_io_perm_failure;
-		pci_stop_root_bus(vdev->bus);
-		pci_remove_root_bus(vdev->bus);
-		/* The one that pci_create_root_bus() began with; the bus has its own. */
-		put_device(&bridge->dev);
-		vdev->bus = NULL;
+	if (slot->bus) {
+		vfu_bridge_mark_lost(slot);
+		pdev = pci_get_slot(slot->bus, PCI_DEVFN(0, vdev->fn));
+		if (pdev && vfu_dev_of_pci(pdev) == vdev)
+			pci_stop_and_remove_bus_device(pdev);
+		pci_dev_put(pdev);
+		/* Nobody joins any more: see vfu_slot_leave(). */
+		if (!READ_ONCE(slot->users))
+			vfu_bus_remove(slot);
 	}
+	vfu_dev_set_lost(vdev);
 	pci_unlock_rescan_remove();
 }
 
@@ -196,15 +425,24 @@ void vfu_bridge_pull(struct vfu_dev *vdev)
  */
 void vfu_bridge_plug(struct vfu_dev *vdev)
 {
+	struct vfu_pci_slot *slot = vdev->slot;
+
 	pci_lock_rescan_remove();
-	if (vdev->bus) {
-		pci_scan_child_bus(vdev->bus);
-		pci_bus_claim_resources(vdev->bus);
-		pci_assign_unassigned_bus_resources(vdev->bus);
-		vfu_intx_control(vdev);
-		pci_bus_add_devices(vdev->bus);
-	}
+	if (slot->bus && !vfu_dev_lost(vdev))
+		vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
+}
+
+/* What the PCI core frees a device with. */
+static void (*vfu_pci_free)(struct device *dev);
+
+static void vfu_pdev_release(struct device *dev)
+{
+	struct vfu_dev *vdev = vfu_dev_of_pci(to_pci_dev(dev));
+
+	vfu_pci_free(dev);
+	vfu_on_bus_put(vdev);
+	vfu_dev_put(vdev);
 }
 
 static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, void *data)
@@ -220,7 +458,13 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	if (action == BUS_NOTIFY_DEL_DEVICE)
 		return NOTIFY_OK;
+	/* Its driver, and what that leaves behind, needs ours until the last reference is gone. */
+	vfu_dev_get(vdev);
+	atomic_inc(&vdev->on_bus);
+	vfu_pci_free = pdev->dev.release;
+	pdev->dev.release = vfu_pdev_release;
 	vfu_dma_setup(vdev, &pdev->dev);
+	dev_set_msi_domain(&pdev->dev, vdev->irq_domain);
 	vfu_irq_setup(vdev, pdev);
 	/* To map a trapped page into a process would give it the bare bus. */
 	pci_dev_for_each_resource(pdev, res)

@@ -163,6 +163,21 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
 }
 
 /**
+ * vfu_config_contains() - does a BAR of the device lie at a CPU address?
+ * @vdev: device
+ * @phys: address in its slot's window
+ *
+ * Context: any.
+ * Return: true if one does.
+ */
+bool vfu_config_contains(struct vfu_dev *vdev, phys_addr_t phys)
+{
+	u64 offset;
+
+	return vfu_config_resolve(vdev, phys, &offset) >= 0;
+}
+
+/**
  * vfu_config_gone() - what a read gives where no device decodes it
  * @vdev: device
  * @phys: address in its window
@@ -393,6 +408,20 @@ static u16 vfu_word(unsigned int where, u32 val, unsigned int reg)
 
 /* ---- accesses ---- */
 
+#define VFU_HEADER_MULTI	0x80	/* PCI_HEADER_TYPE_MFD, from 6.8 on */
+
+/* Bits @bits of the 32-bit register @reg as they are seen by a read of @size at @where. */
+static void vfu_cfg_fix(u32 *val, unsigned int where, int size, unsigned int reg, u32 bits, bool on)
+{
+	u64 mask;
+
+	if (where + size <= reg || where >= reg + 4)
+		return;
+	mask = where < reg ? (u64)bits << (8 * (reg - where)) : bits >> (8 * (where - reg));
+	mask &= GENMASK(8 * size - 1, 0);
+	*val = on ? *val | mask : *val & ~mask;
+}
+
 static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
 {
 	u32 ones = GENMASK(8 * size - 1, 0);
@@ -411,10 +440,13 @@ static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int siz
 		*val = ones;
 		return;
 	}
+	/* Whether there are more functions is the slot's business. */
+	vfu_cfg_fix(val, where, size, PCI_HEADER_TYPE, VFU_HEADER_MULTI,
+		    vfu_slot_multi(vdev->slot));
 	/* A server that can be reset shows it, so that sysfs offers it. */
-	if (vdev->cfg.pcie && (vdev->flags & VFIOUSER_DEV_F_RESET) && size == 4 &&
-	    where == vdev->cfg.pcie + PCI_EXP_DEVCAP)
-		*val |= PCI_EXP_DEVCAP_FLR;
+	if (vdev->cfg.pcie && (vdev->flags & VFIOUSER_DEV_F_RESET))
+		vfu_cfg_fix(val, where, size, vdev->cfg.pcie + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR,
+			    true);
 }
 
 /* Who asks for config space is somewhere above the PCI core: the reader of a trace picks it. */

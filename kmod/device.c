@@ -25,7 +25,7 @@ static DEFINE_XARRAY_ALLOC(vfu_devs);
 static DEFINE_MUTEX(vfu_devs_lock);
 static struct workqueue_struct *vfu_wq;
 
-static struct class vfu_class = {
+struct class vfu_class = {
 	.name = "vfiouser",
 };
 
@@ -77,8 +77,14 @@ void vfu_dev_wake_all(struct vfu_dev *vdev)
 	vfu_leave(vdev, idx);
 }
 
-/* Returns whether it was not lost before. */
-static bool vfu_dev_set_lost(struct vfu_dev *vdev)
+/**
+ * vfu_dev_set_lost() - nothing is forwarded any more, for good
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ * Return: whether it was not lost before.
+ */
+bool vfu_dev_set_lost(struct vfu_dev *vdev)
 {
 	unsigned long flags;
 	bool was;
@@ -144,8 +150,20 @@ static void vfu_dev_free_work(struct work_struct *work)
 	if (vdev->pool_file)
 		fput(vdev->pool_file);
 	free_percpu(vdev->stats);
-	kfree(vdev);
+	vfu_slot_put(vdev->slot);
+	kfree_rcu(vdev, rcu);
 	module_put(THIS_MODULE);
+}
+
+/**
+ * vfu_work_queue() - run work that must be over before the module can go
+ * @work: what
+ *
+ * Context: any but NMI.
+ */
+void vfu_work_queue(struct work_struct *work)
+{
+	queue_work(vfu_wq, work);
 }
 
 static void vfu_dev_release(struct kref *ref)
@@ -304,14 +322,13 @@ static void vfu_dev_remove_work(struct work_struct *work)
 		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, 0);
 	}
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
+	vfu_slot_leave(vdev);
 	vfu_bridge_remove(vdev);
-	/* No driver any more; what still has a mapping reads all-ones. */
-	vfu_dev_set_lost(vdev);
 	vfu_irqfd_close(vdev);
 	vfu_irqfd_clear(vdev);
 	vfu_ioeventfd_clear(vdev);
 	vfu_irq_domain_destroy(vdev);
-	vfu_window_destroy(vdev);
+	vfu_on_bus_put(vdev);
 	dev_info(vdev->dev, "removed\n");
 	device_unregister(vdev->dev);
 
@@ -426,10 +443,13 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 			goto err_erase;
 		}
 	}
+	err = vfu_slot_join(vdev, params->slot, params->fn, extack);
+	if (err)
+		goto err_erase;
 	vdev->dev = device_create(&vfu_class, NULL, 0, vdev, "%s", vdev->name);
 	if (IS_ERR(vdev->dev)) {
 		err = PTR_ERR(vdev->dev);
-		goto err_erase;
+		goto err_slot;
 	}
 	vfu_ring_get(ring);
 	vdev->ring = ring;
@@ -454,6 +474,10 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	unlock_system_sleep(sleep_flags);
 	return vdev;
 
+err_slot:
+	vfu_slot_leave(vdev);
+	vfu_on_bus_put(vdev);
+	vfu_slot_put(vdev->slot);
 err_erase:
 	xa_erase(&vfu_devs, vdev->id);
 err_unlock:
@@ -464,7 +488,7 @@ err_irqs:
 	vfu_rescue_destroy(vdev);
 	vfu_recover_exit(vdev);
 	free_percpu(vdev->stats);
-	kfree(vdev);
+	kfree_rcu(vdev, rcu);
 	return ERR_PTR(err);
 }
 

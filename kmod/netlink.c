@@ -78,6 +78,8 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_SERVER_PID]		= NLA_POLICY_MIN(NLA_U32, 1),
 	[VFIOUSER_A_GRACE_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_grace_range),
 	[VFIOUSER_A_CONFIG]		= NLA_POLICY_EXACT_LEN(VFU_IDENTITY),
+	[VFIOUSER_A_SLOT]		= { .type = NLA_NUL_STRING, .len = VFIOUSER_NAME_MAX - 1 },
+	[VFIOUSER_A_FUNCTION]		= NLA_POLICY_MAX(NLA_U32, VFU_NR_FUNCTIONS - 1),
 };
 
 /* ---- requests ---- */
@@ -162,6 +164,7 @@ static int vfu_parse_region(struct nlattr *nest, struct vfu_dev_params *params,
 		return -EINVAL;
 	}
 	region->size = nla_get_u64(tb[VFIOUSER_REGION_A_SIZE]);
+	region->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	if (tb[VFIOUSER_REGION_A_FLAGS])
 		region->flags = nla_get_u32(tb[VFIOUSER_REGION_A_FLAGS]);
 	if (region->size > 1ULL << 40) {
@@ -270,6 +273,20 @@ static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *param
 					    "a name is made of letters, digits and -_.:");
 			return -EINVAL;
 		}
+	}
+	if (info->attrs[VFIOUSER_A_SLOT]) {
+		nla_strscpy(params->slot, info->attrs[VFIOUSER_A_SLOT], sizeof(params->slot));
+		if (!vfu_name_ok(params->slot)) {
+			NL_SET_ERR_MSG_ATTR(extack, info->attrs[VFIOUSER_A_SLOT],
+					    "a slot's name is made of letters, digits and -_.:");
+			return -EINVAL;
+		}
+	}
+	if (info->attrs[VFIOUSER_A_FUNCTION])
+		params->fn = nla_get_u32(info->attrs[VFIOUSER_A_FUNCTION]);
+	if (params->fn && !params->slot[0]) {
+		NL_SET_ERR_MSG(extack, "a function other than 0 needs a slot's name");
+		return -EINVAL;
 	}
 	if (num_online_cpus() < 2 && !(params->flags & VFIOUSER_DEV_F_FORCE)) {
 		NL_SET_ERR_MSG(extack,
@@ -491,9 +508,11 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_FLAGS, vdev->flags) ||
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
 	    nla_put_u32(msg, VFIOUSER_A_GRACE_MS, vdev->grace_ms) ||
-	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->sysdata.domain) ||
+	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->slot->sysdata.domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
-	    nla_put_u32(msg, VFIOUSER_A_DEVFN, 0))
+	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->fn)))
+		return -EMSGSIZE;
+	if (vfu_slot_multi(vdev->slot) && nla_put_string(msg, VFIOUSER_A_SLOT, vdev->slot->name))
 		return -EMSGSIZE;
 	return 0;
 }

@@ -53,6 +53,7 @@
 #define VFU_MAX_AREAS		64	/* direct areas of one region */
 #define VFU_LOW_BASE		0x80000000ULL	/* bus address of the low window */
 #define VFU_MAX_VECTORS		2048	/* what an MSI-X table can hold */
+#define VFU_NR_FUNCTIONS	8	/* of a slot */
 
 struct vfu_dev;
 
@@ -368,6 +369,46 @@ struct vfu_recover {
 struct vfu_channel;
 
 /**
+ * struct vfu_pci_slot - one PCI slot, with a domain, a bus and a window of its own
+ * @sysdata: of the bus; arch code looks into it. First: bus->sysdata points here
+ * @ref: held by its functions until they are freed, and by the bus
+ * @list: of those with functions in them (vfu_slots_lock)
+ * @name: unique; "" for one that takes a single function
+ * @users: functions in it (vfu_slots_lock)
+ * @taken: which functions have a device, or one whose PCI device is still held (vfu_slots_lock)
+ * @functions: what answers as which function (RCU; each written by its device)
+ * @dev: parent of the host bridge where there may be several functions, else NULL
+ * @bus: the root bus, while there is one (the rescan lock)
+ * @window: the CPU addresses that BARs lie in (@lock)
+ * @low: part of @window for 32-bit BARs, with bus addresses below 4 GiB
+ * @high: part of @window for 64-bit BARs, bus address = CPU address
+ * @lock: protects @window being made
+ * @free: ends it
+ */
+struct vfu_pci_slot {
+	struct pci_sysdata sysdata;
+	struct kref ref;
+	struct list_head list;
+	char name[VFIOUSER_NAME_MAX];
+	unsigned int users;
+	unsigned long taken;
+	struct vfu_dev __rcu *functions[VFU_NR_FUNCTIONS];
+	struct device *dev;
+	struct pci_bus *bus;
+	struct resource *window;
+	struct resource low;
+	struct resource high;
+	struct mutex lock;	/* see above */
+	struct work_struct free;
+};
+
+/* Is it made for several functions? */
+static inline bool vfu_slot_multi(const struct vfu_pci_slot *slot)
+{
+	return slot->name[0];
+}
+
+/**
  * struct vfu_dev - one PCI function served by a helper
  * @ref: see the lifetime rules at the top of this file
  * @id: key in the device table
@@ -397,11 +438,9 @@ struct vfu_channel;
  * @cfg_lock: protects @cfg
  * @cfg: virtual config registers
  * @msix_table: the vector table (16 bytes an entry), @cfg.msix_count entries
- * @window: the CPU addresses the BARs lie in
- * @low: part of @window for 32-bit BARs, with bus addresses below 4 GiB
- * @high: part of @window for 64-bit BARs, bus address = CPU address
- * @sysdata: of the bus; arch code looks into it
- * @bus: the root bus, between add and remove
+ * @slot: where it is plugged in
+ * @fn: as which function
+ * @on_bus: the slot must know it: until its removal, and as long as it has a PCI device
  * @pdev: the PCI device while it is in the hierarchy (@cfg_lock)
  * @irq_lock: protects eventfds and arming; and for who wants to look at them, @server and the
  *	pages of @regions, which else stay inside of vfu_enter() and vfu_leave()
@@ -418,6 +457,7 @@ struct vfu_channel;
  * @pool_file: the file that it is, for another helper, or NULL
  * @add_work: scans the bus
  * @remove_work: removes it
+ * @rcu: frees it once nobody looks at its slot's functions any more
  * @stats: per-CPU counters
  */
 struct vfu_dev {
@@ -452,11 +492,9 @@ struct vfu_dev {
 	struct vfu_config cfg;
 	u32 (*msix_table)[4];
 
-	struct resource *window;
-	struct resource low;
-	struct resource high;
-	struct pci_sysdata sysdata;
-	struct pci_bus *bus;
+	struct vfu_pci_slot *slot;
+	unsigned int fn;
+	atomic_t on_bus;
 	struct pci_dev *pdev;
 
 	struct mutex irq_lock;	/* see above */
@@ -475,6 +513,7 @@ struct vfu_dev {
 
 	struct work_struct add_work;
 	struct work_struct remove_work;
+	struct rcu_head rcu;
 
 	struct vfu_stats __percpu *stats;
 };
@@ -518,6 +557,8 @@ static inline bool vfu_dev_offline(const struct vfu_dev *vdev)
 struct vfu_dev_params {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
+	char slot[VFIOUSER_NAME_MAX];
+	u32 fn;
 	pid_t server;
 	u32 flags;
 	u32 timeout_ms;
@@ -542,13 +583,16 @@ void vfu_dev_get(struct vfu_dev *vdev);
 void vfu_dev_put(struct vfu_dev *vdev);
 struct vfu_dev *vfu_dev_find(u32 id, const char *name);
 struct vfu_dev *vfu_dev_next(unsigned long *id);
+void vfu_work_queue(struct work_struct *work);
 void vfu_dev_remove(struct vfu_dev *vdev);
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
+bool vfu_dev_set_lost(struct vfu_dev *vdev);
 void vfu_dev_set_state(struct vfu_dev *vdev, u32 state);
 void vfu_dev_wake_all(struct vfu_dev *vdev);
 void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work);
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);
 void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path *sum);
+extern struct class vfu_class;
 void vfu_regions_release(struct vfu_region *regions);
 int vfu_device_init(void);
 void vfu_device_exit(void);
@@ -577,6 +621,7 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
 void vfu_intx_control(struct vfu_dev *vdev);
 bool vfu_config_decodes(struct vfu_dev *vdev);
+bool vfu_config_contains(struct vfu_dev *vdev, phys_addr_t phys);
 int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
 void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
@@ -587,12 +632,16 @@ void vfu_msix_write(struct vfu_dev *vdev, u64 offset, const void *data, u32 coun
 /* ---- window.c: the BARs' addresses ---- */
 
 int vfu_window_create(struct vfu_dev *vdev);
-void vfu_window_destroy(struct vfu_dev *vdev);
+void vfu_window_destroy(struct vfu_pci_slot *slot);
 struct vfu_dev *vfu_window_find(phys_addr_t phys);
 u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys);
 
 /* ---- bridge.c: the virtual host bridge ---- */
 
+int vfu_slot_join(struct vfu_dev *vdev, const char *name, u32 fn, struct netlink_ext_ack *extack);
+void vfu_slot_leave(struct vfu_dev *vdev);
+void vfu_slot_put(struct vfu_pci_slot *slot);
+void vfu_on_bus_put(struct vfu_dev *vdev);
 int vfu_bridge_add(struct vfu_dev *vdev);
 void vfu_bridge_remove(struct vfu_dev *vdev);
 void vfu_bridge_pull(struct vfu_dev *vdev);

@@ -7,9 +7,10 @@
  * whatever the CPU addresses are, and a high part for 64-bit BARs, where bus and
  * CPU addresses are the same.
  *
- * Locking: the tree of windows has its own; readers use RCU.
- * Lifetime: from vfu_window_create() to vfu_window_destroy(), while no area can
- * be mapped any more.
+ * Locking: the tree of windows has its own; readers use RCU. vfu_pci_slot.lock while one
+ * is made.
+ * Lifetime: from the first vfu_window_create() of a slot to vfu_window_destroy(), while
+ * no area can be mapped any more.
  */
 #include <linux/ioport.h>
 #include <linux/maple_tree.h>
@@ -19,6 +20,10 @@
 #include "vfiouser.h"
 
 #define VFU_LOW_SIZE_MAX	SZ_2G
+
+/* What a function of a slot for several gets of each part. */
+#define VFU_FN_LOW_SIZE		(VFU_LOW_SIZE_MAX / VFU_NR_FUNCTIONS)
+#define VFU_FN_HIGH_SIZE	(8ULL * SZ_1G)
 
 static struct maple_tree vfu_windows = MTREE_INIT(vfu_windows, MT_FLAGS_USE_RCU);
 
@@ -33,12 +38,12 @@ static u64 vfu_bar_size(const struct vfu_dev *vdev, int i)
  * Give each BAR of a part its address, the largest first, as firmware does: the
  * PCI core leaves some devices alone (those without a class) that have none.
  */
-static void vfu_window_place(struct vfu_dev *vdev, const struct resource *part, bool is_64)
+static void vfu_window_place(struct vfu_dev *vdev, u64 next, bool is_64)
 {
 	struct vfu_config *cfg = &vdev->cfg;
-	u64 next = part->start, bus;
 	unsigned long placed = 0;
 	int i, best;
+	u64 bus;
 
 	for (;;) {
 		best = -1;
@@ -58,19 +63,64 @@ static void vfu_window_place(struct vfu_dev *vdev, const struct resource *part, 
 	}
 }
 
+static int vfu_window_part(struct vfu_pci_slot *slot, struct resource *part, u64 start, u64 size,
+			   unsigned long flags)
+{
+	if (!size)
+		return 0;
+	*part = (struct resource) {
+		.name = "vfiouser_pci",
+		.start = start,
+		.end = start + size - 1,
+		.flags = flags,
+	};
+	return request_resource(slot->window, part);
+}
+
+/* The parts lie one behind the other, each aligned for its largest BAR. */
+static int vfu_window_make(struct vfu_pci_slot *slot, u64 low, u64 high, u64 align)
+{
+	struct resource *window;
+	u64 start;
+	int err;
+
+	window = vfu_compat_request_free(ALIGN(low, align) + high + (align > SZ_128M ? align : 0),
+					 "vfiouser_pci");
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+	/* Drivers request their BARs inside, which are no device's memory. */
+	window->flags &= ~IORESOURCE_BUSY;
+	window->desc = IORES_DESC_NONE;
+	slot->window = window;
+
+	start = ALIGN(window->start, align);
+	err = vfu_window_part(slot, &slot->low, start, low, IORESOURCE_MEM);
+	if (!err)
+		err = vfu_window_part(slot, &slot->high, start + ALIGN(low, align), high,
+				      IORESOURCE_MEM | IORESOURCE_MEM_64);
+	if (!err)
+		err = mtree_store_range(&vfu_windows, window->start, window->end, slot, GFP_KERNEL);
+	if (err)
+		vfu_window_destroy(slot);
+	return err;
+}
+
 /**
  * vfu_window_create() - find room for a device's BARs
- * @vdev: device whose BAR types are known (vfu_config_init())
+ * @vdev: device in a slot, whose BAR types are known (vfu_config_init())
+ *
+ * A slot for several functions has room for eight of them from the start.
  *
  * Context: may sleep.
- * Return: 0, -ENOSPC (32-bit BARs do not fit below 4 GiB), -ENOMEM, -ERANGE (no
- * free physical addresses of that size).
+ * Return: 0, -ENOSPC (BARs do not fit below 4 GiB, or into a function's share), -ENOMEM,
+ * -ERANGE (no free physical addresses of that size).
  */
 int vfu_window_create(struct vfu_dev *vdev)
 {
-	u64 low = 0, high = 0, align = PAGE_SIZE, size, start;
-	struct resource *window;
-	int i, err;
+	bool multi = vfu_slot_multi(vdev->slot);
+	u64 low = 0, high = 0, align = PAGE_SIZE;
+	struct vfu_pci_slot *slot = vdev->slot;
+	int i, err = 0;
 
 	for (i = 0; i <= VFU_NR_BARS; i++) {
 		u64 bar = vfu_bar_size(vdev, i);
@@ -81,80 +131,78 @@ int vfu_window_create(struct vfu_dev *vdev)
 		else
 			low += bar;
 	}
-	/* The parts lie one behind the other, each aligned for its largest BAR. */
 	low = ALIGN(low, align);
 	high = ALIGN(high, align);
-	if (low > VFU_LOW_SIZE_MAX)
+	if (low > (multi ? VFU_FN_LOW_SIZE : VFU_LOW_SIZE_MAX) || (multi && high > VFU_FN_HIGH_SIZE))
 		return -ENOSPC;
 	/* A device without BARs still gets a window: the bus needs one. */
 	if (!low && !high)
 		low = align;
-
-	size = low + high + (align > SZ_128M ? align : 0);
-	window = vfu_compat_request_free(size, "vfiouser_pci");
-	if (IS_ERR(window))
-		return PTR_ERR(window);
-	/* Drivers request their BARs inside, which are no device's memory. */
-	window->flags &= ~IORESOURCE_BUSY;
-	window->desc = IORES_DESC_NONE;
-	vdev->window = window;
-
-	start = ALIGN(window->start, align);
-	if (low) {
-		vdev->low = (struct resource) {
-			.name = vdev->name,
-			.start = start,
-			.end = start + low - 1,
-			.flags = IORESOURCE_MEM,
-		};
-		err = request_resource(window, &vdev->low);
-		if (err)
-			goto err;
+	if (multi) {
+		low = VFU_LOW_SIZE_MAX;
+		high = VFU_NR_FUNCTIONS * VFU_FN_HIGH_SIZE;
+		align = VFU_FN_HIGH_SIZE;
 	}
-	if (high) {
-		vdev->high = (struct resource) {
-			.name = vdev->name,
-			.start = start + low,
-			.end = start + low + high - 1,
-			.flags = IORESOURCE_MEM | IORESOURCE_MEM_64,
-		};
-		err = request_resource(window, &vdev->high);
-		if (err)
-			goto err;
-	}
-	vfu_window_place(vdev, &vdev->low, false);
-	vfu_window_place(vdev, &vdev->high, true);
-	err = mtree_store_range(&vfu_windows, window->start, window->end, vdev, GFP_KERNEL);
+
+	mutex_lock(&slot->lock);
+	if (!slot->window)
+		err = vfu_window_make(slot, low, high, align);
+	mutex_unlock(&slot->lock);
 	if (err)
-		goto err;
+		return err;
+	vfu_window_place(vdev, slot->low.start + vdev->fn * VFU_FN_LOW_SIZE, false);
+	vfu_window_place(vdev, slot->high.start + vdev->fn * VFU_FN_HIGH_SIZE, true);
 	return 0;
-err:
-	vfu_window_destroy(vdev);
-	return err;
 }
 
 /**
- * vfu_window_destroy() - give the addresses back
- * @vdev: device; nothing happens if it has no window
+ * vfu_window_destroy() - give a slot's addresses back
+ * @slot: without a bus; nothing happens if it has no window
  *
  * Context: may sleep; waits for readers of vfu_window_find().
  */
-void vfu_window_destroy(struct vfu_dev *vdev)
+void vfu_window_destroy(struct vfu_pci_slot *slot)
 {
-	struct resource *window = vdev->window;
+	struct resource *window = slot->window;
 
 	if (!window)
 		return;
-	if (mtree_load(&vfu_windows, window->start) == vdev)
+	if (mtree_load(&vfu_windows, window->start) == slot)
 		mtree_erase(&vfu_windows, window->start);
 	synchronize_rcu();
-	if (vdev->low.parent)
-		release_resource(&vdev->low);
-	if (vdev->high.parent)
-		release_resource(&vdev->high);
+	if (slot->low.parent)
+		release_resource(&slot->low);
+	if (slot->high.parent)
+		release_resource(&slot->high);
 	window->flags |= IORESOURCE_BUSY;
 	release_mem_region(window->start, resource_size(window));
-	vdev->window = NULL;
+	slot->window = NULL;
+}
+
+/* As which function it was placed there; its BAR may be elsewhere meanwhile. */
+static unsigned int vfu_window_fn(const struct vfu_pci_slot *slot, phys_addr_t phys)
+{
+	if (phys <= slot->low.end)
+		return (phys - slot->low.start) / VFU_FN_LOW_SIZE;
+	return (phys - slot->high.start) / VFU_FN_HIGH_SIZE;
+}
+
+/* Under RCU. */
+static struct vfu_dev *vfu_window_owner(const struct vfu_pci_slot *slot, phys_addr_t phys)
+{
+	struct vfu_dev *vdev;
+	unsigned int fn;
+
+	if (!vfu_slot_multi(slot))
+		return rcu_dereference(slot->functions[0]);
+	/* The PCI core may have moved a BAR into another function's share. */
+	for (fn = 0; fn < VFU_NR_FUNCTIONS; fn++) {
+		vdev = rcu_dereference(slot->functions[fn]);
+		if (vdev && vfu_config_contains(vdev, phys))
+			return vdev;
+	}
+	fn = vfu_window_fn(slot, phys);
+	return fn < VFU_NR_FUNCTIONS ? rcu_dereference(slot->functions[fn]) : NULL;
 }
 
 /**
@@ -166,7 +214,14 @@ void vfu_window_destroy(struct vfu_dev *vdev)
  */
 struct vfu_dev *vfu_window_find(phys_addr_t phys)
 {
-	return mtree_load(&vfu_windows, phys);
+	struct vfu_pci_slot *slot;
+	struct vfu_dev *vdev;
+
+	rcu_read_lock();
+	slot = mtree_load(&vfu_windows, phys);
+	vdev = slot ? vfu_window_owner(slot, phys) : NULL;
+	rcu_read_unlock();
+	return vdev;
 }
 
 /**
@@ -178,7 +233,9 @@ struct vfu_dev *vfu_window_find(phys_addr_t phys)
  */
 u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys)
 {
-	if (vdev->low.flags && phys >= vdev->low.start && phys <= vdev->low.end)
-		return phys - vdev->low.start + VFU_LOW_BASE;
+	const struct resource *low = &vdev->slot->low;
+
+	if (low->flags && phys >= low->start && phys <= low->end)
+		return phys - low->start + VFU_LOW_BASE;
 	return phys;
 }

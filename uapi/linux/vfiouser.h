@@ -309,6 +309,12 @@ enum vfiouser_attr {
 	VFIOUSER_A_PATH,		/* nest, multi: vfiouser_path_attr */
 	VFIOUSER_A_GRACE_MS,		/* u32: how long to wait for another helper; 0: not */
 	VFIOUSER_A_CONFIG,		/* binary: the first 256 bytes of config space */
+	/*
+	 * string: slot for several functions, made by the first one that names it, gone with
+	 * the last; without it the device has a slot of its own
+	 */
+	VFIOUSER_A_SLOT,
+	VFIOUSER_A_FUNCTION,		/* u32: 0 to 7; needs SLOT if it is not 0 */
 	__VFIOUSER_A_MAX,
 };
 
@@ -324,7 +330,7 @@ enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_PAD,
 	VFIOUSER_REGION_A_INDEX,	/* u32: VFIO_PCI_*_REGION_INDEX */
 	VFIOUSER_REGION_A_SIZE,		/* u64: bytes */
-	VFIOUSER_REGION_A_FLAGS,	/* u32: VFIO_REGION_INFO_FLAG_* */
+	VFIOUSER_REGION_A_FLAGS,	/* u32: VFIO_REGION_INFO_FLAG_*; READ and WRITE if absent */
 	VFIOUSER_REGION_A_AREA,		/* nest, multi, up to 64: vfiouser_area_attr */
 	VFIOUSER_REGION_A_DIRECT,	/* u64: bytes without a trap (DEVICE_GET) */
 	__VFIOUSER_REGION_A_MAX,
