@@ -47,6 +47,8 @@
 #define DEFAULT_POLL_US		50
 /* With fewer CPUs, spinning takes the CPU that the server needs to answer. */
 #define POLL_MIN_CPUS		4
+/* of a slot */
+#define MAX_FUNCTION		7
 #define MAX_POLL_US		1000000
 #define MIN_TIMEOUT_MS		100
 #define MAX_TIMEOUT_MS		600000
@@ -253,6 +255,9 @@ static int create_device(const struct attach_options *opt, const struct netlink_
 	if (err == -EEXIST)
 		status = log_fail(ST_EXISTS, "a device named \"%s\" exists; choose another --name",
 				  opt->name ? opt->name : "");
+	else if (err == -EBUSY)
+		status = log_fail(ST_EXISTS, "slot \"%s\" has a function %u; choose another --function: %s",
+				  opt->slot ? opt->slot : "", opt->function, netlink_error(nl));
 	else if (err == -EPROTONOSUPPORT)
 		status = log_fail(ST_ABI, "the kernel module has another interface (%s); vfiouserctl and vfiouser_pci must be of one version",
 				  netlink_error(nl));
@@ -294,6 +299,8 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 {
 	struct netlink_new params = {
 		.name = opt->name,
+		.slot = opt->slot,
+		.function = opt->function,
 		.socket = socket,
 		.channel = ring->fd,
 		.timeout_ms = opt->timeout_ms,
@@ -1044,13 +1051,15 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
-		OPT_FORCE, OPT_DMA, OPT_CPUS,
+		OPT_FORCE, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
 		OPT_RECONNECT, OPT_GRACE,
 		OPT_RECORD, OPT_INJECT, OPT_SERVER,
 	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
 		{ "foreground", no_argument, NULL, 'F' },
+		{ "slot", required_argument, NULL, OPT_SLOT },
+		{ "function", required_argument, NULL, OPT_FUNCTION },
 		{ "dma", required_argument, NULL, OPT_DMA },
 		{ "pool-size", required_argument, NULL, OPT_POOL },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -1095,6 +1104,18 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			break;
 		case 'F':
 			opt->foreground = true;
+			break;
+		case OPT_SLOT:
+			if (!parse_name_valid(optarg, VFIOUSER_NAME_MAX))
+				return cmd_usage(&cmd_attach, "\"%s\" is no slot's name: up to %d letters, digits, and . _ - in between",
+						 optarg, VFIOUSER_NAME_MAX - 1);
+			opt->slot = optarg;
+			break;
+		case OPT_FUNCTION:
+			if (parse_u64(optarg, MAX_FUNCTION, &value))
+				return cmd_usage(&cmd_attach, "\"%s\" is no function: 0 to %d", optarg,
+						 MAX_FUNCTION);
+			opt->function = value;
 			break;
 		case OPT_DMA:
 			opt->passthrough = !strcmp(optarg, "passthrough");
@@ -1186,6 +1207,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			return cmd_bad_option(&cmd_attach, c, argv);
 		}
 	}
+	if (opt->function && !opt->slot)
+		return cmd_usage(&cmd_attach, "function %u of which slot? give --slot=NAME",
+				 opt->function);
 	if (optind != argc - 1)
 		return cmd_usage(&cmd_attach, "it takes one server address");
 	opt->address = argv[optind];
@@ -1234,6 +1258,8 @@ const struct cmd cmd_attach = {
 "Options:\n"
 "  -n, --name=NAME       name of the device (default vfuN)\n"
 "  -F, --foreground      stay until the device is gone; ^C detaches it\n"
+"      --slot=NAME       put it into a slot that several devices share as its functions\n"
+"      --function=N      as which one, 0 to 7 (default 0)\n"
 "      --dma=MODE        bounce: the server sees the pool only (default); passthrough: all\n"
 "                        memory of this host, nothing is copied (for a trusted server)\n"
 "      --pool-size=SIZE  memory that the device can reach by DMA (default 64M)\n"

@@ -63,6 +63,8 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * struct attach_options - "attach"
  * @address: of the server, as typed
  * @name: of the device, or NULL
+ * @slot: for several functions, or NULL
+ * @function: as which one of it
  * @pool_size: bytes
  * @timeout_ms: message timeout
  * @wait_us: how long to wait for a driver
@@ -88,6 +90,8 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
 struct attach_options {
 	const char *address;
 	const char *name;
+	const char *slot;
+	unsigned int function;
 	uint64_t pool_size;
 	unsigned int timeout_ms;
 	uint64_t wait_us;

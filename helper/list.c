@@ -130,6 +130,8 @@ struct json_object *list_device_json(const struct netlink_device *device)
 	json_object_object_add(o, "name", json_object_new_string(device->name));
 	json_object_object_add(o, "state", json_object_new_string(ring_state_name(device->state)));
 	json_object_object_add(o, "socket", json_object_new_string(device->socket));
+	json_object_object_add(o, "slot",
+			       *device->slot ? json_object_new_string(device->slot) : NULL);
 	json_object_object_add(o, "pid", json_object_new_int64(device->pid));
 	json_object_object_add(o, "dma",
 			       json_object_new_string(device->flags & VFIOUSER_DEV_F_PASSTHROUGH ?

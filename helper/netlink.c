@@ -258,6 +258,7 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	get_u32(&d->id, tb[VFIOUSER_A_ID]);
 	get_string(d->name, sizeof(d->name), tb[VFIOUSER_A_NAME]);
 	get_string(d->socket, sizeof(d->socket), tb[VFIOUSER_A_SOCKET]);
+	get_string(d->slot, sizeof(d->slot), tb[VFIOUSER_A_SLOT]);
 	get_u32(&d->state, tb[VFIOUSER_A_STATE]);
 	get_u32(&d->pid, tb[VFIOUSER_A_PID]);
 	get_u32(&d->flags, tb[VFIOUSER_A_FLAGS]);
@@ -366,6 +367,9 @@ static int put_new(struct nl_msg *msg, const struct netlink_new *p)
 	    nla_put_string(msg, VFIOUSER_A_SOCKET, p->socket))
 		return -EMSGSIZE;
 	if (p->name && nla_put_string(msg, VFIOUSER_A_NAME, p->name))
+		return -EMSGSIZE;
+	if (p->slot && (nla_put_string(msg, VFIOUSER_A_SLOT, p->slot) ||
+			nla_put_u32(msg, VFIOUSER_A_FUNCTION, p->function)))
 		return -EMSGSIZE;
 	if (!p->pool)
 		return 0;

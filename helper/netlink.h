@@ -19,6 +19,8 @@ struct pool;
 /**
  * struct netlink_new - DEVICE_NEW
  * @name: or NULL for one of the kernel's choice
+ * @slot: for several functions, or NULL for one of its own
+ * @function: as which one of @slot
  * @socket: of the server, for information
  * @channel: open /dev/vfiouser
  * @flags: VFIOUSER_DEV_F_*
@@ -30,6 +32,8 @@ struct pool;
  */
 struct netlink_new {
 	const char *name;
+	const char *slot;
+	uint32_t function;
 	const char *socket;
 	int channel;
 	uint32_t flags;
@@ -45,6 +49,7 @@ struct netlink_new {
  * @id: key
  * @name: unique
  * @socket: of the server, "" if not known
+ * @slot: name of its slot, "" for one of its own
  * @state: enum vfiouser_state
  * @pid: of the helper, 0 without one
  * @flags: VFIOUSER_DEV_F_*
@@ -60,6 +65,7 @@ struct netlink_device {
 	uint32_t id;
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
+	char slot[VFIOUSER_NAME_MAX];
 	uint32_t state;
 	uint32_t pid;
 	uint32_t flags;

@@ -149,10 +149,11 @@ static unsigned int cut(const struct vfiouser_ram_range *range, struct vfiouser_
 unsigned int ram_windows(const struct ram *ram, unsigned int max,
 			 struct vfiouser_ram_range *windows)
 {
-	unsigned int i, n = 0, spare = max - ram->count, pieces;
+	unsigned int i, n = 0, spare, pieces;
 
 	if (ram->count > max)
 		return 0;
+	spare = max - ram->count;
 	/* From the end: the largest range of a machine is the last one. */
 	for (i = ram->count; i--;) {
 		pieces = cut(&ram->ranges[i], windows + n);

@@ -141,8 +141,12 @@ static void print_text(const struct netlink_device *device, const struct netlink
 	printf("  Helper:   process %u (%s)\n", device->pid, text);
 	format_size(size, sizeof(size), details->pool_size);
 	format_size(coherent, sizeof(coherent), details->pool_coherent);
-	printf("  DMA pool: %s at 0x%" PRIx64 ", drivers' own %s, refused %" PRIu64 " times\n",
-	       size, details->pool_iova, coherent, device->stats[VFIOUSER_STAT_A_DMA_FULL]);
+	if (device->flags & VFIOUSER_DEV_F_PASSTHROUGH)
+		printf("  DMA:      all memory of this host (passthrough)\n");
+	else
+		printf("  DMA pool: %s at 0x%" PRIx64 ", drivers' own %s, refused %" PRIu64 " times\n",
+		       size, details->pool_iova, coherent,
+		       device->stats[VFIOUSER_STAT_A_DMA_FULL]);
 	printf("Regions:\n");
 	print_regions(details);
 	printf("Interrupts:\n");
