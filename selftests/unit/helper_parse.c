@@ -23,6 +23,7 @@
 #include "../../helper/log.h"
 #include "../../helper/parse.h"
 #include "../../helper/pool.h"
+#include "../../helper/ram.h"
 #include "../../helper/status.h"
 #include "../../helper/sysfs.h"
 
@@ -191,6 +192,8 @@ static void test_attach_options(void **state)
 	assert_true(opt.sandbox);
 	assert_true(opt.direct);
 	assert_true(opt.interrupts);
+	assert_false(opt.passthrough);
+	assert_null(opt.slot);
 	assert_false(opt.foreground);
 	assert_false(opt.force);
 
@@ -212,6 +215,14 @@ static void test_attach_options(void **state)
 	assert_true(opt.foreground);
 	assert_true(opt.force);
 	assert_true(opt.json);
+
+	assert_int_equal(PARSE(&opt, "--dma=passthrough", "--slot=s", "--function=7", "a"), ST_OK);
+	assert_true(opt.passthrough);
+	assert_string_equal(opt.slot, "s");
+	assert_int_equal(opt.function, 7);
+	assert_int_equal(PARSE(&opt, "--dma=bounce", "--slot=s", "a"), ST_OK);
+	assert_false(opt.passthrough);
+	assert_int_equal(opt.function, 0);
 
 	assert_int_equal(PARSE(&opt, "--help"), ST_OK);
 	assert_true(opt.help);
@@ -241,6 +252,10 @@ static void test_attach_bad_options(void **state)
 	assert_int_equal(PARSE(&opt, "a", "--cpus=-1"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "a", "--cpus=1024"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "a", "--cpus=99999999999999999999"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--dma=all"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--slot=a/b"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--slot=s", "--function=8"), ST_USAGE);
+	assert_int_equal(PARSE(&opt, "a", "--function=1"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "fd:0"), ST_USAGE);
 	assert_int_equal(PARSE(&opt, "fd:3"), ST_OK);
 }
@@ -304,9 +319,62 @@ static void test_pool_too_large(void **state)
 	assert_int_equal(err, -ENOMEM);
 }
 
+/* Memory as a PC has it: little below 1 MiB, some below 4 GiB, the rest above. */
+static void test_ram_windows(void **state)
+{
+	struct vfiouser_ram_range ranges[] = {
+		{ 0x1000, 0x9e000 },
+		{ 0x100000, 0xbfee0000 },
+		{ 0x100000000, 0x40000000 },
+	}, w[9];
+	struct ram ram = { .ranges = ranges, .count = 3 };
+	uint64_t sum;
+	unsigned int n, i;
+
+	(void)state;
+	assert_int_equal(ram_windows(&ram, 2, w), 0);
+	for (i = 3, n = 0; i < 12; i++) {
+		unsigned int j, got = ram_windows(&ram, i, w);
+
+		assert_true(got >= 3 && got >= n && got <= i);
+		n = got;
+		for (j = 0, sum = 0; j < n; j++)
+			sum += w[j].size;
+		assert_int_equal(sum, 0x9e000 + 0xbfee0000 + 0x40000000);
+	}
+	/* One range is aligned, one has an end on both sides, one is too small. */
+	assert_int_equal(n, 5);
+	for (i = 0; i < n; i++)
+		if (w[i].size >= RAM_ALIGN)
+			assert_int_equal((w[i].start | w[i].size) % RAM_ALIGN, 0);
+}
+
+static void test_ram_copy(void **state)
+{
+	struct vfiouser_ram_range ranges[] = { { 0x1000, 16 }, { 0x2000, 8 } };
+	char low[16] = "0123456789abcdef", high[8] = "ABCDEFGH", buf[17] = "";
+	char *at[] = { low, high };
+	struct ram ram = { .ranges = ranges, .count = 2, .at = at };
+
+	(void)state;
+	assert_int_equal(ram_copy(&ram, 0x1004, buf, 4, false), 0);
+	assert_string_equal(buf, "4567");
+	assert_int_equal(ram_copy(&ram, 0x2000, "xy", 2, true), 0);
+	assert_memory_equal(high, "xyCD", 4);
+	assert_int_equal(ram_copy(&ram, 0x1000, buf, 16, false), 0);
+	assert_int_equal(ram_copy(&ram, 0x1000, buf, 17, false), -EFAULT);
+	assert_int_equal(ram_copy(&ram, 0xfff, buf, 2, false), -EFAULT);
+	assert_int_equal(ram_copy(&ram, 0x1010, buf, 1, false), -EFAULT);
+	assert_int_equal(ram_copy(&ram, 0x2008, buf, 1, false), -EFAULT);
+	assert_int_equal(ram_copy(&ram, 0x2001, buf, SIZE_MAX, false), -EFAULT);
+	assert_int_equal(ram_copy(&ram, UINT64_MAX, buf, 1, false), -EFAULT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ram_windows),
+		cmocka_unit_test(test_ram_copy),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_bdf),
