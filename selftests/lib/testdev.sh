@@ -7,13 +7,15 @@
 
 VFT=/sys/kernel/debug/vfu_test
 
-# testdev_attach [OPTION...]: a test device with the server's OPTIONs and vfu_test bound to it; sets BDF
+# testdev_attach [OPTION...]: a test device with the server's OPTIONs and vfu_test bound to it, attached
+# with the options in ATTACH_OPTIONS; sets BDF
 testdev_attach()
 {
 	load_module
 	modprobe vfu_test || ktap_bail "modprobe vfu_test failed"
 	SERVER=vfiouser-testdev start_server "$@"
-	attach "$SOCKET" || ktap_bail "cannot attach the test device"
+	# shellcheck disable=SC2086
+	attach $ATTACH_OPTIONS "$SOCKET" || ktap_bail "cannot attach the test device"
 	[ "$(driver_of "$BDF")" = vfu_test ] || ktap_bail "vfu_test is not bound to $BDF"
 }
 

@@ -14,6 +14,7 @@
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "vfu_test.h"
 
@@ -126,6 +127,15 @@ static void run_coherent(struct vft *t)
 	vft_check(written, "and the other way");
 }
 
+/*
+ * What the device sees, and leaves, where it is only to write: no memory of the kernel's, unless there
+ * are no copies (argument 1: passthrough), then what the driver had there.
+ */
+static u8 unwritten(const struct vft *t)
+{
+	return t->arg == 1 ? 0xaa : 0;
+}
+
 /* What a mapping must do for one buffer in one direction. */
 static bool stream_once(struct vft *t, u8 *whole, u32 size, u32 offset, enum dma_data_direction dir)
 {
@@ -149,13 +159,13 @@ static bool stream_once(struct vft *t, u8 *whole, u32 size, u32 offset, enum dma
 			 (unsigned long)offset_in_page(addr));
 		ok = false;
 	}
-	/* No memory of the kernel's is shown for a mapping that is only written. */
 	if (dir == DMA_FROM_DEVICE)
-		ok &= dev_all(t, addr, size, 0);
+		ok &= dev_all(t, addr, size, unwritten(t));
 	else
 		ok &= dev_check(t, addr, size, seed);
-	/* Not all of it: the device may write less. */
-	ok &= dev_fill(t, addr, part, seed + 1);
+	/* Not all of it: the device may write less. What it may not write is a copy here. */
+	if (dir != DMA_TO_DEVICE || t->arg != 1)
+		ok &= dev_fill(t, addr, part, seed + 1);
 	dma_unmap_single(dev, addr, size, dir);
 
 	if (dir == DMA_TO_DEVICE)
@@ -163,7 +173,7 @@ static bool stream_once(struct vft *t, u8 *whole, u32 size, u32 offset, enum dma
 	else
 		ok &= cpu_check(buf, part, seed + 1);
 	if (dir == DMA_FROM_DEVICE)
-		ok &= cpu_all(buf + part, size - part, 0);
+		ok &= cpu_all(buf + part, size - part, unwritten(t));
 	ok &= cpu_all(whole, offset, 0xaa) && cpu_all(buf + size, 64, 0xaa);
 	if (!ok)
 		vft_note("... %u bytes at offset %u, direction %d", size, offset, dir);
@@ -295,7 +305,8 @@ static void run_sg(struct vft *t)
 		mapped &= n == SG_NENTS;
 		for_each_sg(table.sgl, sg, n, i) {
 			if (dir == DMA_FROM_DEVICE)
-				seen &= dev_all(t, sg_dma_address(sg), sg_dma_len(sg), 0);
+				seen &= dev_all(t, sg_dma_address(sg), sg_dma_len(sg),
+						unwritten(t));
 			else
 				seen &= dev_check(t, sg_dma_address(sg), sg_dma_len(sg), i);
 			if (dir != DMA_TO_DEVICE)
@@ -514,6 +525,16 @@ static void run_limits(struct vft *t)
 		vft_check(ok, "a large mapping");
 		free_pages((unsigned long)buf, order);
 	}
+	/* Registers of another BAR: no memory that the server has; copies of them would be none. */
+	addr = dma_map_resource(dev, pci_resource_start(t->pdev, 1), 256, DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(dev, addr)) {
+		vft_check(t->arg != 1, "dma_map_resource fails");
+	} else {
+		vft_check(t->arg == 1 && dev_cmd(t, TESTDEV_DMA_CHECK, addr, 256, 0, &wrong,
+						 &first) == EFAULT,
+			  "dma_map_resource: the server reaches no registers");
+		dma_unmap_resource(dev, addr, 256, DMA_BIDIRECTIONAL, 0);
+	}
 	vft_check(dev_cmd(t, TESTDEV_DMA_CHECK, 0xdead00000000ULL, 4096, 0, &wrong, &first) ==
 		  EFAULT, "elsewhere the device reaches nothing");
 }
@@ -553,7 +574,8 @@ static int mapper_thread(void *arg)
 			for (j = 0; j < MAPPER_HELD; j += 5)
 				m->ok &= dev_check(m->t, addr[j], len[j], i + j + m->nr);
 		for (j = 0; j < MAPPER_HELD; j++) {
-			memset(buf + j * 4096, 0, len[j]);
+			if (m->t->arg != 1)
+				memset(buf + j * 4096, 0, len[j]);
 			dma_unmap_single(dev, addr[j], len[j], DMA_BIDIRECTIONAL);
 			m->ok &= cpu_check(buf + j * 4096, len[j], i + j + m->nr);
 		}
@@ -643,14 +665,51 @@ static void run_pages(struct vft *t)
 	ok = !i;
 	if (ok) {
 		for_each_sg(table.sgl, sg, table.orig_nents, i) {
-			ok &= !memcmp(sg_virt(sg), buf + at, sg->length);
-			at += sg->length;
+			u32 len = min(sg->length, size - at);
+
+			ok &= !memcmp(sg_virt(sg), buf + at, len);
+			at += len;
 		}
 		ok &= at == size;
 		sg_free_table(&table);
 	}
 	vft_check(ok, "dma_get_sgtable");
 	dma_free_coherent(dev, size, buf, addr);
+}
+
+/* ---- passthrough: bus addresses are physical ones ---- */
+
+static void run_passthrough(struct vft *t)
+{
+	struct device *dev = &t->pdev->dev;
+	const u32 order = 10, size = PAGE_SIZE << order;
+	u8 *buf = (u8 *)__get_free_pages(GFP_KERNEL | __GFP_COMP, order);
+	dma_addr_t addr;
+	u8 *coherent;
+
+	if (!vft_check(buf, "4 MiB"))
+		return;
+	cpu_fill(buf, size, 9);
+	addr = dma_map_single(dev, buf + 5, size - 5, DMA_BIDIRECTIONAL);
+	vft_check(addr == virt_to_phys(buf + 5), "a bus address is the physical one");
+	if (!dma_mapping_error(dev, addr)) {
+		cpu_fill(buf + 5, size - 5, 50);
+		vft_check(dev_check(t, addr, size - 5, 50), "the device sees it at once");
+		dev_fill(t, addr, size - 5, 51);
+		vft_check(cpu_check(buf + 5, size - 5, 51), "and the driver what the device writes");
+		vft_check(cpu_check(buf, 5, 9), "nothing around it");
+		dma_unmap_single(dev, addr, size - 5, DMA_BIDIRECTIONAL);
+	}
+	free_pages((unsigned long)buf, order);
+	coherent = dma_alloc_coherent(dev, PAGE_SIZE, &addr, GFP_KERNEL);
+	if (vft_check(coherent, "coherent memory")) {
+		vft_check(addr == virt_to_phys(coherent), "at its physical address");
+		dma_free_coherent(dev, PAGE_SIZE, coherent, addr);
+	}
+	/* The module's own text is memory like any other: it is the server's to see. */
+	addr = page_to_phys(vmalloc_to_page(run_passthrough)) + offset_in_page(run_passthrough);
+	vft_check(dev_do(t, TESTDEV_DMA_READ, addr, 1, TESTDEV_RAM) &&
+		  readb(vft_ram(t, 0)) == *(u8 *)run_passthrough, "all memory is there");
 }
 
 /* ---- memory for a process ---- */
@@ -714,6 +773,7 @@ const struct vft_case vft_dma_cases[] = {
 	{ "dma-many", run_many },
 	{ "dma-pool", run_pool },
 	{ "dma-pages", run_pages },
+	{ "dma-passthrough", run_passthrough },
 	{ "dma-mmap-alloc", run_mmap_alloc },
 	{ "dma-mmap-check", run_mmap_check },
 	{ "dma-mmap-fill", run_mmap_fill },
