@@ -386,6 +386,37 @@ static void run_mask(struct vft *t)
 	kfree(v);
 }
 
+/* The MSI-X function mask holds all vectors back, none is lost. */
+static void run_function_mask(struct vft *t)
+{
+	struct vector *v = vectors_create(t);
+	bool held = true, ok = true;
+	u16 ctrl, pos = t->pdev->msix_cap + PCI_MSIX_FLAGS;
+	u32 i, n = 4;
+
+	if (!v)
+		return;
+	if (vft_check(vectors_request(t, v, n, PCI_IRQ_MSIX), "4 vectors")) {
+		pci_read_config_word(t->pdev, pos, &ctrl);
+		pci_write_config_word(t->pdev, pos, ctrl | PCI_MSIX_FLAGS_MASKALL);
+		for (i = 0; i < n; i++)
+			trigger(t, VFIO_PCI_MSIX_IRQ_INDEX, i);
+		settle(t);
+		for (i = 0; i < n; i++)
+			held &= !atomic_read(&v[i].count);
+		vft_check(held, "none while the function is masked");
+		pci_write_config_word(t->pdev, pos, ctrl);
+		for (i = 0; i < n; i++)
+			ok &= wait_count(&v[i].count, 1);
+		settle(t);
+		for (i = 0; i < n; i++)
+			ok &= atomic_read(&v[i].count) == 1;
+		vft_check(ok, "each of them afterwards, once");
+		vectors_free(t, v, n);
+	}
+	kfree(v);
+}
+
 static void run_affinity(struct vft *t)
 {
 	struct vector *v = vectors_create(t);
@@ -550,6 +581,17 @@ static void run_intx(struct vft *t)
 	vft_check(wait_count(&v.count, 1), "but afterwards");
 	readl(vft_reg(t, TESTDEV_INTX));
 
+	/* The command register's own switch. */
+	pci_intx(t->pdev, 0);
+	atomic_set(&v.count, 0);
+	writel(1, vft_reg(t, TESTDEV_INTX));
+	settle(t);
+	vft_check(atomic_read(&v.count) == 0, "none while Interrupt Disable is set");
+	pci_intx(t->pdev, 1);
+	vft_check(wait_count(&v.count, 1), "the line is still up when it is cleared");
+	readl(vft_reg(t, TESTDEV_INTX));
+	settle(t);
+
 	disable_irq(pci_irq_vector(t->pdev, 0));
 	writel(1, vft_reg(t, TESTDEV_INTX));
 	readl(vft_reg(t, TESTDEV_INTX));
@@ -612,6 +654,7 @@ const struct vft_case vft_irq_cases[] = {
 	{ "msix-many", run_msix_many },
 	{ "msi", run_msi },
 	{ "mask", run_mask },
+	{ "function-mask", run_function_mask },
 	{ "affinity", run_affinity },
 	{ "threaded", run_threaded },
 	{ "handler-reads", run_handler_reads },

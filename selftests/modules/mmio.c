@@ -3,7 +3,9 @@
  * Accesses as drivers make them: the accessors of linux/io.h, and plain pointers.
  */
 #include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/ktime.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 
 #include "vfu_test.h"
@@ -548,6 +550,45 @@ static void run_reset(struct vft *t)
 	vft_check(readl(vft_ram(t, 0x90)) == 1, "the BARs are where they were");
 }
 
+/* The server answers with an error; and so it does to a write, which nobody waits for. */
+static void run_errors(struct vft *t)
+{
+	void __iomem *end = vft_reg(t, TESTDEV_LOG - 4);
+
+	writel(0, end);
+	vft_check(readl(end) == 0, "no error");
+	vft_check(readq(end) == ~0ULL, "an error: all-ones");
+	writel(0x77, vft_reg(t, TESTDEV_LOG));
+	vft_check(readl(vft_reg(t, TESTDEV_LOG)) != 0x77, "a write that is refused");
+	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "the device goes on");
+}
+
+/* Ends in the kernel's oops, and with it the thread. */
+static int undecoded_thread(void *arg)
+{
+	struct vft *t = arg;
+
+	asm volatile("ldmxcsr %0" : : "m" (*(const u32 __force *)vft_ram(t, 0)));
+	return 0;
+}
+
+/* An instruction that is not decoded is an oops, as any bad access; a thread of its own has it. */
+static void run_undecoded(struct vft *t)
+{
+	struct task_struct *task = kthread_create(undecoded_thread, t, "vft-undecoded");
+	unsigned long end = jiffies + 60 * HZ;
+
+	if (!vft_check(!IS_ERR(task), "a thread"))
+		return;
+	get_task_struct(task);
+	wake_up_process(task);
+	while (!READ_ONCE(task->exit_state) && time_before(jiffies, end))
+		msleep(20);
+	vft_check(READ_ONCE(task->exit_state) && task->exit_code, "is killed");
+	put_task_struct(task);
+	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "the device goes on");
+}
+
 /* A late answer: waits, and no other access is lost meanwhile. */
 static void run_slow(struct vft *t)
 {
@@ -584,19 +625,26 @@ static void run_posted(struct vft *t)
 	vft_check(ok, "in order");
 }
 
-/* BAR 1 of a server that refuses to have it read (1) or written (2). */
+/* BAR 1 that is write-only (1) or read-only (2): what it is not for does not reach the server. */
 static void run_refused(struct vft *t)
 {
 	void __iomem *p = t->bar[1];
 	u64 before;
 
+	vft_log_start(t);
 	if (t->arg == 1) {
 		vft_check(readb(p) == 0xff && readw(p + 2) == 0xffff && readl(p + 4) == ~0u &&
 			  readq(p + 8) == ~0ull, "reads are all-ones");
+		vft_check(vft_log_quiet(t), "the server is not asked");
+		vft_log_start(t);
 		writel(1, p);
+		vft_check(vft_log_count(t) == 1, "it is written");
 	} else {
 		before = readq(p);
+		vft_check(vft_log_count(t) == 1, "it is read");
+		vft_log_start(t);
 		writeq(~before, p);
+		vft_check(vft_log_quiet(t), "the server is not told of a write");
 		vft_check(readq(p) == before, "writes change nothing");
 	}
 	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "other BARs work");
@@ -616,6 +664,8 @@ const struct vft_case vft_mmio_cases[] = {
 	{ "bars", run_bars },
 	{ "disable", run_disable },
 	{ "reset", run_reset },
+	{ "errors", run_errors },
+	{ "undecoded", run_undecoded },
 	{ "slow", run_slow },
 	{ "posted", run_posted },
 	{ "refused", run_refused },

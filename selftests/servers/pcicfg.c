@@ -117,6 +117,18 @@ void pcicfg_pcie_endpoint(struct pcicfg *c)
 }
 
 /**
+ * pcicfg_af() - Advanced Features capability, with function-level reset
+ * @c: configuration space
+ */
+void pcicfg_af(struct pcicfg *c)
+{
+	unsigned int at = add_cap(c, PCI_CAP_ID_AF, PCI_CAP_AF_SIZEOF);
+
+	c->bytes[at + PCI_AF_LENGTH] = PCI_CAP_AF_SIZEOF;
+	c->bytes[at + PCI_AF_CAP] = PCI_AF_CAP_TP | PCI_AF_CAP_FLR;
+}
+
+/**
  * pcicfg_msix() - MSI-X capability
  * @c: configuration space
  * @vectors: 1 to 2048

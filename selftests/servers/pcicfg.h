@@ -35,6 +35,7 @@ void pcicfg_bar64(struct pcicfg *c, unsigned int bar, uint64_t size, bool prefet
 void pcicfg_intx(struct pcicfg *c, unsigned int pin);
 void pcicfg_pm(struct pcicfg *c);
 void pcicfg_pcie_endpoint(struct pcicfg *c);
+void pcicfg_af(struct pcicfg *c);
 void pcicfg_msix(struct pcicfg *c, unsigned int vectors, unsigned int table_bar,
 		 uint32_t table_offset, unsigned int pba_bar, uint32_t pba_offset);
 void pcicfg_msi(struct pcicfg *c, unsigned int log2_vectors);

@@ -399,17 +399,29 @@ static void build_bar(struct pcicfg *c, unsigned int at, uint32_t size, uint32_t
 	memcpy(c->wmask + at, &mask, sizeof(mask));
 }
 
+/* --shape: what a device can look like, beside the usual. */
+enum {
+	SHAPE_SMALL	= 1 << 0,	/* 256 bytes of config space */
+	SHAPE_LOOP	= 1 << 1,	/* the capability list has a loop */
+	SHAPE_BRIDGE	= 1 << 2,	/* header type 1 */
+	SHAPE_MULTI	= 1 << 3,	/* it says that there are more functions */
+	SHAPE_NO_RESET	= 1 << 4,	/* the server has no reset */
+	SHAPE_NO_FLR	= 1 << 5,	/* the device shows no function-level reset */
+	SHAPE_AF	= 1 << 6,	/* it shows it in the AF capability, not the PCI Express one */
+	SHAPE_BAR1_R	= 1 << 7,	/* BAR 1 is read-only */
+	SHAPE_BAR1_W	= 1 << 8,	/* BAR 1 is write-only */
+	SHAPE_EDGE_INTX	= 1 << 9,	/* INTx does not mask itself, each time up is an interrupt */
+	SHAPE_VGA	= 1 << 10,	/* there is a VGA region */
+	SHAPE_SHORT_FD	= 1 << 11,	/* the descriptor of BAR 2 ends before it */
+};
+
 /* What the options say of the device. */
 struct looks {
 	unsigned int irqs;		/* bits: 1 << VFIO_PCI_*_IRQ_INDEX */
-	bool edge_intx;
-	bool no_reset;
-	bool vga;
-	bool short_fd;
-	uint32_t bar1_flags;
+	unsigned int shape;		/* SHAPE_* */
 };
 
-static void build_config(struct testdev *t, unsigned int irqs)
+static void build_config(struct testdev *t, const struct looks *looks)
 {
 	const struct pcicfg_ids ids = {
 		.vendor = TESTDEV_VENDOR, .device = TESTDEV_DEVICE,
@@ -417,6 +429,7 @@ static void build_config(struct testdev *t, unsigned int irqs)
 		.class_code = TESTDEV_CLASS, .revision = TESTDEV_REVISION,
 	};
 	const uint8_t text_len = PCI_CAP_FLAGS + 1 + sizeof(TESTDEV_VENDOR_TEXT);
+	const unsigned int irqs = looks->irqs, shape = looks->shape;
 	struct pcicfg *c = &t->cfg;
 	unsigned int at;
 
@@ -431,7 +444,16 @@ static void build_config(struct testdev *t, unsigned int irqs)
 	c->wmask[PCI_ROM_ADDRESS] |= PCI_ROM_ADDRESS_ENABLE;
 
 	pcicfg_pm(c);
-	pcicfg_pcie_endpoint(c);
+	if (shape & SHAPE_AF)
+		pcicfg_af(c);
+	else
+		pcicfg_pcie_endpoint(c);
+	if (shape & SHAPE_NO_FLR)
+		c->bytes[c->pcie + PCI_EXP_DEVCAP + 3] &= (uint8_t)~(PCI_EXP_DEVCAP_FLR >> 24);
+	if (shape & SHAPE_BRIDGE)
+		c->bytes[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
+	if (shape & SHAPE_MULTI)
+		c->bytes[PCI_HEADER_TYPE] |= 0x80;
 	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
 		pcicfg_msi(c, TESTDEV_MSI_LOG2);
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX && t->vectors > TESTDEV_VECTORS)
@@ -448,6 +470,8 @@ static void build_config(struct testdev *t, unsigned int irqs)
 	memcpy(c->bytes + at + PCI_CAP_FLAGS + 1, TESTDEV_VENDOR_TEXT, sizeof(TESTDEV_VENDOR_TEXT));
 	c->link = at + PCI_CAP_LIST_NEXT;
 	c->next = (at + text_len + 3) & ~3u;
+	if (shape & SHAPE_LOOP)
+		c->bytes[c->link] = 0x40;
 
 	cfg_put32(c, TESTDEV_DSN, PCI_EXT_CAP_ID_DSN | 1 << 16 | TESTDEV_VSEC << 20);
 	cfg_put32(c, TESTDEV_DSN + 4, (uint32_t)TESTDEV_SERIAL);
@@ -455,7 +479,8 @@ static void build_config(struct testdev *t, unsigned int irqs)
 	cfg_put32(c, TESTDEV_VSEC, PCI_EXT_CAP_ID_VNDR | 1 << 16);
 	cfg_put32(c, TESTDEV_VSEC + 4, TESTDEV_VSEC_ID | 1 << 16 | 12u << 20);
 	cfg_put32(c, TESTDEV_VSEC + 8, TESTDEV_VSEC_DATA);
-	/* the last word of config space can be written */
+	/* the last words of standard and of all config space can be written */
+	memset(c->wmask + PCI_CFG_SPACE_SIZE - 4, 0xff, 4);
 	memset(c->wmask + PCICFG_SIZE - 4, 0xff, 4);
 	pcicfg_seal(c);
 }
@@ -473,10 +498,12 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 		{ VFIO_PCI_BAR4_REGION_INDEX, TESTDEV_BAR4_SIZE },
 		{ VFIO_PCI_BAR5_REGION_INDEX, TESTDEV_BAR5_SIZE },
 		{ VFIO_PCI_ROM_REGION_INDEX, TESTDEV_ROM_SIZE },
-		{ VFIO_PCI_CONFIG_REGION_INDEX, PCICFG_SIZE },
-		{ VFIO_PCI_VGA_REGION_INDEX, looks->vga ? 0xc0000 : 0 },
+		{ VFIO_PCI_CONFIG_REGION_INDEX,
+		  looks->shape & SHAPE_SMALL ? PCI_CFG_SPACE_SIZE : PCICFG_SIZE },
+		{ VFIO_PCI_VGA_REGION_INDEX, looks->shape & SHAPE_VGA ? 0xc0000 : 0 },
 	};
-	unsigned int irqs = looks->irqs, i;
+	const unsigned int irqs = looks->irqs, shape = looks->shape;
+	unsigned int i;
 
 	dev->nr_regions = VFIO_PCI_NUM_REGIONS;
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -484,14 +511,17 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 			.size = sizes[i].size, .flags = rw, .fd = -1,
 		};
 	dev->regions[VFIO_PCI_ROM_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
-	dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = looks->bar1_flags;
+	if (shape & SHAPE_BAR1_R)
+		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
+	if (shape & SHAPE_BAR1_W)
+		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_WRITE;
 	for (i = 0; i < NR_AREAS; i++)
 		t->areas[i] = (struct vfus_area){ (2ull * i + 1) * TESTDEV_PAGE, TESTDEV_PAGE };
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd = t->bar2_fd;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].areas = t->areas;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = NR_AREAS;
 	/* Where the descriptor's memory has ended. */
-	if (looks->short_fd)
+	if (shape & SHAPE_SHORT_FD)
 		dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd_offset = TESTDEV_BAR2_SIZE;
 	dev->fd = -1;
 	if (t->doorbells) {
@@ -504,14 +534,14 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_INTX_IRQ_INDEX] = (struct vfus_irq_type){
 			1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
-			   (looks->edge_intx ? 0 : VFIO_IRQ_INFO_AUTOMASKED) };
+			   (shape & SHAPE_EDGE_INTX ? 0 : VFIO_IRQ_INFO_AUTOMASKED) };
 	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSI_IRQ_INDEX] = (struct vfus_irq_type){
 			1 << TESTDEV_MSI_LOG2, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct vfus_irq_type){
 			t->vectors, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
-	build_config(t, irqs);
+	build_config(t, looks);
 }
 
 static int make_bar2(struct testdev *t)
@@ -563,6 +593,8 @@ static const char usage_text[] =
 "  --socket-path=PATH    listen on this UNIX socket; removed at the end\n"
 "  --fd=N                use this descriptor instead, a listening or a connected socket\n"
 "  --interrupts=LIST     of msix, msi, intx (all of them); may be empty\n"
+"  --shape=LIST          of small, loop, bridge, multi, no-reset, no-flr, af, bar1-r, bar1-w,\n"
+"                        edge-intx, vga, short-fd: see the source\n"
 "  --doorbells           offer two ioeventfds in BAR 1\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --poll-us=N           look for messages N microseconds after the last before sleeping (0)\n"
@@ -571,11 +603,6 @@ static const char usage_text[] =
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
 "  --vectors=N           of MSI-X, 1 to 2048 (64); with more than 64 their table is in BAR 1\n"
-"  --edge-intx           INTx does not mask itself, each time up is an interrupt\n"
-"  --bar1=r|w            accesses of BAR 1 that are allowed (both)\n"
-"  --vga                 offer a VGA region\n"
-"  --no-reset            offer no reset\n"
-"  --short-fd            the descriptor of BAR 2 ends before it\n"
 "  --reorder             answer reads in another order, where several are waiting\n"
 "  --chatter             with each answer say what nobody asked for\n"
 "  --fault=KIND[:N]      misbehave: %s\n"
@@ -583,15 +610,16 @@ static const char usage_text[] =
 "  --help\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL, OPT_MAX_FDS,
-	OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_EDGE, OPT_BAR1, OPT_VGA,
-	OPT_NO_RESET, OPT_SHORT_FD, OPT_REORDER, OPT_CHATTER, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_SHAPE, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL,
+	OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_REORDER, OPT_CHATTER,
+	OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
 	{ "socket-path", required_argument, NULL, OPT_SOCKET },
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
+	{ "shape", required_argument, NULL, OPT_SHAPE },
 	{ "doorbells", no_argument, NULL, OPT_DOORBELLS },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "poll-us", required_argument, NULL, OPT_POLL },
@@ -600,11 +628,6 @@ static const struct option long_options[] = {
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
 	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
 	{ "vectors", required_argument, NULL, OPT_VECTORS },
-	{ "edge-intx", no_argument, NULL, OPT_EDGE },
-	{ "bar1", required_argument, NULL, OPT_BAR1 },
-	{ "vga", no_argument, NULL, OPT_VGA },
-	{ "no-reset", no_argument, NULL, OPT_NO_RESET },
-	{ "short-fd", no_argument, NULL, OPT_SHORT_FD },
 	{ "reorder", no_argument, NULL, OPT_REORDER },
 	{ "chatter", no_argument, NULL, OPT_CHATTER },
 	{ "fault", required_argument, NULL, OPT_FAULT },
@@ -633,28 +656,50 @@ static unsigned int number(const char *name, const char *arg, unsigned int min, 
 	return (unsigned int)v;
 }
 
-static unsigned int irq_list(char *arg)
+struct word {
+	const char *name;
+	unsigned int bit;
+};
+
+/* A list of words, as the bits that they stand for. */
+static unsigned int word_list(const char *option, const struct word *words, char *arg)
 {
-	static const struct {
-		const char *name;
-		unsigned int index;
-	} types[] = {
-		{ "msix", VFIO_PCI_MSIX_IRQ_INDEX },
-		{ "msi", VFIO_PCI_MSI_IRQ_INDEX },
-		{ "intx", VFIO_PCI_INTX_IRQ_INDEX },
-	};
-	unsigned int i, v = 0;
+	const struct word *w;
+	unsigned int v = 0;
 	char *save = NULL, *p;
 
 	for (p = strtok_r(arg, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
-		for (i = 0; i < 3 && strcmp(p, types[i].name); i++)
+		for (w = words; w->name && strcmp(p, w->name); w++)
 			;
-		if (i == 3)
-			bad_option("interrupts", p, "a list of msix, msi, intx");
-		v |= 1u << types[i].index;
+		if (!w->name)
+			bad_option(option, p, "a list of what --help says");
+		v |= w->bit;
 	}
 	return v;
 }
+
+static const struct word irq_words[] = {
+	{ "msix", 1u << VFIO_PCI_MSIX_IRQ_INDEX },
+	{ "msi", 1u << VFIO_PCI_MSI_IRQ_INDEX },
+	{ "intx", 1u << VFIO_PCI_INTX_IRQ_INDEX },
+	{ NULL, 0 },
+};
+
+static const struct word shape_words[] = {
+	{ "small", SHAPE_SMALL },
+	{ "loop", SHAPE_LOOP },
+	{ "bridge", SHAPE_BRIDGE },
+	{ "multi", SHAPE_MULTI },
+	{ "no-reset", SHAPE_NO_RESET },
+	{ "no-flr", SHAPE_NO_FLR },
+	{ "af", SHAPE_AF },
+	{ "bar1-r", SHAPE_BAR1_R },
+	{ "bar1-w", SHAPE_BAR1_W },
+	{ "edge-intx", SHAPE_EDGE_INTX },
+	{ "vga", SHAPE_VGA },
+	{ "short-fd", SHAPE_SHORT_FD },
+	{ NULL, 0 },
+};
 
 static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfus_hooks *hooks,
 			  struct looks *looks, int argc, char **argv)
@@ -671,7 +716,10 @@ static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfu
 				bad_option("fd", optarg, "the number of an open descriptor");
 			break;
 		case OPT_INTERRUPTS:
-			looks->irqs = irq_list(optarg);
+			looks->irqs = word_list("interrupts", irq_words, optarg);
+			break;
+		case OPT_SHAPE:
+			looks->shape = word_list("shape", shape_words, optarg);
 			break;
 		case OPT_DOORBELLS:
 			t->doorbells = true;
@@ -698,24 +746,6 @@ static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfu
 			t->vectors = number("vectors", optarg, 1, TESTDEV_MANY_VECTORS);
 			if (t->vectors > TESTDEV_VECTORS)
 				t->bar1_size = TESTDEV_MANY_SIZE;
-			break;
-		case OPT_EDGE:
-			looks->edge_intx = true;
-			break;
-		case OPT_BAR1:
-			if (strcmp(optarg, "r") && strcmp(optarg, "w"))
-				bad_option("bar1", optarg, "r or w");
-			looks->bar1_flags = *optarg == 'r' ? VFIO_REGION_INFO_FLAG_READ :
-							     VFIO_REGION_INFO_FLAG_WRITE;
-			break;
-		case OPT_VGA:
-			looks->vga = true;
-			break;
-		case OPT_NO_RESET:
-			looks->no_reset = true;
-			break;
-		case OPT_SHORT_FD:
-			looks->short_fd = true;
 			break;
 		case OPT_REORDER:
 			cfg->reorder = true;
@@ -764,7 +794,6 @@ int main(int argc, char **argv)
 	struct looks looks = {
 		.irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
 			1u << VFIO_PCI_MSIX_IRQ_INDEX,
-		.bar1_flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE,
 	};
 	struct vfus_device dev = { .ops = &ops, .priv = t };
 	struct vfus_hooks hooks = { 0 };
@@ -775,7 +804,7 @@ int main(int argc, char **argv)
 	t->vectors = TESTDEV_VECTORS;
 	t->bar1_size = TESTDEV_BAR1_SIZE;
 	parse_options(t, &cfg, &hooks, &looks, argc, argv);
-	if (looks.no_reset)
+	if (looks.shape & SHAPE_NO_RESET)
 		dev.ops = &ops_no_reset;
 	ret = make_bar2(t);
 	if (!ret && t->doorbells)

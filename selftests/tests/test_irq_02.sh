@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-for case in intx kinds; do
+for case in intx kinds function-mask; do
 	testdev_case $case
 done
 testdev_detach

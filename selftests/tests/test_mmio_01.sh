@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-for case in widths counter rep memcpy direct edge msix-table bars disable slow posted reset; do
+for case in widths counter rep memcpy direct edge msix-table bars disable slow posted reset errors; do
 	testdev_case $case
 done
 echo Y >/sys/module/vfiouser_pci/parameters/ordered_writes

@@ -124,24 +124,24 @@ if with "no direct" -- --no-direct; then
 	testdev_case posted
 	done_with "no direct"
 fi
-if with "short descriptor" --short-fd; then
+if with "short descriptor" --shape=short-fd; then
 	ktap_run "short descriptor: said" noted 'BAR2 offset 0x1000: cannot map'
 	testdev_case bars
 	done_with "short descriptor"
 fi
 
 # Accesses that the server refuses.
-if with "write-only" --bar1=w; then
+if with "write-only" --shape=bar1-w; then
 	testdev_case refused 1
 	done_with write-only
 fi
-if with "read-only" --bar1=r; then
+if with "read-only" --shape=bar1-r; then
 	testdev_case refused 2
 	done_with read-only
 fi
 
 # Flags of the device and its interrupts.
-if with "edge" --edge-intx; then
+if with "edge" --shape=edge-intx; then
 	testdev_case intx 1
 	done_with edge
 fi
@@ -149,11 +149,11 @@ if with "no eventfd flag" --fault=no-eventfd-flag; then
 	testdev_case threaded
 	done_with "no eventfd flag"
 fi
-if with "vga" --vga; then
+if with "vga" --shape=vga; then
 	ktap_run "vga: said" noted 'VGA region is not used'
 	done_with vga
 fi
-if with "no reset" --no-reset; then
+if with "no reset" --shape=no-reset; then
 	# its own capability has the bit, which then goes there as it is
 	testdev_case reset
 	done_with "no reset"
