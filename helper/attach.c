@@ -1113,8 +1113,8 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			break;
 		case OPT_FUNCTION:
 			if (parse_u64(optarg, MAX_FUNCTION, &value))
-				return cmd_usage(&cmd_attach, "\"%s\" is no function: 0 to %d", optarg,
-						 MAX_FUNCTION);
+				return cmd_usage(&cmd_attach, "\"%s\" is no function: 0 to %d",
+						 optarg, MAX_FUNCTION);
 			opt->function = value;
 			break;
 		case OPT_DMA:
