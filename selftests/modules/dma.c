@@ -539,6 +539,25 @@ static void run_limits(struct vft *t)
 		  EFAULT, "elsewhere the device reaches nothing");
 }
 
+/* Bus mastering is the device's own business: the server sees the bit. */
+static void run_master(struct vft *t)
+{
+	struct device *dev = &t->pdev->dev;
+	u32 wrong, first, status;
+	dma_addr_t addr;
+	void *buf;
+
+	buf = dma_alloc_coherent(dev, 4096, &addr, GFP_KERNEL);
+	if (!vft_check(buf, "memory"))
+		return;
+	pci_clear_master(t->pdev);
+	status = dev_cmd(t, TESTDEV_DMA_FILL, addr, 4096, 9, &wrong, &first);
+	vft_check(status == EACCES, "without bus mastering the device refuses");
+	pci_set_master(t->pdev);
+	vft_check(dev_fill(t, addr, 4096, 9) && cpu_check(buf, 4096, 9), "with it, it works");
+	dma_free_coherent(dev, 4096, buf, addr);
+}
+
 /* ---- many mappings, from several threads ---- */
 
 struct mapper {
@@ -770,6 +789,7 @@ const struct vft_case vft_dma_cases[] = {
 	{ "dma-masks", run_masks },
 	{ "dma-exhaust", run_exhaust },
 	{ "dma-limits", run_limits },
+	{ "dma-master", run_master },
 	{ "dma-many", run_many },
 	{ "dma-pool", run_pool },
 	{ "dma-pages", run_pages },

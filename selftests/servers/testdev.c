@@ -177,7 +177,9 @@ static void dma(struct testdev *t)
 
 	put32(t, TESTDEV_DMA_WRONG, 0);
 	put32(t, TESTDEV_DMA_FIRST, 0);
-	if (len > DMA_LEN_MAX)
+	if (!(t->cfg.bytes[PCI_COMMAND] & PCI_COMMAND_MASTER))
+		ret = -EACCES;
+	else if (len > DMA_LEN_MAX)
 		ret = -E2BIG;
 	else if (cmd == TESTDEV_DMA_READ && ram)
 		ret = vfus_dma_read(t->vfus, ram, addr, len);

@@ -8,7 +8,8 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-for case in dma-coherent dma-streaming dma-sync dma-sg dma-masks dma-pool dma-pages dma-limits; do
+for case in dma-coherent dma-streaming dma-sync dma-sg dma-masks dma-pool dma-pages dma-limits \
+	dma-master; do
 	testdev_case $case
 done
 testdev_detach
