@@ -16,6 +16,8 @@
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
+#include <asm/apic.h>
+#include <asm/nmi.h>
 
 #include "vfu_test.h"
 
@@ -262,6 +264,48 @@ static void run_interrupt_reads(struct vft *t)
 	interrupters(t, true);
 }
 
+/* ---- NMI ---- */
+
+static struct vft *nmi_device;
+static u32 nmi_value;
+
+static int nmi_access(unsigned int type, struct pt_regs *regs)
+{
+	struct vft *t = READ_ONCE(nmi_device);
+
+	if (!t)
+		return NMI_DONE;
+	writel(0x5a5a5a5a, vft_ram(t, 0));
+	nmi_value = readl(vft_ram(t, 4));
+	/* Pairs with the acquire in run_nmi(): the value is there. */
+	smp_store_release(&nmi_device, NULL);
+	return NMI_HANDLED;
+}
+
+/* Whatever the interrupted code is in the middle of: the server is not asked. */
+static void run_nmi(struct vft *t)
+{
+	unsigned long end = jiffies + 60 * HZ;
+
+	if (!vft_check(!register_nmi_handler(NMI_LOCAL, nmi_access, 0, "vfu_test"), "a handler"))
+		return;
+	writel(0x11111111, vft_ram(t, 0));
+	writel(0x22222222, vft_ram(t, 4));
+	vft_log_start(t);
+	WRITE_ONCE(nmi_device, t);
+	apic->send_IPI_mask(cpumask_of(raw_smp_processor_id()), NMI_VECTOR);
+	/* Pairs with the release in nmi_access(). */
+	while (smp_load_acquire(&nmi_device) && time_before(jiffies, end))
+		usleep_range(100, 200);
+	if (vft_check(!xchg(&nmi_device, NULL), "an NMI comes")) {
+		vft_check(nmi_value == ~0U, "a read in it is all-ones");
+		vft_check(vft_log_quiet(t), "the server is not asked");
+		vft_check(readl(vft_ram(t, 0)) == 0x11111111, "a write in it goes nowhere");
+		vft_check(readl(vft_ram(t, 4)) == 0x22222222, "the device goes on");
+	}
+	unregister_nmi_handler(NMI_LOCAL, "vfu_test");
+}
+
 /* ---- several CPUs ---- */
 
 struct racer {
@@ -464,6 +508,7 @@ const struct vft_case vft_context_cases[] = {
 	{ "contexts", run_contexts },
 	{ "interrupt-writes", run_interrupt_writes },
 	{ "interrupt-reads", run_interrupt_reads },
+	{ "nmi", run_nmi },
 	{ "race", run_race },
 	{ "overdue", run_overdue },
 	{ "traffic-start", run_traffic_start },
