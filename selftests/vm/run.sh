@@ -9,6 +9,7 @@
 #   # SMP: 4             CPUs, instead of 2
 #   # DISK: 128M         wants a disk of this size: /dev/vda
 #   # SHARE: yes         wants /share, a directory that the host sees
+#   # DEVICE: intel-iommu one more device of QEMU's
 #   # APPEND: words      for the kernel's command line
 #
 # and TEST.host beside TEST.sh is run on the host after the VM has ended, with the directory of the
@@ -246,7 +247,7 @@ boot()
 # run_one TEST: in a VM; prints the verdict
 run_one()
 {
-	local test=$1 dir args=() words status start seconds size seclimit host qemu
+	local test=$1 dir args=() words status start seconds size device seclimit host qemu
 
 	dir=$out/$(basename "${test%.sh}")
 	rm -rf "$dir"
@@ -262,6 +263,8 @@ run_one()
 		words+=" vm.disk"
 		args+=(-drive "file=${disk:-$dir/disk.img},format=raw,if=virtio,cache=unsafe")
 	fi
+	device=$(header DEVICE "$test" '')
+	[ -z "$device" ] || args+=(-device "$device")
 	if [ "$(header SHARE "$test" no)" = yes ]; then
 		mkdir "$dir/share"
 		words+=" vm.share"
