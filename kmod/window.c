@@ -133,7 +133,9 @@ int vfu_window_create(struct vfu_dev *vdev)
 	}
 	low = ALIGN(low, align);
 	high = ALIGN(high, align);
-	if (low > (multi ? VFU_FN_LOW_SIZE : VFU_LOW_SIZE_MAX) || (multi && high > VFU_FN_HIGH_SIZE))
+	if (low > (multi ? VFU_FN_LOW_SIZE : VFU_LOW_SIZE_MAX))
+		return -ENOSPC;
+	if (multi && high > VFU_FN_HIGH_SIZE)
 		return -ENOSPC;
 	/* A device without BARs still gets a window: the bus needs one. */
 	if (!low && !high)

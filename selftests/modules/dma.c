@@ -128,8 +128,8 @@ static void run_coherent(struct vft *t)
 }
 
 /*
- * What the device sees, and leaves, where it is only to write: no memory of the kernel's, unless there
- * are no copies (argument 1: passthrough), then what the driver had there.
+ * What the device sees, and leaves, where it is only to write: no memory of the kernel's, unless
+ * there are no copies (argument 1: passthrough), then what the driver had there.
  */
 static u8 unwritten(const struct vft *t)
 {

@@ -5,7 +5,8 @@
  *	vfu_kcore START-END...	ranges of addresses as /proc/vmallocinfo has them
  *
  * Prints how many bytes were read and how many of them are not zero. Exit status: 0, 2 for a wrong
- * command line, 3 where /proc/kcore does not open or is no core file, 4 where a range cannot be read.
+ * command line, 3 where /proc/kcore does not open or is no core file, 4 where a range cannot be
+ * read.
  */
 #include <elf.h>
 #include <errno.h>

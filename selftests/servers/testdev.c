@@ -409,10 +409,10 @@ enum {
 	SHAPE_MULTI	= 1 << 3,	/* it says that there are more functions */
 	SHAPE_NO_RESET	= 1 << 4,	/* the server has no reset */
 	SHAPE_NO_FLR	= 1 << 5,	/* the device shows no function-level reset */
-	SHAPE_AF	= 1 << 6,	/* it shows it in the AF capability, not the PCI Express one */
+	SHAPE_AF	= 1 << 6,	/* it shows it in the AF capability instead */
 	SHAPE_BAR1_R	= 1 << 7,	/* BAR 1 is read-only */
 	SHAPE_BAR1_W	= 1 << 8,	/* BAR 1 is write-only */
-	SHAPE_EDGE_INTX	= 1 << 9,	/* INTx does not mask itself, each time up is an interrupt */
+	SHAPE_EDGE_INTX	= 1 << 9,	/* INTx does not mask itself */
 	SHAPE_VGA	= 1 << 10,	/* there is a VGA region */
 	SHAPE_SHORT_FD	= 1 << 11,	/* the descriptor of BAR 2 ends before it */
 };
