@@ -182,7 +182,8 @@ vu_disk()
 # script and the commands that it runs; its servers are in.
 processes()
 {
-	cat /proc/[0-9]*/stat 2>/dev/null | awk -v self=$$ -v servers="$SERVER_PIDS" '
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v self=$$ -v servers="$SERVER_PIDS" \
+		-v uevent="$(cat /run/uevent.pid 2>/dev/null)" '
 	{
 		pid = $1
 		open = index($0, "(")
@@ -197,7 +198,7 @@ processes()
 		for (i in list)
 			server[list[i]] = 1
 		for (pid in name) {
-			if (name[pid] ~ /^kworker\/(u?[0-9])/ || name[parent[pid]] == "uevent")
+			if (name[pid] ~ /^kworker\/(u?[0-9])/ || parent[pid] == uevent)
 				continue
 			for (up = pid; up in parent && up != self && !(up in server); )
 				up = parent[up]
