@@ -284,6 +284,12 @@ static void create(unsigned int c, uint8_t cmd)
 		snprintf(name, sizeof(name), chance(4) ? "h%u" : "../%u\xff%%n", chance(16));
 		put(&m, VFIOUSER_A_NAME, name, strlen(name) + (sane || chance(2)));
 	}
+	/* Few slots: devices meet in them. */
+	if (!chance(3)) {
+		snprintf(name, sizeof(name), chance(8) ? "s%u" : "slot@%u", chance(3));
+		put(&m, VFIOUSER_A_SLOT, name, strlen(name) + (sane || chance(4)));
+		put_u32(&m, VFIOUSER_A_FUNCTION, chance(20) ? chance(8) : any64());
+	}
 	if (!chance(4))
 		put_u32(&m, VFIOUSER_A_SERVER_PID, chance(2) ? (uint32_t)getpid() : any64());
 	put_region(&m, true, VFIO_PCI_CONFIG_REGION_INDEX);
