@@ -7,9 +7,9 @@
  *
  * Lifetime: a struct vfu_dev is created by DEVICE_NEW over an open channel and
  * is reference counted. References are held by the device table (until the
- * removal work has run), by the channel, by the PCI bus until its last device
- * has been let go, and by each area that a driver has mapped with ioremap().
- * Its memory, its pool and the module stay until the last of them is gone, so
+ * removal work has run), by the channel, by each PCI device of it until that is
+ * freed, and by each area that a driver has mapped with ioremap(). Its memory,
+ * its pool, its slot and the module stay until the last of them is gone, so
  * that nothing which a slow driver still does can reach freed memory.
  *
  * Lock order, outermost first:
