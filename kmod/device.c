@@ -136,9 +136,10 @@ static void vfu_dev_free_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 
 	vfu_rescue_destroy(vdev);
+	/* Interrupts look at who serves the device. */
+	vfu_irqs_destroy(vdev);
 	put_pid(vdev->server);
 	put_task_struct(vdev->task);
-	vfu_irqs_destroy(vdev);
 	vfu_regions_release(vdev->regions);
 	vfu_pool_destroy(vdev->pool);
 	vfu_ram_put(vdev->ram);
@@ -150,6 +151,7 @@ static void vfu_dev_free_work(struct work_struct *work)
 	if (vdev->pool_file)
 		fput(vdev->pool_file);
 	free_percpu(vdev->stats);
+	put_device(vdev->dev);
 	vfu_slot_put(vdev->slot);
 	kfree_rcu(vdev, rcu);
 	module_put(THIS_MODULE);
@@ -451,6 +453,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 		err = PTR_ERR(vdev->dev);
 		goto err_slot;
 	}
+	/* Messages may still name it when it has been unregistered. */
+	get_device(vdev->dev);
 	vfu_ring_get(ring);
 	vdev->ring = ring;
 	mmgrab(current->mm);

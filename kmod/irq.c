@@ -255,18 +255,25 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 {
 	u32 index, i;
 
+	/* An interrupt under way ends where it is, and is neither sent on nor put off. */
+	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
+		for (i = 0; i < vdev->irqs[index].count; i++)
+			WRITE_ONCE(vdev->irqs[index].vectors[i].masked, true);
 	/*
-	 * Calls are handled in order on each CPU: once this one has been
-	 * everywhere, no IPI of ours is under way.
+	 * Calls are handled in order on each CPU: once this one has been everywhere, all
+	 * that had not seen it are over. They may have left a call, or work.
 	 */
+	kick_all_cpus_sync();
+	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
+		for (i = 0; i < vdev->irqs[index].count; i++) {
+			cancel_work_sync(&vdev->irqs[index].vectors[i].turn);
+			irq_work_sync(&vdev->irqs[index].vectors[i].work);
+		}
+	}
 	kick_all_cpus_sync();
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
 		struct vfu_irqs *irqs = &vdev->irqs[index];
 
-		for (i = 0; i < irqs->count; i++) {
-			cancel_work_sync(&irqs->vectors[i].turn);
-			irq_work_sync(&irqs->vectors[i].work);
-		}
 		kvfree(irqs->vectors);
 		irqs->vectors = NULL;
 		irqs->count = 0;
