@@ -185,7 +185,7 @@ static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
 	}
 	new->task = task;
 	new->users = 1;
-	cpumask_copy(new->was, task->cpus_ptr);
+	cpumask_copy(new->was, &task->cpus_mask);
 	list_add(&new->node, &vfu_pulls);
 	spin_unlock(&vfu_pulls_lock);
 	return new;
