@@ -185,6 +185,17 @@ count()
 	notes+=$(tail -n +2 <<<"$counts")$'\n'
 }
 
+# trouble_lines DIR: the first of $warnings; of a kernel that died all it had to say, since that may
+# be all that anybody ever sees of this machine
+trouble_lines()
+{
+	if grep -aq 'Kernel panic' <<<"$warnings"; then
+		grep -aF -m 1 -A 60 "${warnings%%$'\n'*}" "$1/console.log"
+	else
+		head -n 5 <<<"$warnings"
+	fi
+}
+
 # verdict DIR STATUS SECONDS: judge a finished VM; prints the lines to show, writes DIR/result
 verdict()
 {
@@ -215,7 +226,7 @@ verdict()
 		   grep -avE "$quiet${allow:+|$allow}" || true)
 	if [ -n "$warnings" ]; then
 		fault "dmesg clean"
-		notes+=$(head -n 5 <<<"$warnings" | sed 's/\r$//; s/^/  /')$'\n'
+		notes+=$(trouble_lines "$dir" | sed 's/\r$//; s/^/  /')$'\n'
 	elif ! grep -aqE '\[ *[0-9]+\.[0-9]{6}\]' "$dir/console.log"; then
 		fault "dmesg clean: there is no kernel log"
 	else
