@@ -249,6 +249,12 @@ static void vfu_msix_update(struct vfu_dev *vdev, u32 nr)
 		vfu_vector_set_masked(&irqs->vectors[nr], masked);
 }
 
+/* As of power-on; whoever uses a vector is told of it by vfu_msix_update(). */
+static void vfu_msix_mask_entry(struct vfu_dev *vdev, u32 nr)
+{
+	vdev->msix_table[nr][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
 /**
  * vfu_msix_read() - read the MSI-X table
  * @vdev: device
@@ -561,7 +567,7 @@ void vfu_config_forget(struct vfu_dev *vdev)
 		vdev->irqs[i].armed = 0;
 	for (i = 0; i < cfg->msix_count; i++) {
 		memset(vdev->msix_table[i], 0, PCI_MSIX_ENTRY_SIZE);
-		vdev->msix_table[i][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		vfu_msix_mask_entry(vdev, i);
 		vfu_msix_update(vdev, i);
 	}
 	raw_spin_unlock_irq(&vdev->cfg_lock);
@@ -740,6 +746,6 @@ int vfu_config_init(struct vfu_dev *vdev)
 	if (!vdev->msix_table)
 		return -ENOMEM;
 	for (i = 0; i < cfg->msix_count; i++)
-		vdev->msix_table[i][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		vfu_msix_mask_entry(vdev, i);
 	return 0;
 }

@@ -173,6 +173,12 @@ static struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
 	return pdev;
 }
 
+/* Does the driver, if there is one, want to know? device_lock() held. */
+static bool vfu_is_told(const struct pci_driver *drv)
+{
+	return drv && drv->err_handler && drv->err_handler->error_detected;
+}
+
 /* Returns whether the driver, if there is one, goes on by being told of a reset. */
 static bool vfu_tell_error(struct vfu_dev *vdev, struct pci_dev *pdev, pci_channel_state_t state)
 {
@@ -182,7 +188,7 @@ static bool vfu_tell_error(struct vfu_dev *vdev, struct pci_dev *pdev, pci_chann
 
 	device_lock(&pdev->dev);
 	drv = pdev->driver;
-	if (drv && drv->err_handler && drv->err_handler->error_detected)
+	if (vfu_is_told(drv))
 		vote = drv->err_handler->error_detected(pdev, state);
 	goes_on = !drv || vote == PCI_ERS_RESULT_NEED_RESET ||
 		  vote == PCI_ERS_RESULT_CAN_RECOVER || vote == PCI_ERS_RESULT_RECOVERED;
@@ -234,24 +240,15 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 	return runs;
 }
 
-static bool vfu_has_error_handlers(struct pci_dev *pdev)
-{
-	const struct pci_driver *drv;
-	bool has;
-
-	device_lock(&pdev->dev);
-	drv = pdev->driver;
-	has = drv && drv->err_handler && drv->err_handler->error_detected;
-	device_unlock(&pdev->dev);
-	return has;
-}
-
 /* See the top of this file. Whoever has no server known to us reaches no memory without us. */
 static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
-	if (!vfu_has_error_handlers(pdev))
-		return;
-	while (vfu_old_server_runs(vdev, 0) && !READ_ONCE(vdev->recover.connected) &&
+	bool told;
+
+	device_lock(&pdev->dev);
+	told = vfu_is_told(pdev->driver);
+	device_unlock(&pdev->dev);
+	while (told && vfu_old_server_runs(vdev, 0) && !READ_ONCE(vdev->recover.connected) &&
 	       !vfu_dev_lost(vdev) && !test_bit(0, &vdev->removing))
 		msleep(20);
 }
