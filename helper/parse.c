@@ -126,6 +126,27 @@ int parse_duration(const char *text, uint64_t default_unit_us, uint64_t *us)
 }
 
 /**
+ * parse_timeout() - how long a server may take, 1 ms to 600 s; a bare number counts seconds
+ * @text: what was typed
+ * @ms: result, milliseconds
+ *
+ * Context: any.
+ * Return: 0, -EINVAL or -ERANGE.
+ */
+int parse_timeout(const char *text, unsigned int *ms)
+{
+	uint64_t us;
+	int err = parse_duration(text, 1000000, &us);
+
+	if (err)
+		return err;
+	if (us < 1000 || us > 600000000)
+		return -ERANGE;
+	*ms = us / 1000;
+	return 0;
+}
+
+/**
  * parse_cpus() - a list of CPUs, as 0-3,8
  * @text: what was typed
  * @cpus: result

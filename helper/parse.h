@@ -21,6 +21,7 @@ struct bdf {
 int parse_u64(const char *text, uint64_t max, uint64_t *value);
 int parse_size(const char *text, uint64_t *bytes);
 int parse_duration(const char *text, uint64_t default_unit_us, uint64_t *us);
+int parse_timeout(const char *text, unsigned int *ms);
 int parse_cpus(const char *text, cpu_set_t *cpus);
 int parse_bdf(const char *text, struct bdf *bdf);
 bool parse_name_valid(const char *name, size_t max);

@@ -386,7 +386,7 @@ static int run(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	uint64_t timeout_us = VFUC_DEFAULT_TIMEOUT_MS * 1000ull;
+	unsigned int timeout_ms = VFUC_DEFAULT_TIMEOUT_MS;
 	const char *path = NULL;
 	bool json = false;
 	int c;
@@ -397,8 +397,7 @@ static int run(int argc, char **argv)
 			json = true;
 			break;
 		case 't':
-			if (parse_duration(optarg, 1000000, &timeout_us) || timeout_us < 1000 ||
-			    timeout_us > 600000000)
+			if (parse_timeout(optarg, &timeout_ms))
 				return cmd_usage(&cmd_probe, "\"%s\" is no timeout: 1ms up to 600s",
 						 optarg);
 			break;
@@ -417,7 +416,7 @@ static int run(int argc, char **argv)
 	}
 	if (optind != argc - 1)
 		return cmd_usage(&cmd_probe, "it takes one server address");
-	return probe(argv[optind], timeout_us / 1000, json, path);
+	return probe(argv[optind], timeout_ms, json, path);
 }
 
 const struct cmd cmd_probe = {

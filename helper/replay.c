@@ -484,8 +484,12 @@ static int run(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	uint64_t timeout_us = VFUC_DEFAULT_TIMEOUT_MS * 1000ull, retry_us = 0;
-	struct replay r = { .main.fd = -1, .twin.fd = -1 };
+	struct replay r = {
+		.main.fd = -1,
+		.twin.fd = -1,
+		.timeout_ms = VFUC_DEFAULT_TIMEOUT_MS,
+	};
+	uint64_t retry_us = 0;
 	bool json = false;
 	int c;
 
@@ -495,8 +499,7 @@ static int run(int argc, char **argv)
 			json = true;
 			break;
 		case 't':
-			if (parse_duration(optarg, 1000000, &timeout_us) || timeout_us < 1000 ||
-			    timeout_us > 600000000)
+			if (parse_timeout(optarg, &r.timeout_ms))
 				return cmd_usage(&cmd_replay, "\"%s\" is no timeout: 1ms up to 600s",
 						 optarg);
 			break;
@@ -517,7 +520,6 @@ static int run(int argc, char **argv)
 	}
 	if (optind != argc - 2)
 		return cmd_usage(&cmd_replay, "it takes a recording and a server address");
-	r.timeout_ms = timeout_us / 1000;
 	r.retry_ms = retry_us / 1000;
 	return replay(&r, argv[optind], argv[optind + 1], json);
 }
@@ -529,7 +531,7 @@ const struct cmd cmd_replay = {
 	.help =
 "Sends the client's side of a recording, made by \"attach --record\", to a server, one message\n"
 "after the other, and compares each answer with the recorded one. Needs neither the kernel\n"
-"module nor root. Each difference is a line on standard error, and makes the exit status 21.\n\n"
+"module nor root. Each difference is a line on standard error, and makes the exit status 22.\n\n"
 "What drivers and devices share without messages is not in a recording: DMA memory is\n"
 "full of zeroes here, and nobody looks at interrupts.\n\n"
 "Options:\n"
