@@ -19,9 +19,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "device.h"
 #include "engine/client.h"
 #include "log.h"
@@ -42,14 +42,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "vfu_path: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 /* ---- what kmod/ring.c does ---- */
@@ -99,20 +91,6 @@ static void settle(void)
 }
 
 /* ---- what drivers do ---- */
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void median(const char *name, double *samples, unsigned int n)
-{
-	qsort(samples, n, sizeof(*samples), compare);
-	printf("bench %s %.3f\n", name, samples[n / 2]);
-	fflush(stdout);
-}
 
 static void reads(double *samples, unsigned int n)
 {

@@ -77,3 +77,17 @@ no_devices()
 		! grep -q vfiouser /proc/iomem &&
 		[ "$(awk '$1 == "vfiouser_pci" { print $3 }' /proc/modules)" = 0 ]
 }
+
+# all_well NAME: who is honest is served, and the module can go; 4 results
+all_well()
+{
+	local disk
+
+	start_server --ram=16M
+	attach "$SOCKET"
+	ktap_ok $? "$1: attach"
+	disk=$(disk_of "$BDF")
+	ktap_run "$1: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+	ktap_run "$1: detach" detach
+	ktap_run "the module can go" modprobe -r vfiouser_pci
+}

@@ -44,11 +44,5 @@ pulse_stop
 all_gone
 ktap_ok $? "all is given back"
 
-start_server --ram=16M
-attach "$SOCKET"
-ktap_ok $? "an honest helper: attach"
-disk=$(disk_of "$BDF")
-ktap_run "an honest helper: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
-ktap_run "an honest helper: detach" detach
-ktap_run "the module can go" modprobe -r vfiouser_pci
+all_well "an honest helper"
 ktap_end

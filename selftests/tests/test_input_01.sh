@@ -7,23 +7,6 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-# refused STATUS NAME REGEX COMMAND...
-refused()
-{
-	local want=$1 name=$2 regex=$3 status=0
-
-	shift 3
-	timeout 60 "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || status=$?
-	if [ "$status" = "$want" ] && [ ! -s "$WORK/out" ] && [ "$(wc -l <"$WORK/err")" = 1 ] &&
-	   grep -Eq "^vfiouserctl: .*($regex)" "$WORK/err"; then
-		ktap_pass "$name"
-	else
-		ktap_log "$*: exit status $status, not $want; or not one line with '$regex':"
-		ktap_log <"$WORK/err"
-		ktap_fail "$name"
-	fi
-}
-
 # broken FAULT STATUS NAME REGEX: attach to a server that misbehaves
 broken()
 {
