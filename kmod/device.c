@@ -294,8 +294,14 @@ static void vfu_dev_add_work(struct work_struct *work)
 		err = vfu_window_create(vdev);
 	if (!err)
 		err = vfu_irq_domain_create(vdev);
-	if (!err)
+	if (!err) {
+		/*
+		 * Before a driver has interrupts: in a server with an older libvfio-user, as
+		 * SPDK v24.01, this takes the place of the first vector.
+		 */
+		vfu_recover_arm(vdev);
 		err = vfu_bridge_add(vdev);
+	}
 	if (!err && vfu_dev_lost(vdev))
 		err = -ENODEV;
 	if (err) {
@@ -304,7 +310,6 @@ static void vfu_dev_add_work(struct work_struct *work)
 		vfu_dev_remove(vdev);
 		return;
 	}
-	vfu_recover_arm(vdev);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_ADDED, 0);
 }

@@ -16,6 +16,7 @@
 enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
+	ONE_IRQ_TABLE,
 };
 
 static const struct {
@@ -36,6 +37,8 @@ static const struct {
 	{ "bad-cap", BAD_CAP, false },
 	{ "not-pci", NOT_PCI, false },
 	{ "no-eventfd-flag", NO_EVENTFD_FLAG, false },
+	/* as libvfio-user had it for years, and SPDK v24.01 still has */
+	{ "one-irq-table", ONE_IRQ_TABLE, false },
 };
 
 static struct {
@@ -168,6 +171,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 	}
 	*hooks = (struct vfus_hooks){
 		.on_connect = on_connect, .on_message = on_message, .on_reply = on_reply,
+		.one_irq_table = fault.kind == ONE_IRQ_TABLE,
 	};
 	return 0;
 }
@@ -180,7 +184,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
-	       "                        not-pci, no-eventfd-flag,\n"
+	       "                        not-pci, no-eventfd-flag, one-irq-table,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }

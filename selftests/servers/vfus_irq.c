@@ -254,6 +254,8 @@ static int set_eventfds(struct vfus *s, struct vfus_msg *m, const struct vfio_ir
 	struct vfus_irq *irq = &s->irqs[set->index];
 	unsigned int i;
 
+	if (s->cfg.hooks && s->cfg.hooks->one_irq_table && set->index >= VFIO_PCI_ERR_IRQ_INDEX)
+		irq = &s->irqs[VFIO_PCI_MSIX_IRQ_INDEX];
 	/* No descriptor at all takes the earlier ones away. */
 	if (m->nfds && m->nfds != set->count)
 		return -EINVAL;
