@@ -10,6 +10,7 @@
  *	ioremap*(), memremap()		vfu_mmio_map(): address space without pages
  *	iounmap()			vfu_mmio_unmap()
  *	fixup_exception()		vfu_mmio_fault(): emulate, "fixed"
+ *	memremap_pages()		refused: struct pages for what is no memory
  *	pci_mmap_resource_range()	user mappings: direct pages or nothing
  *	pci_user_*_config_*()		lspci and the like, without the lock of all buses
  *
@@ -22,6 +23,7 @@
  */
 #include <linux/ftrace.h>
 #include <linux/io.h>
+#include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <asm/trapnr.h>
@@ -54,6 +56,15 @@ static int vfu_trap_fixup(struct pt_regs *regs, int trapnr, unsigned long error_
 			  unsigned long addr)
 {
 	return vfu_mmio_fault(regs, addr);
+}
+
+/*
+ * The direct map would lead to where nothing is. Drivers that would like to use a BAR as
+ * memory, such as nvme a controller memory buffer, do without.
+ */
+static void *vfu_trap_pages(struct dev_pagemap *pgmap, int nid)
+{
+	return ERR_PTR(-EOPNOTSUPP);
 }
 
 static int vfu_trap_mmap(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
@@ -109,6 +120,13 @@ static bool vfu_ours_phys(const struct pt_regs *regs)
 	return vfu_window_find(regs->di);
 }
 
+static bool vfu_ours_pages(const struct pt_regs *regs)
+{
+	const struct dev_pagemap *pgmap = (const struct dev_pagemap *)regs->di;
+
+	return pgmap->nr_range && vfu_window_find(pgmap->range.start);
+}
+
 static bool vfu_ours_virt(const struct pt_regs *regs)
 {
 	return vfu_mmio_owns(regs->di);
@@ -143,6 +161,7 @@ static struct vfu_hook vfu_hooks[] = {
 	{ "ioremap_prot", vfu_ours_phys, vfu_trap_ioremap },
 	{ "ioremap_encrypted", vfu_ours_phys, vfu_trap_ioremap, .optional = true },
 	{ "memremap", vfu_ours_phys, vfu_trap_ioremap },
+	{ "memremap_pages", vfu_ours_pages, vfu_trap_pages, .optional = true },
 	{ "pci_mmap_resource_range", vfu_ours_pci, vfu_trap_mmap },
 	{ "pci_user_read_config_byte", vfu_ours_config, vfu_trap_user_read_byte },
 	{ "pci_user_read_config_word", vfu_ours_config, vfu_trap_user_read_word },

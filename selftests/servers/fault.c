@@ -13,10 +13,15 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
+/* Of NVMe: registers, and bytes of memory behind them. */
+#define NVME_REG_CMBLOC	0x38
+#define NVME_REG_CMBSZ	0x3c
+#define CMB_SIZE	(128u << 20)
+
 enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
-	ONE_IRQ_TABLE,
+	ONE_IRQ_TABLE, CMB,
 };
 
 static const struct {
@@ -39,6 +44,7 @@ static const struct {
 	{ "no-eventfd-flag", NO_EVENTFD_FLAG, false },
 	/* as libvfio-user had it for years, and SPDK v24.01 still has */
 	{ "one-irq-table", ONE_IRQ_TABLE, false },
+	{ "cmb", CMB, false },
 };
 
 static struct {
@@ -94,6 +100,8 @@ static void spoil_region(struct vfus_reply *r)
 		return;
 	if (fault.kind == BAD_REGION_SIZE)
 		info->size = 0xfffffffffffff001ull;
+	if (fault.kind == CMB)
+		info->size = 2 * CMB_SIZE;
 	/* a capability chain that points to itself */
 	if (fault.kind == BAD_CAP && info->cap_offset) {
 		struct vfio_info_cap_header *h = (void *)(r->payload + info->cap_offset);
@@ -117,6 +125,24 @@ static void spoil_flags(struct vfus_reply *r)
 		irq->flags &= ~(uint32_t)VFIO_IRQ_INFO_EVENTFD;
 }
 
+/* An NVMe controller's registers say that half of its BAR is memory for queues. */
+static void spoil_read(struct vfus_reply *r)
+{
+	struct vfio_user_region_access access;
+	uint32_t value = CMB_SIZE;
+
+	if (fault.kind != CMB || r->len != sizeof(access) + sizeof(value))
+		return;
+	memcpy(&access, r->payload, sizeof(access));
+	if (access.region != VFIO_PCI_BAR0_REGION_INDEX ||
+	    (access.offset != NVME_REG_CMBLOC && access.offset != NVME_REG_CMBSZ))
+		return;
+	/* the place and the size, in pages; for any use */
+	if (access.offset == NVME_REG_CMBSZ)
+		value |= 0x1f;
+	memcpy(r->payload + sizeof(access), &value, sizeof(value));
+}
+
 static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 {
 	bool now = fault.seen == fault.after + 1;
@@ -128,6 +154,8 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 		spoil_version(r);
 	else if (r->request_cmd == VFIO_USER_DEVICE_GET_REGION_INFO)
 		spoil_region(r);
+	else if (r->request_cmd == VFIO_USER_REGION_READ)
+		spoil_read(r);
 	spoil_flags(r);
 	if (!now)
 		return VFUS_PASS;
@@ -184,7 +212,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
-	       "                        not-pci, no-eventfd-flag, one-irq-table,\n"
+	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-ktap_plan 19
+ktap_plan 22
 load_module
 start_server --ram=64M
 attach --name=disk0 "$SOCKET" || ktap_bail "attach failed"
@@ -58,4 +58,13 @@ disk=$(disk_of "$BDF")
 ktap_run "one table of interrupts: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
 ktap_run "one table of interrupts: detach" detach
 ktap_run "one table of interrupts: the server has not asked for it" sh -c '! dmesg | grep -q "asks for the removal"'
+stop_server
+
+# A BAR that says it is memory, for the driver to put its queues there: it is none of this host's.
+start_server --ram=16M --fault=cmb
+attach "$SOCKET"
+ktap_ok $? "memory in a BAR: attach"
+disk=$(disk_of "$BDF")
+ktap_run "memory in a BAR: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+ktap_run "memory in a BAR: detach" detach
 ktap_end
