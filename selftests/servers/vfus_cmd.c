@@ -171,7 +171,10 @@ static int check_access(const struct vfus *s, uint32_t region, uint64_t offset, 
 	r = &s->dev.regions[region];
 	if (offset > r->size || count > r->size - offset)
 		return -EINVAL;
-	return r->flags & need ? 0 : -EPERM;
+	if (r->flags & need)
+		return 0;
+	vfus_log(s, 1, "region %u accessed for what it is not for", region);
+	return -EPERM;
 }
 
 static int do_write(struct vfus *s, uint32_t region, uint64_t offset, uint32_t count,

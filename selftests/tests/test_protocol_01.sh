@@ -130,14 +130,20 @@ if with "short descriptor" --shape=short-fd; then
 	done_with "short descriptor"
 fi
 
-# Accesses that the server refuses.
+# Accesses that a region is not for: the server, which would refuse them, sees none.
+refused_any()
+{
+	grep 'for what it is not for' "$SOCKET.log"
+}
 if with "write-only" --shape=bar1-w; then
 	testdev_case refused 1
 	done_with write-only
+	ktap_status 1 "write-only: no read came" refused_any
 fi
 if with "read-only" --shape=bar1-r; then
 	testdev_case refused 2
 	done_with read-only
+	ktap_status 1 "read-only: no write came" refused_any
 fi
 
 # Flags of the device and its interrupts.
