@@ -836,8 +836,9 @@ static void print_device(const struct front *front)
 }
 
 /*
- * At shutdown a device's file systems may be unmounted while its service is being stopped: nothing
- * orders what was mounted by hand. Waits for that, within reason.
+ * At shutdown systemd unmounts what was mounted by hand only after it has stopped all services, this
+ * one among them. So its file systems are unmounted here; what else uses it is waited for, within
+ * reason.
  */
 static void wait_unused(struct front *front, int signals)
 {
@@ -854,7 +855,7 @@ static void wait_unused(struct front *front, int signals)
 
 		if (sysfs_pci_nodes(&front->device.bdf, &nodes))
 			return;
-		if (busy_check(&nodes, &busy))
+		if (busy_release(&nodes, &busy))
 			busy.count = 0;
 		sysfs_nodes_free(&nodes);
 		if (!busy.count)

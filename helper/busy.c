@@ -5,6 +5,8 @@
  * gets I/O errors.
  *
  * Looks only at /proc and /sys below sysfs_root. Owns nothing.
+ *
+ * busy_release() ends the uses that can be ended without harm: mounts.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -26,6 +29,7 @@ struct scan {
 	/* Mount namespaces seen, by what /proc/PID/ns/mnt says. */
 	char (*namespaces)[32];
 	size_t nr_namespaces;
+	bool unmount;
 	bool failed;
 };
 
@@ -134,6 +138,10 @@ static void mount_line(struct scan *scan, char *line, const char *pid, const cha
 	if (!node)
 		return;
 	unescape(where);
+	if (!pid && scan->unmount && !umount2(where, UMOUNT_NOFOLLOW)) {
+		log_note("%s: unmounted %s", node->name, where);
+		return;
+	}
 	if (pid)
 		found(scan, false, "%s is mounted on %s in the mount namespace of process %s (%s); unmount it there",
 		      node->name, where, pid, comm);
@@ -330,19 +338,9 @@ static void scan_processes(struct scan *scan)
 	closedir(d);
 }
 
-/**
- * busy_check() - find the uses of devices
- * @nodes: the devices
- * @busy: result
- *
- * Each use is also a line of --verbose.
- *
- * Context: may sleep.
- * Return: 0, also if there are uses, or a negative errno.
- */
-int busy_check(const struct sysfs_nodes *nodes, struct busy *busy)
+static int look(const struct sysfs_nodes *nodes, struct busy *busy, bool unmount)
 {
-	struct scan scan = { .nodes = nodes, .busy = busy };
+	struct scan scan = { .nodes = nodes, .busy = busy, .unmount = unmount };
 	bool any = false;
 	size_t i;
 
@@ -363,4 +361,35 @@ int busy_check(const struct sysfs_nodes *nodes, struct busy *busy)
 		scan_claims(&scan);
 	free(scan.namespaces);
 	return scan.failed ? -ENOMEM : 0;
+}
+
+/**
+ * busy_check() - find the uses of devices
+ * @nodes: the devices
+ * @busy: result
+ *
+ * Each use is also a line of --verbose.
+ *
+ * Context: may sleep.
+ * Return: 0, also if there are uses, or a negative errno.
+ */
+int busy_check(const struct sysfs_nodes *nodes, struct busy *busy)
+{
+	return look(nodes, busy, false);
+}
+
+/**
+ * busy_release() - unmount what is mounted of devices, and find the uses that are left
+ * @nodes: the devices
+ * @busy: result
+ *
+ * Only in our own mount namespace, and only what nobody uses; below another mount that is
+ * seen by the next call.
+ *
+ * Context: may sleep, as long as it takes to write what was not yet written.
+ * Return: as busy_check().
+ */
+int busy_release(const struct sysfs_nodes *nodes, struct busy *busy)
+{
+	return look(nodes, busy, true);
 }

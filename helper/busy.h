@@ -23,5 +23,6 @@ struct busy {
 };
 
 int busy_check(const struct sysfs_nodes *nodes, struct busy *busy);
+int busy_release(const struct sysfs_nodes *nodes, struct busy *busy);
 
 #endif
