@@ -836,9 +836,9 @@ static void print_device(const struct front *front)
 }
 
 /*
- * At shutdown systemd unmounts what was mounted by hand only after it has stopped all services, this
- * one among them. So its file systems are unmounted here; what else uses it is waited for, within
- * reason.
+ * At shutdown systemd unmounts what was mounted by hand only after it has stopped all services,
+ * this one among them. So its file systems are unmounted here; what else uses it is waited for,
+ * within reason.
  */
 static void wait_unused(struct front *front, int signals)
 {
