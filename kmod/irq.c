@@ -24,6 +24,7 @@
  * Lifetime: vectors live as long as the device; vfu_irqs_destroy() waits for
  * interrupts under way.
  */
+#include <linux/delay.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
 #include <linux/msi.h>
@@ -49,9 +50,14 @@ static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
 	 * set; any other failure that the CPU is gone.
 	 */
 	if (cpu != smp_processor_id()) {
-		int err = smp_call_function_single_async(cpu, &vec->csd);
+		int err;
 
-		if (!err || err == -EBUSY)
+		atomic_inc(&vec->calls);
+		err = smp_call_function_single_async(cpu, &vec->csd);
+		if (!err)
+			return;
+		atomic_dec(&vec->calls);
+		if (err == -EBUSY)
 			return;
 	}
 	irq_work_queue(&vec->work);
@@ -162,7 +168,25 @@ static void vfu_vector_work(struct irq_work *work)
 
 static void vfu_vector_ipi(void *info)
 {
-	vfu_vector_deliver(info);
+	struct vfu_vector *vec = info;
+
+	vfu_vector_deliver(vec);
+	/* Release: pairs with vfu_vector_settle(), after which there may be no vector. */
+	(void)atomic_fetch_dec_release(&vec->calls);
+}
+
+/*
+ * Wait for all that is under way to a vector. That a later call to the same CPUs is over says
+ * nothing: a handler that waits for an answer lets calls in (vfu_rescue_ipis()), and these
+ * overtake those which came together with its own.
+ */
+static void vfu_vector_settle(struct vfu_vector *vec)
+{
+	/* Acquire: pairs with vfu_vector_ipi(). */
+	while (atomic_read_acquire(&vec->calls))
+		usleep_range(100, 1000);
+	cancel_work_sync(&vec->turn);
+	irq_work_sync(&vec->work);
 }
 
 /**
@@ -259,21 +283,14 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
 		for (i = 0; i < vdev->irqs[index].count; i++)
 			WRITE_ONCE(vdev->irqs[index].vectors[i].masked, true);
-	/*
-	 * Calls are handled in order on each CPU: once this one has been everywhere, all
-	 * that had not seen it are over. They may have left a call, or work.
-	 */
-	kick_all_cpus_sync();
-	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
-		for (i = 0; i < vdev->irqs[index].count; i++) {
-			cancel_work_sync(&vdev->irqs[index].vectors[i].turn);
-			irq_work_sync(&vdev->irqs[index].vectors[i].work);
-		}
-	}
-	kick_all_cpus_sync();
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
 		struct vfu_irqs *irqs = &vdev->irqs[index];
 
+		for (i = 0; i < irqs->count; i++) {
+			vfu_vector_settle(&irqs->vectors[i]);
+			/* What had not seen the mask may have left one more, which has. */
+			vfu_vector_settle(&irqs->vectors[i]);
+		}
 		kvfree(irqs->vectors);
 		irqs->vectors = NULL;
 		irqs->count = 0;

@@ -216,6 +216,7 @@ void vfu_ram_exit(void);
  * @turn: raises it, if @waits, when it is its turn
  * @work: raises it on this CPU
  * @csd: raises it on another
+ * @calls: how many of @csd are under way
  * @irqfd: the eventfd hooked to it, or NULL (vfu_dev.irq_lock)
  */
 struct vfu_vector {
@@ -232,6 +233,7 @@ struct vfu_vector {
 	struct work_struct turn;
 	struct irq_work work;
 	call_single_data_t csd;
+	atomic_t calls;
 	struct vfu_irqfd *irqfd;
 };
 
