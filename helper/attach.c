@@ -393,6 +393,8 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 	/* In the foreground the front stays, and we go with it. */
 	if (!opt->foreground)
 		proc_stay();
+	else if (opt->reconnect)
+		proc_drop();
 	/* A front that died does not matter any more. */
 	if (send(front, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		log_debug("the front has gone");

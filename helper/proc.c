@@ -56,7 +56,7 @@ bool proc_privileged(void)
  * proc_fork() - start the helper
  * @fd: result: our end of the socket pair
  *
- * The helper gets SIGTERM when the front dies before proc_stay().
+ * The helper gets SIGTERM when the front dies before proc_stay() or proc_drop().
  *
  * Context: single threaded.
  * Return: the helper's id in the front, 0 in the helper, or a negative errno.
@@ -172,6 +172,19 @@ int proc_prepare(void)
 			 strerror(errno));
 	lower_oom_score();
 	return 0;
+}
+
+/**
+ * proc_drop() - from now on the helper drops everything when the front dies
+ *
+ * It is not the front's orderly end, which is a signal: all of a service is being killed, and
+ * its device waits for the next one. To begin to remove it would lose what was not written.
+ *
+ * Context: the helper.
+ */
+void proc_drop(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 /**

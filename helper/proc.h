@@ -21,6 +21,7 @@ bool proc_privileged(void);
 pid_t proc_fork(int *fd);
 int proc_signals(void);
 int proc_prepare(void);
+void proc_drop(void);
 void proc_stay(void);
 int proc_confine(bool sandbox);
 void proc_background(void);

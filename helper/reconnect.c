@@ -107,7 +107,9 @@ static void take_ready(struct keeper *k, int *fd)
 		/* As the helper, for the same reason. */
 		if (k->opt.foreground && notify_active())
 			proc_background();
-		if (!k->opt.foreground)
+		if (k->opt.foreground)
+			proc_drop();
+		else
 			proc_stay();
 	}
 	/* It learns from the hang-up that the terminal is gone. */

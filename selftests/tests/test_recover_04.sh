@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-ktap_plan 36
+ktap_plan 41
 load_module
 
 # A driver that cannot wait is unbound and bound again.
@@ -113,6 +113,20 @@ ktap_ok $? "REQ in the foreground: attached"
 kill -USR2 "$SERVER_PID"
 wait $fg
 ktap_is "REQ in the foreground: exit status" $? 0
+
+# When all of a service is killed, its device waits for the next one: it is not removed.
+vfiouserctl attach --foreground --reconnect=100s --name=fg "$SOCKET" >"$WORK/fg.out" 2>&1 &
+fg=$!
+wait_for 120 grep -q nvme "$WORK/fg.out"
+ktap_ok $? "killed in the foreground: attached"
+BDF=$(awk '{ print $2 }' "$WORK/fg.out")
+kill -KILL $fg
+wait $fg
+wait_for 60 state_is "$BDF" frozen
+ktap_ok $? "killed in the foreground: the device waits"
+ktap_run "killed in the foreground: recover" vfiouserctl recover fg
+ktap_run "killed in the foreground: the disk" dd if="$(disk_of "$BDF")" of=/dev/null bs=64k count=16 iflag=direct
+ktap_run "killed in the foreground: detach" vfiouserctl detach fg
 
 # Suspend and hibernation are refused, in words, and only while there is a device.
 attach "$SOCKET"
