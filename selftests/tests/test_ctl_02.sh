@@ -118,4 +118,6 @@ for event in trap config ioeventfd request reply irq dma_map dma_unmap dma_sync 
 	[ -d "$TRACING/events/vfiouser/vfiouser_$event" ] || missing="$missing $event"
 done
 ktap_is "tracepoints for perf and trace-cmd" "$missing" ""
+ktap_is "which they can print: they know no names of constants" \
+	"$(grep -hoE '(VFIOUSER|DMA)_[A-Z_]+' "$TRACING"/events/vfiouser/*/format | sort -u)" ""
 ktap_end
