@@ -148,7 +148,12 @@ static void submit_step(struct vfuc *c, unsigned int what, uint8_t arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct vfuc_ops ops = { dma_read, dma_write, note, gone };
+	static const struct vfuc_ops ops = {
+		.dma_read = dma_read,
+		.dma_write = dma_write,
+		.note = note,
+		.closed = gone,
+	};
 	struct vfuc_config config = { .ops = &ops, .max_pending = 32, .max_queue_bytes = 200000 };
 	struct input client, server;
 	struct vfuc_error error = { 0 };
