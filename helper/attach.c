@@ -390,7 +390,7 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 		return status;
 	log_debug("device %u %s", ready.id, opt->old ? "resumed" : "created");
 	ioeventfd_assign(dev, ring);
-	/* In the foreground the front stays, and we go with it. */
+	/* In the foreground the front stays, and we go with it: by SIGTERM, or see proc_drop(). */
 	if (!opt->foreground)
 		proc_stay();
 	else if (opt->reconnect)

@@ -163,21 +163,6 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
 }
 
 /**
- * vfu_config_contains() - does a BAR of the device lie at a CPU address?
- * @vdev: device
- * @phys: address in its slot's window
- *
- * Context: any.
- * Return: true if one does.
- */
-bool vfu_config_contains(struct vfu_dev *vdev, phys_addr_t phys)
-{
-	u64 offset;
-
-	return vfu_config_resolve(vdev, phys, &offset) >= 0;
-}
-
-/**
  * vfu_config_gone() - what a read gives where no device decodes it
  * @vdev: device
  * @phys: address in its window

@@ -623,7 +623,6 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
 void vfu_intx_control(struct vfu_dev *vdev);
 bool vfu_config_decodes(struct vfu_dev *vdev);
-bool vfu_config_contains(struct vfu_dev *vdev, phys_addr_t phys);
 int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
 void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);

@@ -194,13 +194,14 @@ static struct vfu_dev *vfu_window_owner(const struct vfu_pci_slot *slot, phys_ad
 {
 	struct vfu_dev *vdev;
 	unsigned int fn;
+	u64 offset;
 
 	if (!vfu_slot_multi(slot))
 		return rcu_dereference(slot->functions[0]);
 	/* The PCI core may have moved a BAR into another function's share. */
 	for (fn = 0; fn < VFU_NR_FUNCTIONS; fn++) {
 		vdev = rcu_dereference(slot->functions[fn]);
-		if (vdev && vfu_config_contains(vdev, phys))
+		if (vdev && vfu_config_resolve(vdev, phys, &offset) >= 0)
 			return vdev;
 	}
 	fn = vfu_window_fn(slot, phys);
