@@ -197,8 +197,19 @@ void proc_stay(void)
 	prctl(PR_SET_PDEATHSIG, 0);
 }
 
+/*
+ * Leaves the file system behind: what the root directory is from now on has nothing in it but the
+ * numbers of our own descriptors, and goes with us. A mount namespace would do so as well, but would
+ * keep mounted what the host unmounts. Not vital: the filter opens nothing, under whatever root.
+ */
+static void leave_files(void)
+{
+	if (chroot("/proc/self/fdinfo") || chdir("/"))
+		log_note("cannot leave the file system: %s", strerror(errno));
+}
+
 /**
- * proc_confine() - drop all capabilities, then restrict system calls
+ * proc_confine() - leave the file system, drop all capabilities, then restrict system calls
  * @sandbox: false: do nothing
  *
  * Context: the helper, when set-up is over.
@@ -208,6 +219,7 @@ int proc_confine(bool sandbox)
 {
 	if (!sandbox)
 		return 0;
+	leave_files();
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_ALL))
 		return -EPERM;
