@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # TIMEOUT: 5400
 # DISK: 64M
+# APPEND: log_buf_len=8M
 #
 # What test_recover_01 to _03 do, by the dozen: the server killed 50 times, the helper 20 times, the
 # server hung 10 times, all under one file system that is being written and verified.
