@@ -59,7 +59,7 @@ void vfu_dev_set_state(struct vfu_dev *vdev, u32 state)
 	} while (!try_cmpxchg(&vdev->state, &old, state));
 	trace_vfiouser_state(vdev->id, state);
 	idx = vfu_enter(vdev);
-	vfu_ring_state(vdev->ring, READ_ONCE(vdev->state));
+	vfu_ring_state(READ_ONCE(vdev->ring), READ_ONCE(vdev->state));
 	vfu_leave(vdev, idx);
 }
 
@@ -73,7 +73,7 @@ void vfu_dev_wake_all(struct vfu_dev *vdev)
 {
 	int idx = vfu_enter(vdev);
 
-	vfu_ring_wake_all(vdev->ring);
+	vfu_ring_wake_all(READ_ONCE(vdev->ring));
 	vfu_leave(vdev, idx);
 }
 

@@ -113,7 +113,7 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
 			r->again = true;
 			frozen = true;
 		} else if (READ_ONCE(vdev->state) == VFIOUSER_STATE_LIVE) {
-			r->phase = VFU_PHASE_FROZEN;
+			WRITE_ONCE(r->phase, VFU_PHASE_FROZEN);
 			WRITE_ONCE(r->connected, false);
 			vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
 			frozen = true;
@@ -308,7 +308,7 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	again = r->again;
 	r->again = false;
-	r->phase = again ? VFU_PHASE_FROZEN : VFU_PHASE_RUNNING;
+	WRITE_ONCE(r->phase, again ? VFU_PHASE_FROZEN : VFU_PHASE_RUNNING);
 	if (again)
 		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
@@ -365,18 +365,21 @@ static void vfu_recover_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, recover.work);
 	struct vfu_recover *r = &vdev->recover;
+	enum vfu_phase phase;
 
 	while (!test_bit(0, &vdev->removing)) {
-		if (r->phase == VFU_PHASE_RUNNING && test_and_clear_bit(0, &r->error)) {
+		/* What others set is FROZEN and RESUMING, and each has this work queued. */
+		phase = READ_ONCE(r->phase);
+		if (phase == VFU_PHASE_RUNNING && test_and_clear_bit(0, &r->error)) {
 			vfu_recover_error(vdev);
 			continue;
 		}
-		if (r->phase == VFU_PHASE_FROZEN) {
+		if (phase == VFU_PHASE_FROZEN) {
 			vfu_recover_frozen(vdev);
 			raw_spin_lock_irq(&vdev->cfg_lock);
-			r->phase = VFU_PHASE_WAITING;
+			WRITE_ONCE(r->phase, VFU_PHASE_WAITING);
 			raw_spin_unlock_irq(&vdev->cfg_lock);
-		} else if (r->phase == VFU_PHASE_RESUMING) {
+		} else if (phase == VFU_PHASE_RESUMING) {
 			vfu_recover_restart(vdev);
 			if (vfu_recover_end(vdev))
 				continue;
@@ -549,13 +552,16 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	vfu_swap_server(vdev, params);
 	old = vdev->ring;
 	vfu_ring_get(ring);
-	vdev->ring = ring;
+	WRITE_ONCE(vdev->ring, ring);
 
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	going = vdev->lost || test_bit(0, &vdev->removing);
 	if (!going) {
-		r->phase = VFU_PHASE_RESUMING;
-		/* Release: who sees it sees the ring and the pages too. */
+		WRITE_ONCE(r->phase, VFU_PHASE_RESUMING);
+		/*
+		 * Release: who sees it sees the ring and the pages too; pairs with the acquire
+		 * in vfu_dev_offline().
+		 */
 		smp_store_release(&vdev->offline, false);
 	}
 	raw_spin_unlock_irq(&vdev->cfg_lock);

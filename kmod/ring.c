@@ -35,6 +35,17 @@ static bool vfu_nobody_answers(struct vfu_dev *vdev)
 	return vfu_dev_offline(vdev) || in_nmi() || oops_in_progress;
 }
 
+/*
+ * The ring, inside of vfu_enter(), until vfu_leave(); NULL while the device is offline.
+ *
+ * Offline is looked at first: who has come in before the freeze is waited for before there
+ * is another ring, and who comes later sees the freeze, or all of what ended it.
+ */
+static struct vfu_ring *vfu_ring_of(struct vfu_dev *vdev)
+{
+	return vfu_dev_offline(vdev) ? NULL : READ_ONCE(vdev->ring);
+}
+
 /**
  * vfu_in_reset() - is the server resetting the device?
  * @vdev: device
@@ -54,7 +65,9 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 	if (likely(!READ_ONCE(vdev->resetting)))
 		return false;
 	idx = vfu_enter(vdev);
-	ring = vdev->ring;
+	ring = vfu_ring_of(vdev);
+	if (!ring)
+		goto out;
 	raw_spin_lock_irqsave(&ring->lock, flags);
 	/* Acquire: pairs with the helper's store-release of @done. */
 	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
@@ -63,6 +76,7 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 		WRITE_ONCE(vdev->resetting, false);
 	}
 	raw_spin_unlock_irqrestore(&ring->lock, flags);
+out:
 	vfu_leave(vdev, idx);
 	return READ_ONCE(vdev->resetting);
 }
@@ -303,9 +317,9 @@ static void vfu_wait_learn(struct vfu_ring *ring, u64 took)
  * Wait for the answer in a slot.
  * Return: true once it is there, false when the device is lost or frozen.
  */
-static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u32 generation)
+static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait, u32 nr,
+			  u32 generation)
 {
-	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? READ_ONCE(ring->spin_ns) : wait->bound;
 	u64 rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
@@ -348,10 +362,8 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_wait *wait, u32 nr, u
 	return !vfu_dev_offline(vdev);
 }
 
-static void vfu_ring_kick(struct vfu_dev *vdev)
+static void vfu_ring_kick(struct vfu_dev *vdev, struct vfu_ring *ring)
 {
-	struct vfu_ring *ring = vdev->ring;
-
 	/*
 	 * Between the store of @tail and the load of @helper_flags: pairs with
 	 * the helper's barrier between setting SLEEPING and loading @tail.
@@ -367,9 +379,9 @@ static void vfu_ring_kick(struct vfu_dev *vdev)
  * Put a request into the ring if there is room.
  * Return: 0, -EAGAIN without room, -ENODEV when lost, -EPROTO for a bad head.
  */
-static int vfu_ring_produce(struct vfu_dev *vdev, struct vfiouser_request *req)
+static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
+			    struct vfiouser_request *req)
 {
-	struct vfu_ring *ring = vdev->ring;
 	struct vfiouser_ring *shared = ring->shared;
 	bool posted = req->flags & VFIOUSER_REQ_POSTED;
 	unsigned long flags;
@@ -445,15 +457,17 @@ static void vfu_ring_account(struct vfu_dev *vdev, const struct vfiouser_request
 
 static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
 {
-	struct vfu_ring *ring = vdev->ring;
+	struct vfu_ring *ring = vfu_ring_of(vdev);
 	struct vfiouser_slot *slot;
 	struct vfu_wait wait;
 	u64 ns;
 	int err;
 
+	if (!ring)
+		return -ENODEV;
 	vfu_wait_init(&wait, vdev);
-	while ((err = vfu_ring_produce(vdev, req)) == -EAGAIN) {
-		vfu_ring_kick(vdev);
+	while ((err = vfu_ring_produce(vdev, ring, req)) == -EAGAIN) {
+		vfu_ring_kick(vdev, ring);
 		if (vfu_wait_elapsed(&wait) >= wait.bound) {
 			vfu_dev_fail(vdev, "the helper does not take requests");
 			return -ENODEV;
@@ -469,7 +483,7 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	if (err)
 		return err;
 	trace_vfiouser_request(vdev->id, req);
-	vfu_ring_kick(vdev);
+	vfu_ring_kick(vdev, ring);
 	if (req->flags & VFIOUSER_REQ_POSTED) {
 		vfu_ring_account(vdev, req, vfu_wait_elapsed(&wait));
 		return 0;
@@ -480,7 +494,7 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	slot = &ring->shared->slots[req->slot];
 	if (in_hardirq())
 		vfu_vector_waits();
-	if (vfu_ring_wait(vdev, &wait, req->slot, req->generation)) {
+	if (vfu_ring_wait(vdev, ring, &wait, req->slot, req->generation)) {
 		vfu_wait_learn(ring, vfu_wait_elapsed(&wait));
 		err = READ_ONCE(slot->error);
 		if (reply && !err)
@@ -608,11 +622,14 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
  * vfu_region_pushed() - has the server seen all posted writes?
  * @vdev: device
  *
+ * Context: inside of vfu_enter().
  * Return: false also where it may have; see vfu_region_push().
  */
 bool vfu_region_pushed(const struct vfu_dev *vdev)
 {
-	return READ_ONCE(vdev->ring->posted) == READ_ONCE(vdev->ring->pushed);
+	const struct vfu_ring *ring = READ_ONCE(vdev->ring);
+
+	return READ_ONCE(ring->posted) == READ_ONCE(ring->pushed);
 }
 
 /**
@@ -627,12 +644,13 @@ bool vfu_region_pushed(const struct vfu_dev *vdev)
 void vfu_region_push(struct vfu_dev *vdev)
 {
 	int idx = vfu_enter(vdev);
-	u32 posted = READ_ONCE(vdev->ring->posted);
+	struct vfu_ring *ring = READ_ONCE(vdev->ring);
+	u32 posted = READ_ONCE(ring->posted);
 	u32 id;
 
 	/* Two of these at once may leave the smaller count: then there is one more. */
 	if (!vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_VENDOR_ID, &id, sizeof(id)))
-		WRITE_ONCE(vdev->ring->pushed, posted);
+		WRITE_ONCE(ring->pushed, posted);
 	vfu_leave(vdev, idx);
 }
 

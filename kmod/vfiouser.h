@@ -549,10 +549,10 @@ static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 	return READ_ONCE(vdev->lost);
 }
 
-/* Lost or frozen. */
+/* Lost or frozen. Acquire: pairs with the release that ends a freeze, and brings a ring and pages. */
 static inline bool vfu_dev_offline(const struct vfu_dev *vdev)
 {
-	return READ_ONCE(vdev->offline);
+	return smp_load_acquire(&vdev->offline);
 }
 
 /* What DEVICE_NEW or DEVICE_RESUME says; regions' pages are pinned. */
