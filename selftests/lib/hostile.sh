@@ -60,7 +60,8 @@ devices()
 		/"pid":/ { gsub(/,/, "", $2); print name, $2 }'
 }
 
-# all_gone: no device, whatever it takes: the end of the helpers, and of the time to replace them
+# all_gone: no device, whatever it takes: the end of the helpers, and of the time to replace them.  A driver
+# that resets its device in its probe is waited for by the PCI core, 65 s, as on hardware that was pulled out.
 all_gone()
 {
 	local pid
@@ -68,7 +69,7 @@ all_gone()
 	while read -r _ pid; do
 		[ "$pid" = 0 ] || kill -KILL "$pid"
 	done < <(devices)
-	wait_for 60 no_devices
+	wait_for 180 no_devices
 }
 
 no_devices()

@@ -8,6 +8,7 @@
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/recover.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
 ktap_plan 41
