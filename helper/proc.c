@@ -198,9 +198,9 @@ void proc_stay(void)
 }
 
 /*
- * Leaves the file system behind: what the root directory is from now on has nothing in it but the
- * numbers of our own descriptors, and goes with us. A mount namespace would do so as well, but would
- * keep mounted what the host unmounts. Not vital: the filter opens nothing, under whatever root.
+ * Leaves the file system behind: what is the root directory from now on has nothing in it but
+ * the numbers of our own descriptors, and goes with us. A mount namespace would do so as well, but
+ * would keep mounted what the host unmounts. Not vital: the filter opens nothing under any root.
  */
 static void leave_files(void)
 {
@@ -209,7 +209,7 @@ static void leave_files(void)
 }
 
 /**
- * proc_confine() - leave the file system, drop all capabilities, then restrict system calls
+ * proc_confine() - leave the file system, drop capabilities, restrict system calls
  * @sandbox: false: do nothing
  *
  * Context: the helper, when set-up is over.

@@ -317,8 +317,8 @@ static void vfu_wait_learn(struct vfu_ring *ring, u64 took)
  * Wait for the answer in a slot.
  * Return: true once it is there, false when the device is lost or frozen.
  */
-static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait, u32 nr,
-			  u32 generation)
+static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait,
+			  u32 nr, u32 generation)
 {
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? READ_ONCE(ring->spin_ns) : wait->bound;

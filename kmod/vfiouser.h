@@ -549,9 +549,10 @@ static inline bool vfu_dev_lost(const struct vfu_dev *vdev)
 	return READ_ONCE(vdev->lost);
 }
 
-/* Lost or frozen. Acquire: pairs with the release that ends a freeze, and brings a ring and pages. */
+/* Lost or frozen. */
 static inline bool vfu_dev_offline(const struct vfu_dev *vdev)
 {
+	/* Acquire: pairs with the release that ends a freeze, and brings a ring and pages. */
 	return smp_load_acquire(&vdev->offline);
 }
 
