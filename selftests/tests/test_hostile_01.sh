@@ -70,6 +70,7 @@ for what in "${rounds[@]}"; do
 	round $what
 done
 pulse_stop
+ktap_log "figure: attacks: ${#rounds[@]}"
 
 # and all is well with a server that is honest
 all_well "an honest server"

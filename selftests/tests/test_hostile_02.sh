@@ -33,7 +33,7 @@ enough()
 for _ in 1 2 3 4 5 6; do
 	vfu_hostile $((${HOSTILE_SECONDS:-10} * ${VM_SCALE:-1})) ${SEED:+"$SEED"} >"$WORK/out" 2>&1
 	status=$?
-	ktap_log <"$WORK/out"
+	sed 's/^/figure: /' "$WORK/out" | ktap_log
 	[ $status != 0 ] || enough || continue
 	break
 done
