@@ -450,22 +450,33 @@ static void handle_events(struct vfus *s, const struct pollfd *p)
 /* Messages after which the other descriptors get their turn. */
 #define LOOK_MESSAGES	256
 
+/* Looks for a message for each one at the clock. */
+#define LOOKS		16
+
 /*
- * Look for a message instead of sleeping. Returns true if one came, or the client has gone; false
- * if it is time to see what else there is.
+ * Look for a message for a while before sleeping. The client goes first: it has only just got its
+ * answer. Returns true if a message came, or the client has gone; false if it is time to see what
+ * else there is.
  */
 static bool look(struct vfus *s)
 {
+	uint64_t since = 0, now;
+	unsigned int looks = 0;
+
 	if (++s->looked % LOOK_MESSAGES == 0)
 		return false;
-	do {
-		if (vfus_chan_fill(s, &s->chan)) {
-			s->last_message = vfus_now_us();
-			return true;
-		}
+	for (;;) {
 		__builtin_ia32_pause();
-	} while (vfus_now_us() - s->last_message < s->cfg.poll_us);
-	return false;
+		if (vfus_chan_fill(s, &s->chan))
+			return true;
+		if (++looks % LOOKS)
+			continue;
+		now = vfus_now_us();
+		if (!since)
+			since = now;
+		if (now - since >= s->cfg.poll_us)
+			return false;
+	}
 }
 
 /**

@@ -86,7 +86,6 @@ struct vfus {
 	bool last;		/* --fd gave a connected socket: its end is ours */
 	bool negotiated;
 	bool hung;
-	uint64_t last_message;	/* when looking for messages found one, microseconds */
 	unsigned int looked;
 	struct vfus_chan chan;
 	struct vfus_chan twin;	/* server to client requests, where negotiated; else fd -1 */
