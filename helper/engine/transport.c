@@ -23,6 +23,9 @@
 
 #include "transport.h"
 
+/* Bytes that are copied sooner than their parts are described to the kernel. */
+#define SMALL_MESSAGE	128
+
 /* Whether address starts with prefix; then *rest is what follows. */
 static bool after(const char *address, const char *prefix, const char **rest)
 {
@@ -314,6 +317,22 @@ int vfuc_transport_open(const char *address, unsigned int timeout_ms, int *fd, b
 	return 0;
 }
 
+/* Returns the size of a message that was copied, or 0 if it is too large for that. */
+static size_t copy_small(uint8_t *to, const struct iovec *iov, int n)
+{
+	size_t len = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (iov[i].iov_len > SMALL_MESSAGE - len)
+			return 0;
+		if (iov[i].iov_len)
+			memcpy(to + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return len;
+}
+
 ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *fds,
 			    unsigned int nr_fds)
 {
@@ -322,7 +341,9 @@ ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *f
 		char bytes[CMSG_SPACE(VFUC_TRANSPORT_MAX_FDS * sizeof(int))];
 	} control;
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
+	uint8_t small[SMALL_MESSAGE];
 	struct cmsghdr *cmsg;
+	size_t len = 0;
 	ssize_t ret;
 
 	if (nr_fds) {
@@ -334,9 +355,12 @@ ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *f
 		cmsg->cmsg_type = SCM_RIGHTS;
 		cmsg->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
 		memcpy(CMSG_DATA(cmsg), fds, nr_fds * sizeof(int));
+	} else {
+		len = copy_small(small, iov, n);
 	}
 	do {
-		ret = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ret = len ? send(fd, small, len, MSG_NOSIGNAL | MSG_DONTWAIT) :
+			    sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (ret < 0 && errno == EINTR);
 	if (ret >= 0)
 		return ret;

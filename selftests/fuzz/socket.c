@@ -55,10 +55,12 @@ static bool closed;
 static uint8_t full, partial;
 static int highest_fd, lowest_free;
 
+ssize_t __real_send(int fd, const void *data, size_t len, int flags);
 ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __real_recvmsg(int fd, struct msghdr *msg, int flags);
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __real_clock_gettime(clockid_t clock, struct timespec *ts);
+ssize_t __wrap_send(int fd, const void *data, size_t len, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
@@ -130,6 +132,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	}
 	partial = 0;
 	return total;
+}
+
+ssize_t __wrap_send(int fd, const void *data, size_t len, int flags)
+{
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (!fuzz_socket_active)
+		return __real_send(fd, data, len, flags);
+	return __wrap_sendmsg(fd, &msg, flags);
 }
 
 /* ---- what it receives ---- */

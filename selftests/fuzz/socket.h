@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A server that the fuzzer's input plays, at the other end of what the engine takes for a socket:
- * sendmsg(), recvmsg(), poll() and the clock are ours (--wrap).
+ * send(), sendmsg(), recvmsg(), poll() and the clock are ours (--wrap).
  */
 #ifndef FUZZ_SOCKET_H
 #define FUZZ_SOCKET_H
