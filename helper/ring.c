@@ -77,6 +77,18 @@ const struct vfiouser_request *ring_peek(const struct ring *ring)
 }
 
 /**
+ * ring_count() - how many requests were not consumed yet
+ * @ring: open
+ *
+ * Context: the thread that consumes; does not sleep.
+ * Return: the number, which is the kernel's word: at most VFIOUSER_RING_ENTRIES if that is right.
+ */
+uint32_t ring_count(const struct ring *ring)
+{
+	return __atomic_load_n(&ring->map->tail, __ATOMIC_RELAXED) - ring->head;
+}
+
+/**
  * ring_advance() - the request of ring_peek() was consumed, its entry may be used again
  * @ring: open
  *

@@ -26,6 +26,7 @@ struct ring {
 int ring_open(struct ring *ring, const char *path);
 void ring_close(struct ring *ring);
 const struct vfiouser_request *ring_peek(const struct ring *ring);
+uint32_t ring_count(const struct ring *ring);
 void ring_advance(struct ring *ring);
 void ring_complete(struct ring *ring, uint32_t slot, uint32_t generation, int error,
 		   const void *data, size_t len);

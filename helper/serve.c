@@ -260,21 +260,29 @@ static bool serve_request(struct serve *serve, const struct vfiouser_request *re
 static bool serve_ring(struct serve *serve)
 {
 	const struct vfiouser_request *req = ring_peek(serve->ring);
+	bool together = false;
 	unsigned int n = 0;
 
 	if (!req) {
 		serve->blocked = false;
 		return false;
 	}
-	vfuc_cork(serve->server);
-	while (req && n < BATCH && serve_request(serve, req)) {
+	while (req && n < BATCH) {
+		/* Several go together; one alone goes at once, and is not queued first. */
+		if (!together && ring_count(serve->ring) > 1) {
+			vfuc_cork(serve->server);
+			together = true;
+		}
+		if (!serve_request(serve, req))
+			break;
 		ring_advance(serve->ring);
 		req = ring_peek(serve->ring);
 		n++;
 	}
 	serve->blocked = req && n < BATCH;
 	/* A dead connection is the next vfuc_process()' business. */
-	vfuc_uncork(serve->server);
+	if (together)
+		vfuc_uncork(serve->server);
 	return n;
 }
 
@@ -363,25 +371,23 @@ static int next_deadline_ms(const struct serve *serve)
  */
 static bool serve_spin(struct serve *serve, bool worked)
 {
+	bool waiting = pending(serve) || vfuc_busy(serve->server);
 	uint64_t now;
 
-	if (!serve->poll_us)
+	if (!serve->poll_us || (waiting && !serve->poll_server))
 		return false;
-	if (pending(serve) || vfuc_busy(serve->server)) {
-		if (!serve->poll_server)
-			return false;
+	/* Before the look: who has just been asked, or answered, goes first. */
+	__builtin_ia32_pause();
+	if (waiting)
 		worked |= serve_server(serve);
-	}
 	look_at_state(serve);
 	if (worked) {
 		serve->idle_since = 0;
 		serve->looks = 0;
 		return ++serve->rounds % ROUNDS;
 	}
-	if (serve->looks++ % LOOKS) {
-		__builtin_ia32_pause();
+	if (++serve->looks % LOOKS)
 		return true;
-	}
 	now = now_us();
 	if (!serve->idle_since)
 		serve->idle_since = now;

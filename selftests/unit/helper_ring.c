@@ -106,10 +106,12 @@ static void test_order_and_wrap(void **state)
 		assert_non_null(req);
 		assert_ptr_equal(req, ring_peek(ring));
 		assert_int_equal(req->offset, i);
+		assert_int_equal(ring_count(ring), VFIOUSER_RING_ENTRIES - i);
 		ring_advance(ring);
 		assert_int_equal(ring->map->head, (uint32_t)(UINT32_MAX - 2 + i + 1));
 	}
 	assert_null(ring_peek(ring));
+	assert_int_equal(ring_count(ring), 0);
 }
 
 static void test_complete(void **state)
