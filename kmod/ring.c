@@ -495,7 +495,8 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	if (in_hardirq())
 		vfu_vector_waits();
 	if (vfu_ring_wait(vdev, ring, &wait, req->slot, req->generation)) {
-		vfu_wait_learn(ring, vfu_wait_elapsed(&wait));
+		ns = vfu_wait_elapsed(&wait);
+		vfu_wait_learn(ring, ns);
 		err = READ_ONCE(slot->error);
 		if (reply && !err)
 			memcpy(reply, slot->data, req->count);
@@ -507,9 +508,9 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 		vfu_ring_free_slot(ring, req->slot);
 	} else {
 		/* A late answer could still land in the slot: it stays used. */
+		ns = vfu_wait_elapsed(&wait);
 		err = -ENODEV;
 	}
-	ns = vfu_wait_elapsed(&wait);
 	vfu_ring_account(vdev, req, ns);
 	trace_vfiouser_reply(vdev->id, req, reply, err, ns);
 	return err;
