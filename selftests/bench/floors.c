@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,6 +59,23 @@ static void give(int fd, const void *buf, size_t len)
 		exit(0);
 }
 
+/* Looks in vain at a socket of its own, until it is killed. */
+static pid_t bystander(void)
+{
+	pid_t pid = fork();
+	char buf[REQUEST];
+	int fd[2];
+
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return pid;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd))
+		die("socketpair");
+	for (;;)
+		take(fd[0], buf, REQUEST, true);
+}
+
 static void sockets(double *samples, unsigned int n, bool spin)
 {
 	char buf[REPLY] = { 0 };
@@ -97,6 +115,16 @@ static void unix_blocking(double *samples, unsigned int n)
 static void unix_polling(double *samples, unsigned int n)
 {
 	sockets(samples, n, true);
+}
+
+/* As many spin as where a driver waits for a helper and that for a server. */
+static void unix_polling_3(double *samples, unsigned int n)
+{
+	pid_t pid = bystander();
+
+	sockets(samples, n, true);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 static void signal_event(int fd)
@@ -198,6 +226,7 @@ static const struct {
 } floors[] = {
 	{ "unix-blocking", unix_blocking, 1000 },
 	{ "unix-polling", unix_polling, 1000 },
+	{ "unix-polling-3", unix_polling_3, 1000 },
 	{ "eventfd", events, 1000 },
 	{ "eventfd-write-quiet", event_quiet, 200 },
 	{ "eventfd-write", event_waited, 200 },

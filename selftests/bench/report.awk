@@ -98,6 +98,8 @@ function targets(    trap)
 	print ""
 	target("read, helper and server poll", m("mmio", "polling", "read"),
 		machine_floor("unix-polling") + trap, 1.3, "polling ping-pong + trap")
+	target("the same, where a third one spins", m("mmio", "polling", "read"),
+		machine_floor("unix-polling-3") + trap, 1.3, "polling ping-pong beside a spinner + trap")
 	target("read, interrupts off, they poll", m("mmio", "polling", "read-atomic"),
 		machine_floor("unix-polling") + trap, 1.3, "polling ping-pong + trap")
 	target("read", m("mmio", "default", "read"), machine_floor("unix-blocking") + trap, 1.5,
