@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What grows with the number of devices, queues, jobs and vectors, and with the size of the pool.
+# What grows with the number of devices, queues, jobs and vectors, and with the sizes of the pool and
+# of BARs.
 
 SCALE_DEVICES=$(cmdline bench.devices 64)
 
@@ -23,11 +24,40 @@ rss()
 	echo $(((anon + file) * 1024))
 }
 
+# Long, since there is so little.
+IDLE_SECONDS=5
+
 # idle_cpu REP NAME: CPUs that are busy while nothing is asked for
 idle_cpu()
 {
-	vfu_sample - "$SECONDS_EACH" 0 | sed "s/^bench busy/bench $2-idle-cpus/" |
+	vfu_sample - $IDLE_SECONDS 0 | sed "s/^bench busy/bench $2-idle-cpus/" |
 		record_notes scale devices "$1" CPUs
+}
+
+# ran_ns PID: CPU time of a process
+ran_ns()
+{
+	local ns
+
+	read -r ns _ <"/proc/$1/schedstat"
+	echo "$ns"
+}
+
+# idle_helper REP PID: the same of one helper, which the kernel knows to the nanosecond
+idle_helper()
+{
+	local before
+
+	before=$(ran_ns "$2")
+	sleep $IDLE_SECONDS
+	record scale devices 1-helper-cpus "$1" \
+		"$(awk "BEGIN { print ($(ran_ns "$2") - $before) / $IDLE_SECONDS / 1e9 }")" CPUs
+}
+
+# read_disk: 64 KiB of the disk of BDF, past the cache
+read_disk()
+{
+	dd if="$(disk_of "$BDF")" of=/dev/null bs=4k count=16 iflag=direct 2>/dev/null
 }
 
 # Devices at once, each of which works.
@@ -41,14 +71,22 @@ scale_devices()
 		start=$(now_ms)
 		attach --pool-size=2M --name="many$i" "$SOCKET" || { bad=1; break; }
 		case $i in
-		1|8|64) record scale devices "attach-$i" "$rep" $((($(now_ms) - start) * 1000000)) ns ;;
+		1|8|64)
+			record scale devices "attach-$i" "$rep" $((($(now_ms) - start) * 1000000)) ns
+			read_disk || bad=1
+			record scale devices "usable-$i" "$rep" $((($(now_ms) - start) * 1000000)) ns
+			;;
 		esac
 		bdfs+=("$BDF")
+		[ "$i" = 1 ] || continue
+		# The read has long been over then.
+		sleep 2
+		idle_cpu "$rep" 1 || bad=1
+		idle_helper "$rep" "$(pidof vfiouserctl)" || bad=1
 	done
 	for BDF in "${bdfs[@]}"; do
-		dd if="$(disk_of "$BDF")" of=/dev/null bs=4k count=16 iflag=direct 2>/dev/null || bad=1
+		read_disk || bad=1
 	done
-	# The last read of each has long been over then.
 	sleep 2
 	idle_cpu "$rep" ${#bdfs[@]} || bad=1
 	for pid in $(pidof vfiouserctl); do
@@ -80,9 +118,29 @@ scale_disk()
 	return $status
 }
 
+# scale_bars REP: a BAR of so many MiB, which the driver maps
+scale_bars()
+{
+	local rep=$1 n start status=0
+
+	for n in 1 16 256 1024; do
+		SERVER=vfiouser-testdev start_server --bar5-mib=$n
+		start=$(now_ms)
+		attach --pool-size=2M "$SOCKET" || return 1
+		record scale bars "attach-$n" "$rep" $((($(now_ms) - start) * 1000000)) ns
+		echo bench-read-far >"$VFT/run" && sed -n 's/^# bench read-far/bench read-'$n'/p' \
+			"$VFT/result" | record_notes scale bars "$rep" ns || status=1
+		start=$(now_ms)
+		detach "$BDF" || return 1
+		record scale bars "detach-$n" "$rep" $((($(now_ms) - start) * 1000000)) ns
+		stop_server
+	done
+	return $status
+}
+
 group_scale()
 {
-	local rep n devices=0 disks=0 vectors=0
+	local rep n devices=0 disks=0 vectors=0 bars=0
 
 	load_module
 	modprobe vfu_test
@@ -95,6 +153,7 @@ group_scale()
 		for n in 8M 64M 512M; do
 			scale_disk pool "$rep" "pool-$n" 1 "" --pool-size=$n || disks=1
 		done
+		scale_bars "$rep" || bars=1
 		SERVER=vfiouser-testdev start_server
 		attach "$SOCKET" || { vectors=1; continue; }
 		for n in 1 8 64; do
@@ -105,5 +164,6 @@ group_scale()
 	done
 	ktap_ok $devices "$SCALE_DEVICES devices at once"
 	ktap_ok $disks "queues, jobs, pool sizes"
+	ktap_ok $bars "sizes of BARs"
 	ktap_ok $vectors "vectors"
 }

@@ -45,6 +45,7 @@ struct testdev {
 	struct vfus_area areas[NR_AREAS];
 	unsigned int vectors;
 	uint32_t bar1_size;
+	uint32_t bar5_size;
 
 	bool doorbells;
 	struct vfus_io_fd io_fds[2];
@@ -441,7 +442,7 @@ static void build_config(struct testdev *t, const struct looks *looks)
 	pcicfg_bar64(c, 2, TESTDEV_BAR2_SIZE, true);
 	build_bar(c, PCI_BASE_ADDRESS_4, TESTDEV_BAR4_SIZE, PCI_BASE_ADDRESS_SPACE_IO);
 	c->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
-	build_bar(c, PCI_BASE_ADDRESS_5, TESTDEV_BAR5_SIZE, 0);
+	build_bar(c, PCI_BASE_ADDRESS_5, t->bar5_size, 0);
 	build_bar(c, PCI_ROM_ADDRESS, TESTDEV_ROM_SIZE, 0);
 	c->wmask[PCI_ROM_ADDRESS] |= PCI_ROM_ADDRESS_ENABLE;
 
@@ -498,7 +499,7 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 		{ VFIO_PCI_BAR1_REGION_INDEX, t->bar1_size },
 		{ VFIO_PCI_BAR2_REGION_INDEX, TESTDEV_BAR2_SIZE },
 		{ VFIO_PCI_BAR4_REGION_INDEX, TESTDEV_BAR4_SIZE },
-		{ VFIO_PCI_BAR5_REGION_INDEX, TESTDEV_BAR5_SIZE },
+		{ VFIO_PCI_BAR5_REGION_INDEX, t->bar5_size },
 		{ VFIO_PCI_ROM_REGION_INDEX, TESTDEV_ROM_SIZE },
 		{ VFIO_PCI_CONFIG_REGION_INDEX,
 		  looks->shape & SHAPE_SMALL ? PCI_CFG_SPACE_SIZE : PCICFG_SIZE },
@@ -605,6 +606,7 @@ static const char usage_text[] =
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
 "  --vectors=N           of MSI-X, 1 to 2048 (64); with more than 64 their table is in BAR 1\n"
+"  --bar5-mib=N          of BAR 5, a power of two up to 1024, instead of 4 KiB\n"
 "  --reorder             answer reads in another order, where several are waiting\n"
 "  --chatter             with each answer say what nobody asked for\n"
 "  --fault=KIND[:N]      misbehave: %s\n"
@@ -613,8 +615,8 @@ static const char usage_text[] =
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_SHAPE, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL,
-	OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_REORDER, OPT_CHATTER,
-	OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_BAR5, OPT_REORDER,
+	OPT_CHATTER, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -630,6 +632,7 @@ static const struct option long_options[] = {
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
 	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
 	{ "vectors", required_argument, NULL, OPT_VECTORS },
+	{ "bar5-mib", required_argument, NULL, OPT_BAR5 },
 	{ "reorder", no_argument, NULL, OPT_REORDER },
 	{ "chatter", no_argument, NULL, OPT_CHATTER },
 	{ "fault", required_argument, NULL, OPT_FAULT },
@@ -749,6 +752,11 @@ static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfu
 			if (t->vectors > TESTDEV_VECTORS)
 				t->bar1_size = TESTDEV_MANY_SIZE;
 			break;
+		case OPT_BAR5:
+			t->bar5_size = number("bar5-mib", optarg, 1, 1024) << 20;
+			if (t->bar5_size & (t->bar5_size - 1))
+				bad_option("bar5-mib", optarg, "a power of two up to 1024");
+			break;
 		case OPT_REORDER:
 			cfg->reorder = true;
 			break;
@@ -805,6 +813,7 @@ int main(int argc, char **argv)
 	vfus_config_init(&cfg);
 	t->vectors = TESTDEV_VECTORS;
 	t->bar1_size = TESTDEV_BAR1_SIZE;
+	t->bar5_size = TESTDEV_BAR5_SIZE;
 	parse_options(t, &cfg, &hooks, &looks, argc, argv);
 	if (looks.shape & SHAPE_NO_RESET)
 		dev.ops = &ops_no_reset;

@@ -11,7 +11,8 @@
  *	vector table is in the last page, which is offered all the same, its pending bits are
  *	in the page before.
  *	BAR 4, 64 bytes, I/O ports: memory
- *	BAR 5, 4 KiB, 32-bit, nothing but the counter, in each of its registers
+ *	BAR 5, 4 KiB or with --bar5-mib more, 32-bit, nothing but the counter, in each of its
+ *	registers
  *	expansion ROM, 4 KiB: an image with TESTDEV_ROM_BYTE() behind its header
  *
  * Each access that reaches the server, other than of the log and of the registers that control it,
