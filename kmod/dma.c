@@ -293,20 +293,70 @@ static void vfu_bounce(struct vfu_dev *vdev, struct vfu_pool *pool,
 	vfu_count(vdev, VFU_STAT_DMA_BYTES, copied);
 }
 
-/* 0 if all of it is memory with a kernel mapping. */
-static int vfu_check_phys(phys_addr_t phys, size_t size, unsigned long attrs)
+/*
+ * 0 if all of it may be mapped; -EINVAL: not by this device; -EREMOTEIO: it is not memory with a
+ * kernel mapping.
+ */
+static int vfu_check_phys(struct device *dev, phys_addr_t phys, size_t size, unsigned long attrs)
 {
 	unsigned long pfn = PHYS_PFN(phys);
 	unsigned long last = PHYS_PFN(phys + size - 1);
 
+	if (phys & dma_get_min_align_mask(dev) & PAGE_MASK) {
+		dev_err_ratelimited(dev, "DMA alignment beyond a page is not supported\n");
+		return -EINVAL;
+	}
 	if (attrs & DMA_ATTR_MMIO)
 		return -EREMOTEIO;
-	if (!pfn_valid(pfn) || !pfn_valid(last))
+	if (!pfn_valid(pfn) || (last != pfn && !pfn_valid(last)))
 		return -EREMOTEIO;
 	if (is_pci_p2pdma_page(pfn_to_page(pfn)))
 		return -EREMOTEIO;
 
 	return 0;
+}
+
+/*
+ * Let the pages from @index on stand for @size bytes at @phys, and return the address of the first
+ * byte. The caller owns the pages.
+ *
+ * They are filled whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an earlier mapping left
+ * in the pool would come back where the device writes less than it may. For what it only writes,
+ * with zeroes: the driver's own bytes may be what someone freed, and no server's business.
+ */
+static dma_addr_t vfu_fill(struct vfu_dev *vdev, struct vfu_pool *pool, long index,
+			   phys_addr_t phys, size_t size, enum dma_data_direction dir)
+{
+	dma_addr_t addr = pool->iova + ((u64)index << PAGE_SHIFT) + offset_in_page(phys);
+	struct vfu_slot *slot = &pool->slots[index];
+	unsigned long pfn = PHYS_PFN(phys);
+	size_t start = offset_in_page(phys), left = size;
+	void *page = pool->vaddr + ((u64)index << PAGE_SHIFT);
+
+	for (; left; slot++, start = 0) {
+		slot->pfn = pfn++;
+		slot->start = start;
+		slot->end = min_t(size_t, PAGE_SIZE, start + left);
+		left -= slot->end - start;
+		if (dir == DMA_FROM_DEVICE)
+			memset(page + start, 0, slot->end - start);
+		page += PAGE_SIZE;
+	}
+	if (dir != DMA_FROM_DEVICE)
+		vfu_bounce(vdev, pool, addr, size, true);
+
+	return addr;
+}
+
+/* The pages from @index on are one mapping now. */
+static void vfu_mapped(struct vfu_dev *vdev, struct vfu_pool *pool, long index, u32 nr,
+		       dma_addr_t addr, size_t size, u64 start,
+		       enum dma_data_direction dir, unsigned long attrs)
+{
+	WRITE_ONCE(pool->slots[index].nr, nr);
+	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
+	vfu_account(vdev, VFIOUSER_PATH_DMA_MAP, local_clock() - start, size);
+	trace_vfiouser_dma_map(vdev->id, addr, size, dir, attrs);
 }
 
 /*
@@ -316,54 +366,25 @@ static int vfu_check_phys(phys_addr_t phys, size_t size, unsigned long attrs)
 static int vfu_map(struct device *dev, phys_addr_t phys, size_t size,
 		   enum dma_data_direction dir, unsigned long attrs, dma_addr_t *addr)
 {
-	unsigned long i, nr, offset = offset_in_page(phys);
+	unsigned long nr = PFN_UP(offset_in_page(phys) + size);
 	struct vfu_dev *vdev;
 	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
-	struct vfu_slot *slot;
 	u64 start = local_clock();
-	size_t left = size;
 	long index;
 	int ret;
 
 	if (!pool || !size || size > pool->size)
 		return -EINVAL;
-	if (phys & dma_get_min_align_mask(dev) & PAGE_MASK) {
-		dev_err_ratelimited(dev, "DMA alignment beyond a page is not supported\n");
-		return -EINVAL;
-	}
-	ret = vfu_check_phys(phys, size, attrs);
+	ret = vfu_check_phys(dev, phys, size, attrs);
 	if (ret)
 		return ret;
-
-	nr = PFN_UP(offset + size);
 	index = vfu_pool_alloc(vdev, pool, dev, nr, dma_get_mask(dev),
 			       !(attrs & DMA_ATTR_NO_WARN));
 	if (index < 0)
 		return index;
 
-	slot = &pool->slots[index];
-	for (i = 0; i < nr; i++) {
-		slot[i].pfn = PHYS_PFN(phys) + i;
-		slot[i].start = i ? 0 : offset;
-		slot[i].end = min_t(size_t, PAGE_SIZE, slot[i].start + left);
-		left -= slot[i].end - slot[i].start;
-	}
-	WRITE_ONCE(slot->nr, nr);
-
-	/*
-	 * Fill it whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an
-	 * earlier mapping left in the pool would come back where the device
-	 * writes less than it may. For what it only writes, with zeroes: the
-	 * driver's own bytes may be what someone freed, and no server's business.
-	 */
-	*addr = pool->iova + ((u64)index << PAGE_SHIFT) + offset;
-	if (dir == DMA_FROM_DEVICE)
-		memset(pool->vaddr + (*addr - pool->iova), 0, size);
-	else
-		vfu_bounce(vdev, pool, *addr, size, true);
-	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
-	vfu_account(vdev, VFIOUSER_PATH_DMA_MAP, local_clock() - start, size);
-	trace_vfiouser_dma_map(vdev->id, *addr, size, dir, attrs);
+	*addr = vfu_fill(vdev, pool, index, phys, size, dir);
+	vfu_mapped(vdev, pool, index, nr, *addr, size, start, dir, attrs);
 	return 0;
 }
 
@@ -377,15 +398,20 @@ static dma_addr_t vfu_map_phys(struct device *dev, phys_addr_t phys, size_t size
 
 VFU_DEFINE_MAP_PAGE(vfu_map_phys)
 
-static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
-			   enum dma_data_direction dir, unsigned long attrs)
+/*
+ * Undo a mapping, all of it, and return the first bus address after its pages; @addr if nothing is
+ * mapped there.
+ */
+static dma_addr_t vfu_unmap(struct device *dev, dma_addr_t addr, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs)
 {
 	struct vfu_dev *vdev;
 	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
 	u64 start = local_clock();
 	struct vfu_slot *slot;
+	dma_addr_t end;
 	long index = -1;
-	u32 nr = 0;
+	u32 i, nr = 0;
 
 	if (pool)
 		index = vfu_pool_index(pool, addr, size);
@@ -397,17 +423,26 @@ static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
 	if (!nr) {
 		dev_err_ratelimited(dev, "driver unmaps %pad + %#zx, which is not mapped\n",
 				    &addr, size);
-		return;
+		return addr;
 	}
 
-	size = min_t(size_t, size, ((size_t)nr << PAGE_SHIFT) - slot->start);
+	end = pool->iova + ((u64)(index + nr) << PAGE_SHIFT);
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && dir != DMA_TO_DEVICE)
-		vfu_bounce(vdev, pool, addr, size, false);
+		vfu_bounce(vdev, pool, addr, end - addr, false);
 
+	for (i = 0, size = 0; i < nr; i++)
+		size += slot[i].end - slot[i].start;
 	memset(slot, 0, nr * sizeof(*slot));
 	vfu_pool_free(pool, index, nr);
 	vfu_account(vdev, VFIOUSER_PATH_DMA_UNMAP, local_clock() - start, size);
 	trace_vfiouser_dma_unmap(vdev->id, addr, size, dir, attrs);
+	return end;
+}
+
+static void vfu_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir, unsigned long attrs)
+{
+	vfu_unmap(dev, addr, size, dir, attrs);
 }
 
 static void vfu_sync(struct device *dev, dma_addr_t addr, size_t size, bool to_pool)
@@ -444,28 +479,94 @@ static void vfu_sync_single_for_device(struct device *dev, dma_addr_t addr,
 static void vfu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			 enum dma_data_direction dir, unsigned long attrs)
 {
+	dma_addr_t first = 0, end = 0;
 	struct scatterlist *sg;
 	int i;
 
-	for_each_sg(sgl, sg, nents, i)
-		vfu_unmap_phys(dev, sg_dma_address(sg), sg_dma_len(sg), dir, attrs);
+	for_each_sg(sgl, sg, nents, i) {
+		/* It was mapped together with one before. */
+		if (sg_dma_address(sg) >= first && sg_dma_address(sg) < end)
+			continue;
+		first = sg_dma_address(sg);
+		end = vfu_unmap(dev, first, sg_dma_len(sg), dir, attrs);
+	}
 }
 
+static unsigned long vfu_sg_pages(const struct scatterlist *sg)
+{
+	return PFN_UP(offset_in_page(sg->offset) + sg->length);
+}
+
+/*
+ * Map as many entries from @sgl on as make a mapping of up to @max pages, but at least one. Returns
+ * their number, or an error as vfu_map().
+ */
+static int vfu_map_some(struct device *dev, struct scatterlist *sgl, int nents, unsigned long max,
+			enum dma_data_direction dir, unsigned long attrs)
+{
+	unsigned long n, nr = 0, done = 0;
+	struct vfu_dev *vdev;
+	struct vfu_pool *pool = vfu_dma_pool(dev, &vdev);
+	u64 start = local_clock();
+	struct scatterlist *sg;
+	size_t size = 0;
+	int i, ret, count = 0;
+	long index;
+
+	if (!pool)
+		return -EINVAL;
+	for_each_sg(sgl, sg, nents, i) {
+		n = vfu_sg_pages(sg);
+		if (count && nr + n > max)
+			break;
+		if (!sg->length || sg->length > pool->size)
+			return -EINVAL;
+		ret = vfu_check_phys(dev, sg_phys(sg), sg->length, attrs);
+		if (ret)
+			return ret;
+		nr += n;
+		size += sg->length;
+		count++;
+	}
+	index = vfu_pool_alloc(vdev, pool, dev, nr, dma_get_mask(dev),
+			       count == 1 && !(attrs & DMA_ATTR_NO_WARN));
+	if (index < 0)
+		return index;
+
+	for_each_sg(sgl, sg, count, i) {
+		sg_dma_address(sg) = vfu_fill(vdev, pool, index + done, sg_phys(sg), sg->length,
+					      dir);
+		sg_dma_len(sg) = sg->length;
+		done += vfu_sg_pages(sg);
+	}
+	vfu_mapped(vdev, pool, index, nr, sg_dma_address(sgl), size, start, dir, attrs);
+	return count;
+}
+
+/*
+ * The entries of a request are mapped together, as far as the IOVA allocator's per-CPU caches serve:
+ * its work and ours is for a mapping, not for a page.
+ */
 static int vfu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		      enum dma_data_direction dir, unsigned long attrs)
 {
-	struct scatterlist *sg;
-	int i, ret;
+	unsigned long max = VFU_OPT_MAPPING >> PAGE_SHIFT;
+	struct scatterlist *sg = sgl;
+	int ret, mapped = 0;
 
-	for_each_sg(sgl, sg, nents, i) {
-		ret = vfu_map(dev, sg_phys(sg), sg->length, dir, attrs,
-			      &sg_dma_address(sg));
-		if (ret) {
-			vfu_unmap_sg(dev, sgl, i, dir,
-				     attrs | DMA_ATTR_SKIP_CPU_SYNC);
+	while (mapped < nents) {
+		ret = vfu_map_some(dev, sg, nents - mapped, max, dir, attrs);
+		if (ret == -ENOMEM && max > 1) {
+			/* Crowded: there may be room for one at a time. */
+			max = 1;
+			continue;
+		}
+		if (ret < 0) {
+			vfu_unmap_sg(dev, sgl, mapped, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
 			return ret;
 		}
-		sg_dma_len(sg) = sg->length;
+		for (mapped += ret; ret; ret--)
+			sg = sg_next(sg);
 	}
 
 	return nents;
