@@ -18,7 +18,7 @@ shift
 
 # One of each kind: what matters is which paths of the module run, not how often.
 : "${tests:=test_load_01 test_config_01 test_dma_01 test_irq_01 test_kill_01 test_mmio_01 test_nvme_01
-	test_hostile_02}"
+	test_recover_01 test_hostile_02}"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
