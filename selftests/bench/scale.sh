@@ -145,6 +145,7 @@ group_scale()
 	load_module
 	modprobe vfu_test
 	for rep in $(seq "$REPS"); do
+		scale_bars "$rep" || bars=1
 		scale_devices "$rep" || devices=1
 		for n in 1 2 4 8; do
 			scale_disk queues "$rep" "queues-$n" "$(nproc)" "--queues=$n" || disks=1
@@ -153,7 +154,6 @@ group_scale()
 		for n in 8M 64M 512M; do
 			scale_disk pool "$rep" "pool-$n" 1 "" --pool-size=$n || disks=1
 		done
-		scale_bars "$rep" || bars=1
 		SERVER=vfiouser-testdev start_server
 		attach "$SOCKET" || { vectors=1; continue; }
 		for n in 1 8 64; do
