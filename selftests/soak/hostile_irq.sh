@@ -1,13 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # TIMEOUT: 600
-# APPEND: clearcpuid=cx16
 #
 # A server that raises every interrupt without end: all CPUs get on, and the device can be taken away.
 # And one that writes to the shared memory while the driver uses it.
-#
-# Without cmpxchg16b, after which QEMU 7.2 gives an interrupt that follows another one at once a wrong
-# EFLAGS to save (what is left of an addition), with TF for example: a kernel that then "single-steps".
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
