@@ -12,7 +12,7 @@
 # other, so that what else the machine does meets all of them.
 
 BLOCK_MIB=256
-BLOCK_TARGETS=$(cmdline bench.targets null,nullmem,brd,mmap,shadow,ioeventfd,trap,passthrough,nbd,ublk,vduse,nvmetcp)
+BLOCK_TARGETS=$(cmdline bench.targets null,nullmem,mmap,shadow,ioeventfd,trap,passthrough,nbd,ublk,vduse,nvmetcp)
 BLOCK_JOBS=$(nproc)
 # a part of the loads' names, of those that are wanted
 BLOCK_LOADS=$(cmdline bench.loads '')
@@ -46,17 +46,6 @@ nullmem_start()
 nullmem_stop()
 {
 	null_stop
-}
-
-brd_start()
-{
-	modprobe brd rd_nr=1 rd_size=$((BLOCK_MIB * 1024)) || { REASON="no brd in this kernel"; return 1; }
-	DISK=ram0
-}
-
-brd_stop()
-{
-	rmmod brd
 }
 
 # ---- ours ----

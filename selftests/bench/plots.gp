@@ -14,10 +14,10 @@ set key noenhanced
 set yrange [0:*]
 
 # as many as there are disks: ceilings grey, ours warm, the others cold
-array colours[12] = ["#404040", "#a0a0a0", "#d0d0d0", "#7f0000", "#d7301f", "#fc8d59", "#fdd49e", \
-		     "#f768a1", "#08306b", "#2171b5", "#6baed6", "#41ab5d"]
-do for [i = 1:12] { set linetype i linecolor rgb colours[i] }
-set linetype cycle 12
+array colours[11] = ["#404040", "#a0a0a0", "#7f0000", "#d7301f", "#fc8d59", "#fdd49e", "#f768a1", \
+		     "#08306b", "#2171b5", "#6baed6", "#41ab5d"]
+do for [i = 1:11] { set linetype i linecolor rgb colours[i] }
+set linetype cycle 11
 
 have(file) = int(system("test -s '".dir."/".file."' && echo 1 || echo 0"))
 columns(file) = int(system("head -n 1 '".dir."/".file."' | awk -F'\t' '{ print NF }'"))
