@@ -114,17 +114,20 @@ quiet+='|kcsan: non-strict mode configured'
 # KVM where it really works: /dev/kvm may be there and yet not run a guest.
 accel()
 {
+	# After a cmpxchg16b QEMU 7.2 gives an interrupt that follows another one at once a wrong
+	# EFLAGS to save, with TF or DF as it may be. Only the driver of AMD's IOMMU needs it.
+	local tcg=max,la57=off,cx16=off
+
+	[ "$device" != amd-iommu ] || tcg=max,la57=off
 	if [ -n "$icount" ]; then
 		# 1 ns is one instruction, of all CPUs together, which take turns; without erms
 		# copying goes by words, each of which counts, as on machines a word takes its time
-		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu max,la57=off,erms=off"
+		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu $tcg,erms=off"
 	elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		echo "-accel kvm -accel tcg,thread=multi -cpu max"
 	else
-		# Five-level page tables only cost time where the MMU is a program. After a
-		# cmpxchg16b QEMU 7.2 gives an interrupt that follows another one at once a wrong
-		# EFLAGS to save, with TF or DF as it may be; only AMD's IOMMU needs that instruction.
-		echo "-accel tcg,thread=multi -cpu max,la57=off$([ "$device" = amd-iommu ] || echo ,cx16=off)"
+		# five-level page tables only cost time where the MMU is a program
+		echo "-accel tcg,thread=multi -cpu $tcg"
 	fi
 }
 
