@@ -262,23 +262,39 @@ int vfus_wait(struct vfus *s, int fd, short events, uint64_t deadline_us)
 }
 
 /*
- * A message so small is copied sooner than its parts are described to the kernel. Returns false if
- * it is not, or the socket did not take it.
+ * A message so small is copied sooner than its parts are described to the kernel. Returns how many
+ * of its bytes were sent; none if it is larger, or the socket took none.
  */
-static bool send_small(struct vfus_chan *c, const struct iovec *iov, int n)
+static size_t send_small(struct vfus_chan *c, const struct iovec *iov, int n)
 {
 	uint8_t small[128];
 	size_t len = 0;
+	ssize_t sent;
 	int i;
 
 	for (i = 0; i < n; i++) {
 		if (iov[i].iov_len > sizeof(small) - len)
-			return false;
+			return 0;
 		if (iov[i].iov_len)
 			memcpy(small + len, iov[i].iov_base, iov[i].iov_len);
 		len += iov[i].iov_len;
 	}
-	return send(c->fd, small, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
+	sent = send(c->fd, small, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sent < 0 ? 0 : (size_t)sent;
+}
+
+/* Leave out what was sent, and parts without bytes. */
+static void advance(struct msghdr *mh, size_t sent)
+{
+	while (mh->msg_iovlen && sent >= mh->msg_iov->iov_len) {
+		sent -= mh->msg_iov->iov_len;
+		mh->msg_iov++;
+		mh->msg_iovlen--;
+	}
+	if (sent) {
+		mh->msg_iov->iov_base = (uint8_t *)mh->msg_iov->iov_base + sent;
+		mh->msg_iov->iov_len -= sent;
+	}
 }
 
 /**
@@ -308,9 +324,8 @@ int vfus_chan_send(struct vfus *s, struct vfus_chan *c, const struct iovec *iov,
 
 	if (c->dead)
 		return -EPIPE;
-	if (!nfds && send_small(c, iov, n))
-		return 0;
 	memcpy(v, iov, n * sizeof(*v));
+	advance(&mh, nfds ? 0 : send_small(c, iov, n));
 	if (nfds) {
 		struct cmsghdr *cm;
 
@@ -322,13 +337,7 @@ int vfus_chan_send(struct vfus *s, struct vfus_chan *c, const struct iovec *iov,
 		cm->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(cm), fds, sizeof(int) * nfds);
 	}
-	for (;;) {
-		while (mh.msg_iovlen && !mh.msg_iov->iov_len) {
-			mh.msg_iov++;
-			mh.msg_iovlen--;
-		}
-		if (!mh.msg_iovlen)
-			return 0;
+	while (mh.msg_iovlen) {
 		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno == EINTR)
 			continue;
@@ -338,26 +347,19 @@ int vfus_chan_send(struct vfus *s, struct vfus_chan *c, const struct iovec *iov,
 			if (!vfus_wait(s, c->fd, POLLOUT, deadline))
 				continue;
 			vfus_log(s, 0, "the client does not read its socket: dropping it");
-			break;
+			goto dead;
 		}
 		if (sent < 0) {
 			vfus_log(s, 1, "send: %s", strerror(errno));
-			break;
+			goto dead;
 		}
 		mh.msg_control = NULL;
 		mh.msg_controllen = 0;
-		while (sent > 0) {
-			size_t k = MIN_T(size_t, sent, mh.msg_iov->iov_len);
-
-			mh.msg_iov->iov_base = (uint8_t *)mh.msg_iov->iov_base + k;
-			mh.msg_iov->iov_len -= k;
-			sent -= k;
-			if (!mh.msg_iov->iov_len) {
-				mh.msg_iov++;
-				mh.msg_iovlen--;
-			}
-		}
+		advance(&mh, sent);
 	}
+	return 0;
+
+dead:
 	c->dead = true;
 	return -EPIPE;
 }
