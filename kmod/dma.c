@@ -337,9 +337,9 @@ static int vfu_check_phys(struct device *dev, phys_addr_t phys, size_t size, uns
  * Let the pages from @index on stand for @size bytes at @phys, and return the address of the first
  * byte. The caller owns the pages.
  *
- * They are filled whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an earlier mapping left
- * in the pool would come back where the device writes less than it may. For what it only writes,
- * with zeroes: the driver's own bytes may be what someone freed, and no server's business.
+ * They are filled whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an earlier mapping
+ * left in the pool would come back where the device writes less than it may. For what it only
+ * writes, with zeroes: the driver's own bytes may be what someone freed, and no server's business.
  */
 static dma_addr_t vfu_fill(struct vfu_dev *vdev, struct vfu_pool *pool, long index,
 			   phys_addr_t phys, size_t size, enum dma_data_direction dir)
@@ -561,8 +561,8 @@ static int vfu_map_some(struct device *dev, struct scatterlist *sgl, int nents, 
 }
 
 /*
- * The entries of a request are mapped together, as far as the IOVA allocator's per-CPU caches serve:
- * its work and ours is for a mapping, not for a page.
+ * The entries of a request are mapped together, as far as the IOVA allocator's per-CPU caches
+ * serve: its work and ours is for a mapping, not for a page.
  */
 static int vfu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		      enum dma_data_direction dir, unsigned long attrs)
