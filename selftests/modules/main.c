@@ -129,11 +129,19 @@ static const struct file_operations vft_run_fops = {
 
 static ssize_t vft_result_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
 {
+	char *copy = kvmalloc(VFT_RESULT_MAX, GFP_KERNEL);
 	ssize_t ret;
+	size_t len;
 
+	if (!copy)
+		return -ENOMEM;
+	/* To user space outside of the lock, which mmap() takes inside of mmap_lock. */
 	mutex_lock(&vft_lock);
-	ret = simple_read_from_buffer(buf, count, pos, vft_result, vft_len);
+	len = vft_len;
+	memcpy(copy, vft_result, len);
 	mutex_unlock(&vft_lock);
+	ret = simple_read_from_buffer(buf, count, pos, copy, len);
+	kvfree(copy);
 	return ret;
 }
 
