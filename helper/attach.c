@@ -17,10 +17,10 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "busy.h"
+#include "clock.h"
 #include "cmd.h"
 #include "device.h"
 #include "engine/client.h"
@@ -74,14 +74,6 @@
 #define UNUSED_LOOK_MS		100
 
 #define PCI_CLASS_NVME		0x010802
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- the helper ---- */
 

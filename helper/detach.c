@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "busy.h"
+#include "clock.h"
 #include "cmd.h"
 #include "log.h"
 #include "ring.h"
@@ -35,14 +35,6 @@ struct options {
 	bool force;
 	uint64_t timeout_us;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void sleep_ms(unsigned int ms)
 {

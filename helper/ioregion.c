@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "clock.h"
 #include "device.h"
 #include "ioregion.h"
 #include "log.h"
@@ -49,14 +49,6 @@ struct wire_cmd {
 };
 
 _Static_assert(sizeof(struct wire_cmd) == IOREGION_WIRE_BYTES, "an ioregionfd's command");
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- set-up ---- */
 
