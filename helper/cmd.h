@@ -115,7 +115,10 @@ struct attach_options {
 	bool help;
 };
 
+/* options.c */
 int attach_parse(int argc, char **argv, struct attach_options *opt);
+
+/* attach.c */
 int attach_run(struct attach_options *opt);
 int attach_helper(const struct attach_options *opt, int front);
 
