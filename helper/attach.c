@@ -25,11 +25,10 @@
 #include "engine/client.h"
 #include "ioeventfd.h"
 #include "log.h"
+#include "memory.h"
 #include "notify.h"
 #include "peer.h"
-#include "pool.h"
 #include "proc.h"
-#include "ram.h"
 #include "record.h"
 #include "reconnect.h"
 #include "ring.h"
@@ -69,18 +68,6 @@
 /* ---- the helper ---- */
 
 /**
- * struct memory - what the device can reach by DMA
- * @passthrough: @ram is it, not @pool
- * @pool: memory of our own
- * @ram: all that the host has
- */
-struct memory {
-	bool passthrough;
-	struct pool pool;
-	struct ram ram;
-};
-
-/**
  * struct session - what the engine's callbacks work on
  * @memory: that the server can reach
  * @record: where messages go to as well
@@ -95,31 +82,15 @@ struct session {
 static int dma_read(void *opaque, uint64_t iova, void *buf, size_t count)
 {
 	const struct session *session = opaque;
-	const struct memory *memory = &session->memory;
-	const void *from;
 
-	if (memory->passthrough)
-		return ram_copy(&memory->ram, iova, buf, count, false);
-	from = pool_at(&memory->pool, iova, count);
-	if (!from)
-		return -EFAULT;
-	memcpy(buf, from, count);
-	return 0;
+	return memory_read(&session->memory, iova, buf, count);
 }
 
 static int dma_write(void *opaque, uint64_t iova, const void *buf, size_t count)
 {
 	const struct session *session = opaque;
-	const struct memory *memory = &session->memory;
-	void *to;
 
-	if (memory->passthrough)
-		return ram_copy(&memory->ram, iova, (void *)buf, count, true);
-	to = pool_at(&memory->pool, iova, count);
-	if (!to)
-		return -EFAULT;
-	memcpy(to, buf, count);
-	return 0;
+	return memory_write(&session->memory, iova, buf, count);
 }
 
 static void note(void *opaque, enum vfuc_level level, const char *text)
@@ -157,50 +128,6 @@ static int open_channel(struct ring *ring)
 	if (err == -EINVAL)
 		return log_fail(ST_ABI, "the kernel module's request ring has another size; vfiouserctl and vfiouser_pci must be of one version");
 	return log_fail(status_of_kernel(err), "cannot open " CHANNEL ": %s", strerror(-err));
-}
-
-static int map_pool(struct vfuc *server, const struct pool *pool)
-{
-	bool fds = vfuc_caps(server)->can_pass_fds && vfuc_caps(server)->max_msg_fds;
-	struct vfuc_error error = { 0 };
-
-	log_debug("pool: %" PRIu64 " bytes at DMA address 0x%" PRIx64 "%s%s", pool->size,
-		  pool->iova, pool->huge ? ", huge pages" : "",
-		  fds ? "" : ", no descriptor passed");
-	if (!vfuc_dma_map(server, pool->iova, pool->size, VFUC_DMA_READ | VFUC_DMA_WRITE,
-			  fds ? pool->fd : -1, 0, &error))
-		return ST_OK;
-	return log_fail(status_of_server(&error), "the server does not take the DMA pool: %s",
-			error.message);
-}
-
-static int map_ram(struct vfuc *server, const struct ram *ram)
-{
-	const struct vfuc_caps *caps = vfuc_caps(server);
-	struct vfiouser_ram_range *windows;
-	struct vfuc_error error = { 0 };
-	unsigned int i, n;
-	int status = ST_OK;
-
-	windows = calloc(ram->count, 3 * sizeof(*windows));
-	if (!windows)
-		return log_fail(ST_NO_MEMORY, "out of memory");
-	n = ram_windows(ram, caps->max_dma_maps, windows);
-	if (!n)
-		status = log_fail(ST_SERVER, "the server takes %u DMA windows, the memory of this host has %u parts; go without --dma=passthrough",
-				  caps->max_dma_maps, ram->count);
-	for (i = 0; i < n && !status; i++) {
-		log_debug("memory: 0x%" PRIx64 " bytes at 0x%" PRIx64, (uint64_t)windows[i].size,
-			  (uint64_t)windows[i].start);
-		if (vfuc_dma_map(server, windows[i].start, windows[i].size,
-				 VFUC_DMA_READ | VFUC_DMA_WRITE,
-				 caps->can_pass_fds ? ram->fd : -1, windows[i].start, &error))
-			status = log_fail(status_of_server(&error),
-					  "the server does not take the memory of this host: %s",
-					  error.message);
-	}
-	free(windows);
-	return status;
 }
 
 /* As others can use it to name the device: absolute, where it is a path. */
@@ -362,10 +289,7 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 	struct proc_ready ready = { 0 };
 	int status;
 
-	if (memory->passthrough)
-		status = map_ram(server, &memory->ram);
-	else
-		status = map_pool(server, &memory->pool);
+	status = memory_map(memory, server);
 	if (status)
 		return status;
 	status = offer_device(opt, socket, server, ring, dev, memory, &ready.id);
@@ -385,60 +309,6 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 	if (opt->foreground && notify_active())
 		proc_background();
 	return serve(opt, server, ring, dev, front);
-}
-
-/* That of the device which is taken over. */
-static int adopt_pool(const struct attach_options *opt, struct ring *ring, struct pool *pool)
-{
-	int err;
-
-	err = ring_pool(ring);
-	if (err >= 0)
-		err = pool_adopt(pool, err, opt->old->pool_size, opt->old->pool_iova);
-	if (!err)
-		return ST_OK;
-	return log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
-			"cannot map the device's DMA pool of %" PRIu64 " MiB: %s",
-			opt->old->pool_size >> 20, strerror(-err));
-}
-
-static int get_memory(const struct attach_options *opt, struct ring *ring, struct memory *memory)
-{
-	int err;
-
-	if (opt->old)
-		return adopt_pool(opt, ring, &memory->pool);
-	if (!memory->passthrough) {
-		err = pool_create(&memory->pool, opt->pool_size);
-		if (!err)
-			return ST_OK;
-		return log_fail(err == -ENOMEM ? ST_NO_MEMORY : ST_FAILED,
-				"cannot allocate %" PRIu64 " MiB for the DMA pool (%s); try a smaller --pool-size",
-				opt->pool_size >> 20, strerror(-err));
-	}
-	err = ram_open(&memory->ram, ring);
-	switch (-err) {
-	case 0:
-		log_note("passthrough DMA: the server can read and write all memory of this host");
-		return ST_OK;
-	case EACCES:
-		return log_fail(ST_PERMISSION, "passthrough DMA is not allowed on this host; \"modprobe vfiouser_pci allow_passthrough=1\" allows it");
-	case EPERM:
-		return log_fail(ST_PERMISSION, "passthrough DMA needs CAP_SYS_RAWIO, and a kernel that is not locked down");
-	case ENOTTY:
-		return log_fail(ST_ABI, "this kernel module knows no passthrough DMA; vfiouserctl and vfiouser_pci must be of one version");
-	case EOPNOTSUPP:
-		return log_fail(ST_KERNEL, "passthrough DMA does not work on this machine: its memory is encrypted, or bus addresses are not physical ones");
-	}
-	return log_fail(ST_KERNEL, "cannot get the memory of this host: %s", strerror(-err));
-}
-
-static void put_memory(struct memory *memory)
-{
-	if (memory->passthrough)
-		ram_close(&memory->ram);
-	else
-		pool_destroy(&memory->pool);
 }
 
 /*
@@ -491,10 +361,10 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 		return status;
 	status = settle_interrupts(opt, caps, &dev);
 	if (!status)
-		status = get_memory(opt, ring, memory);
+		status = memory_get(memory, opt, ring);
 	if (!status) {
 		status = with_memory(opt, socket, server, ring, &dev, memory, front);
-		put_memory(memory);
+		memory_put(memory);
 	}
 	device_release(&dev);
 	return status;
