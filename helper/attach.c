@@ -18,11 +18,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "busy.h"
 #include "clock.h"
 #include "cmd.h"
 #include "device.h"
 #include "engine/client.h"
+#include "front.h"
 #include "ioeventfd.h"
 #include "log.h"
 #include "memory.h"
@@ -34,7 +34,6 @@
 #include "ring.h"
 #include "serve.h"
 #include "status.h"
-#include "sysfs.h"
 
 #define CHANNEL			"/dev/" VFIOUSER_DEV_NAME
 
@@ -43,27 +42,10 @@
 /* With fewer CPUs, spinning takes the CPU that the server needs to answer. */
 #define POLL_MIN_CPUS		4
 
-/* How often the front looks at sysfs. */
-#define LOOK_MS			20
+/* How often the kernel is asked whether the driver has been told. */
+#define RESUME_LOOK_MS		20
 /* How often a server is looked for that is not there yet. */
 #define LOOK_SERVER_MS		100
-/* When waiting is long enough to be told of. */
-#define PROGRESS_MS		1000
-/* A driver's link is there while it probes, and goes away where it fails. */
-#define BOUND_MS		200
-/* A controller that is live scans its namespaces; one that has none looks the same. */
-#define NO_DISK_MS		3000
-/* How long udev may take for its names. */
-#define UDEV_MS			30000
-/* How long the helper may take to end. */
-#define HELPER_END_MS		5000
-/* How long the bus scan may take without an event. */
-#define SCAN_MS			120000
-/* How long a service that is stopped waits for its device to be let go; how often it looks. */
-#define UNUSED_MS		60000
-#define UNUSED_LOOK_MS		100
-
-#define PCI_CLASS_NVME		0x010802
 
 /* ---- the helper ---- */
 
@@ -191,7 +173,7 @@ static int resume_device(const struct attach_options *opt, const struct netlink_
 		return reconnect_fail(opt, status_of_server(&error), "%s", error.message);
 	/* Until its driver knows that it was gone. */
 	while ((err = netlink_device_resume(nl, params, config)) == -EAGAIN)
-		poll(NULL, 0, LOOK_MS);
+		poll(NULL, 0, RESUME_LOOK_MS);
 	if (err == -EREMCHG)
 		return reconnect_fail(opt, ST_OTHER_DEVICE,
 				      "the server came back with another device (%s); start the right one, or detach this",
@@ -478,325 +460,6 @@ int attach_helper(const struct attach_options *opt, int front)
 	return status;
 }
 
-/* ---- the front ---- */
-
-/**
- * struct front - the command that was typed
- * @opt: its options
- * @nl: subscribed to events
- * @helper: process id
- * @fd: our end of the pair; readable or hung up
- * @device: what is being attached
- */
-struct front {
-	const struct attach_options *opt;
-	struct netlink *nl;
-	pid_t helper;
-	int fd;
-	struct netlink_device device;
-};
-
-/* Sleeps up to ms. Returns false if the helper has ended meanwhile. */
-static bool pause_ms(const struct front *front, int ms)
-{
-	struct pollfd fd = { .fd = front->fd, .events = POLLIN };
-
-	return poll(&fd, 1, ms) <= 0;
-}
-
-/* The helper has ended; it has said why, unless it had nothing to complain about. */
-static int helper_ended(struct front *front)
-{
-	int status = proc_status(front->helper);
-
-	front->helper = 0;
-	if (status == ST_OK)
-		status = log_fail(ST_FAILED, "the device was removed while it was being attached");
-	return status;
-}
-
-/* Tells who looks on a terminal what takes so long. */
-static void progress(const struct front *front, int64_t start, const char *what)
-{
-	int64_t ms = now_ms() - start;
-
-	if (ms >= PROGRESS_MS)
-		log_progress("%s: %s, %lld s", front->opt->name ? front->opt->name :
-			     front->opt->address, what, (long long)ms / 1000);
-}
-
-static int wait_created(struct front *front)
-{
-	struct proc_ready ready;
-	int64_t start = now_ms();
-	ssize_t n;
-
-	while (pause_ms(front, 200))
-		progress(front, start, "waiting for the server");
-	log_progress_end();
-	do {
-		n = recv(front->fd, &ready, sizeof(ready), 0);
-	} while (n < 0 && errno == EINTR);
-	if (n != sizeof(ready))
-		return helper_ended(front);
-	front->device.id = ready.id;
-	notify("STATUS=connected; waiting for a driver");
-	return ST_OK;
-}
-
-/* Waits until the bus was scanned and drivers were asked. */
-static int wait_added(struct front *front)
-{
-	int64_t start = now_ms(), end = start + SCAN_MS;
-	uint32_t id = front->device.id;
-	struct netlink_event event;
-	int err;
-
-	for (;;) {
-		while (!netlink_event(front->nl, &event)) {
-			log_debug("event %u for device %u", event.event, event.device.id);
-			if (event.device.id == id && event.event == VFIOUSER_EVENT_FAILED)
-				return log_fail(ST_KERNEL,
-						"the kernel could not add the device (%s); see its log",
-						strerror(event.error));
-		}
-		err = netlink_device_get(front->nl, id, &front->device);
-		if (err && err != -ENODEV)
-			return log_fail(status_of_kernel(err), "cannot look at the device: %s",
-					netlink_error(front->nl));
-		if (!err && front->device.state == VFIOUSER_STATE_LIVE)
-			return ST_OK;
-		if (err || (front->device.state > VFIOUSER_STATE_LIVE &&
-			    front->device.state <= VFIOUSER_STATE_GONE)) {
-			/* Why is what the helper says, if it is not hanging too. */
-			if (!pause_ms(front, 1000))
-				return helper_ended(front);
-			return log_fail(ST_KERNEL, "the device was lost while it was being added; see the kernel's log");
-		}
-		progress(front, start, "waiting for the scan of the bus");
-		if (now_ms() > end)
-			return log_fail(ST_TIMEOUT, "the scan of the bus does not end; see the kernel's log");
-		if (!pause_ms(front, LOOK_MS))
-			return helper_ended(front);
-	}
-}
-
-/* An NVMe controller's disk: there, not empty, and with a device node. */
-static bool disk_usable(const struct sysfs_nodes *nodes)
-{
-	char path[PATH_MAX], size[32];
-	size_t i;
-
-	for (i = 0; i < nodes->count; i++) {
-		const struct sysfs_node *node = &nodes->node[i];
-
-		if (strcmp(node->subsystem, "block") || !node->has_dev)
-			continue;
-		if (sysfs_path(path, "%s/size", node->path) ||
-		    sysfs_read(path, size, sizeof(size)) || !strcmp(size, "0"))
-			continue;
-		if (!sysfs_path(path, "/dev/%s", node->name) && !access(path, F_OK))
-			return true;
-	}
-	return false;
-}
-
-static bool nvme_live(const struct sysfs_nodes *nodes)
-{
-	char path[PATH_MAX], state[32];
-	size_t i;
-
-	for (i = 0; i < nodes->count; i++)
-		if (!strcmp(nodes->node[i].subsystem, "nvme") &&
-		    !sysfs_path(path, "%s/state", nodes->node[i].path) &&
-		    !sysfs_read(path, state, sizeof(state)) && !strcmp(state, "live"))
-			return true;
-	return false;
-}
-
-/* Waits for the names that udev gives, which whoever waits for us is going to use. */
-static int wait_named(struct front *front)
-{
-	int64_t start = now_ms();
-
-	while (!sysfs_pci_settled(&front->device.bdf) && now_ms() - start < UDEV_MS) {
-		progress(front, start, "waiting for udev");
-		if (!pause_ms(front, LOOK_MS))
-			return helper_ended(front);
-	}
-	return ST_OK;
-}
-
-/*
- * Drivers may bind later, on a thread of the kernel's or once udev has loaded them. Waits until one
- * has, and for NVMe until there is a disk. A device without a driver is no error.
- */
-static int wait_usable(struct front *front)
-{
-	const struct bdf *bdf = &front->device.bdf;
-	int64_t start = now_ms(), end = start + (int64_t)(front->opt->wait_us / 1000);
-	int64_t bound = 0, live = 0;
-	unsigned int class = 0;
-	struct sysfs_nodes nodes;
-	char driver[64];
-
-	sysfs_pci_id(bdf, "class", &class);
-	while (now_ms() < end) {
-		if (sysfs_pci_driver(bdf, driver, sizeof(driver)))
-			bound = 0;
-		else if (!bound)
-			bound = now_ms();
-		if (bound && (class != PCI_CLASS_NVME || strcmp(driver, "nvme"))) {
-			if (now_ms() - bound >= BOUND_MS)
-				return wait_named(front);
-		} else if (bound && !sysfs_pci_nodes(bdf, &nodes)) {
-			bool usable = disk_usable(&nodes);
-
-			if (!live && nvme_live(&nodes))
-				live = now_ms();
-			sysfs_nodes_free(&nodes);
-			if (usable || (live && now_ms() - live >= NO_DISK_MS))
-				return wait_named(front);
-		}
-		progress(front, start, bound ? "waiting for the disk" : "waiting for a driver");
-		if (!pause_ms(front, LOOK_MS))
-			return helper_ended(front);
-	}
-	/* Nobody asked for a driver where nobody waits for one. */
-	if (front->opt->wait_us && sysfs_pci_driver(bdf, driver, sizeof(driver)))
-		log_note("no driver has taken the device within %" PRIu64 " s; is the driver's module there?",
-			 front->opt->wait_us / 1000000);
-	return ST_OK;
-}
-
-static void print_device(const struct front *front)
-{
-	const struct netlink_device *device = &front->device;
-	char bdf[BDF_TEXT], driver[64], children[256], line[500];
-	unsigned int vendor = 0xffff, id = 0xffff;
-
-	format_bdf(bdf, &device->bdf);
-	sysfs_pci_id(&device->bdf, "vendor", &vendor);
-	sysfs_pci_id(&device->bdf, "device", &id);
-	if (sysfs_pci_driver(&device->bdf, driver, sizeof(driver)))
-		snprintf(driver, sizeof(driver), "-");
-	list_children(device, children, sizeof(children));
-	snprintf(line, sizeof(line), "%s %s %04x:%04x %s%s%s", device->name, bdf, vendor, id,
-		 driver, *children ? " " : "", children);
-	if (front->opt->json)
-		cmd_print_json(list_device_json(device));
-	else
-		puts(line);
-	notify("READY=1\nSTATUS=%s", line);
-}
-
-/*
- * At shutdown systemd unmounts what was mounted by hand only after it has stopped all services,
- * this one among them. So its file systems are unmounted here; what else uses it is waited for,
- * within reason.
- */
-static void wait_unused(struct front *front, int signals)
-{
-	struct pollfd fds[2] = {
-		{ .fd = front->fd },
-		{ .fd = signals, .events = POLLIN },
-	};
-	int64_t end = now_ms() + UNUSED_MS;
-	bool told = false;
-
-	do {
-		struct sysfs_nodes nodes;
-		struct busy busy = { 0 };
-
-		if (sysfs_pci_nodes(&front->device.bdf, &nodes))
-			return;
-		if (busy_release(&nodes, &busy))
-			busy.count = 0;
-		sysfs_nodes_free(&nodes);
-		if (!busy.count)
-			return;
-		if (!told) {
-			log_clean(busy.first);
-			log_note("%s; waiting %d s for that", busy.first, UNUSED_MS / 1000);
-			notify("STATUS=waiting: %s", busy.first);
-			told = true;
-		}
-	} while (now_ms() < end && !poll(fds, 2, UNUSED_LOOK_MS));
-	log_note("the device is removed while it is in use; what was not written is lost");
-}
-
-/* In the foreground: until the device has gone. The first signal removes it, the second kills. */
-static int stay(struct front *front, int signals)
-{
-	struct pollfd fds[2] = {
-		{ .fd = front->fd, .events = POLLIN },
-		{ .fd = signals, .events = POLLIN },
-	};
-	struct signalfd_siginfo info;
-	struct proc_ready ready;
-	bool asked = false;
-	int status;
-
-	while (!(fds[0].revents & POLLHUP)) {
-		if (poll(fds, 2, -1) < 0)
-			continue;
-		/* Another helper has the device now. */
-		if (fds[0].revents & POLLIN && recv(front->fd, &ready, sizeof(ready), 0) <= 0)
-			break;
-		if (!fds[1].revents)
-			continue;
-		fds[1].revents = 0;
-		if (read(signals, &info, sizeof(info)) != sizeof(info))
-			continue;
-		if (asked) {
-			kill(front->helper, SIGKILL);
-			continue;
-		}
-		asked = true;
-		if (notify_active()) {
-			notify("STOPPING=1");
-			wait_unused(front, signals);
-		}
-		kill(front->helper, SIGTERM);
-	}
-	status = proc_status(front->helper);
-	if (status && notify_active())
-		log_note("the device is lost; why is in the kernel's log");
-	return status;
-}
-
-static int front(const struct attach_options *opt, pid_t helper, int fd, struct netlink *nl)
-{
-	struct front front = { .opt = opt, .nl = nl, .helper = helper, .fd = fd };
-	int status, signals = -1;
-
-	status = wait_created(&front);
-	if (status)
-		return status;
-	/* From here on a signal must not leave the device half attached and nobody told. */
-	if (opt->foreground) {
-		signals = proc_signals();
-		if (signals < 0)
-			return log_fail(ST_FAILED, "cannot receive signals: %s",
-					strerror(-signals));
-	}
-	status = wait_added(&front);
-	if (!status)
-		status = wait_usable(&front);
-	log_progress_end();
-	if (status) {
-		/* Its device did not come to be; leave nothing behind. */
-		if (front.helper) {
-			kill(front.helper, SIGTERM);
-			pause_ms(&front, HELPER_END_MS);
-		}
-		return status;
-	}
-	print_device(&front);
-	fflush(stdout);
-	return opt->foreground ? stay(&front, signals) : ST_OK;
-}
-
 /* ---- the command ---- */
 
 /* A device that was attached like this and lost its helper: it is taken over, not made anew. */
@@ -874,7 +537,7 @@ int attach_run(struct attach_options *opt)
 	if (pid < 0) {
 		status = log_fail(ST_FAILED, "cannot start the helper: %s", strerror(-pid));
 	} else {
-		status = front(opt, pid, fd, nl);
+		status = front_run(opt, pid, fd, nl);
 		close(fd);
 	}
 	netlink_close(nl);
