@@ -120,6 +120,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt);
 
 /* attach.c */
 int attach_run(struct attach_options *opt);
+void attach_socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address);
+
+/* session.c */
 int attach_helper(const struct attach_options *opt, int front);
 
 #endif
