@@ -71,6 +71,7 @@ helper:
 	$(MAKE) -C helper
 
 servers:
+	$(MAKE) -C servers
 	$(MAKE) -C selftests/servers
 	$(MAKE) -C Documentation/examples adder
 
@@ -88,7 +89,7 @@ install: helper servers $(MANPAGES)
 	$(INSTALL) -D -m 755 $(O)/servers/vfiouser-nvme $(DESTDIR)$(libexecdir)/vfiouser/vfiouser-nvme
 	$(INSTALL) -D -m 644 uapi/linux/vfiouser.h $(DESTDIR)$(includedir)/linux/vfiouser.h
 	$(INSTALL) -d $(DESTDIR)$(prefix)/share/vfio-user $(DESTDIR)$(unitdir)
-	$(SUBST) selftests/servers/50-vfiouser-nvme.json >$(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
+	$(SUBST) servers/nvme/50-vfiouser-nvme.json >$(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
 	set -e; for unit in $(UNITS); do \
 		$(SUBST) packaging/systemd/$$unit.in >$(DESTDIR)$(unitdir)/$$unit; \
 		chmod 644 $(DESTDIR)$(unitdir)/$$unit; \

@@ -8,7 +8,7 @@
  *	0x08	second number; a write adds	read and write
  *	0x0c	the sum				read
  *
- * When the sum is there, MSI vector 0 is raised. The library (selftests/servers/vfus.h) has the
+ * When the sum is there, MSI vector 0 is raised. The library (servers/lib/vfus.h) has the
  * socket, the protocol and the event loop.
  */
 #include <errno.h>

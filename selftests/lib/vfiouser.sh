@@ -70,6 +70,10 @@ vu_serve()
 	local program=$1
 
 	shift
+	# the program that is installed has no such option
+	case "$program $*" in
+	*vfiouser-nvme\ *--fault=*) program=$program-fault ;;
+	esac
 	"$program" --socket-path="$SOCKET" "$@" >"$SOCKET.log" 2>&1 &
 	SERVER_PID=$!
 	SERVER_PIDS="$SERVER_PIDS $SERVER_PID"

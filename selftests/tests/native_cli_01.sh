@@ -160,15 +160,15 @@ broken bad-region-size 9 "a region size that cannot be" ''
 # The specification wants a description beside each server.
 described()
 {
-	local program name json status=0
+	local program name status=0
 
 	for program in "$BUILD"/servers/vfiouser-*; do
 		name=$(basename "$program")
 		case $name in
-		*-asan) continue ;;
+		*-asan | *-fault) continue ;;
 		esac
-		json=$dir/servers/50-$name.json
-		grep -qs "\"binary\": \"/.*/$name\"" "$json" || status=1
+		grep -qs "\"binary\": \"/.*/$name\"" "$dir/servers/50-$name.json" \
+			"$dir"/../servers/*/50-"$name.json" || status=1
 	done
 	return $status
 }

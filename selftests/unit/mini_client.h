@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../servers/vfus_proto.h"
+#include "../../servers/lib/vfus_proto.h"
 
 #define MC_TIMEOUT_MS	20000
 #define MC_MAX_FDS	16

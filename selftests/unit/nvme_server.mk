@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The bundled NVMe server (selftests/servers), run under AddressSanitizer and UBSan.
+# The bundled NVMe server (servers/nvme) with the faults of selftests/servers, run under
+# AddressSanitizer and UBSan.
 NVMESRV_DIR := $(dir $(lastword $(MAKEFILE_LIST)))
 NVMESRV_SRC := $(addprefix $(NVMESRV_DIR),nvme_server_test.c nvme_client.c mini_client.c)
-NVMESRV_HDR := $(addprefix $(NVMESRV_DIR),mini_client.h nvme_client.h ../servers/vfus_proto.h)
+NVMESRV_HDR := $(addprefix $(NVMESRV_DIR),mini_client.h nvme_client.h ../../servers/lib/vfus_proto.h)
 UNIT_TESTS += nvme_server_test
 
-$(O)/unit/nvme_server_test: $(NVMESRV_SRC) $(NVMESRV_HDR) | nvme_server_asan
+$(O)/unit/nvme_server_test: $(NVMESRV_SRC) $(NVMESRV_HDR) | servers_asan
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -DSERVER='"$(O)/servers/vfiouser-nvme-asan"' \
+		-fno-sanitize-recover=all -DSERVER='"$(O)/servers/vfiouser-nvme-fault-asan"' \
 		$(NVMESRV_SRC) -o $@ -lcmocka
 
-nvme_server_asan:
+# one for all that run servers: they have objects in common
+servers_asan:
+	+$(MAKE) -C $(NVMESRV_DIR)../../servers O=$(O) asan
 	+$(MAKE) -C $(NVMESRV_DIR)../servers O=$(O) asan
 
-.PHONY: nvme_server_asan
+.PHONY: servers_asan

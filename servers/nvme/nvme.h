@@ -272,4 +272,7 @@ void nvme_log_error(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16
 		    uint16_t param);
 uint8_t nvme_critical_warning(const struct nvme_ctrl *c);
 
+/* nvme.c */
+int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks);
+
 #endif

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vfus: a small vfio-user server library. A device model fills a struct vfus_device (regions,
+ * vfus: a small vfio-user server library. A server uses what this file, pcicfg.h (configuration
+ * space) and vfus_proto.h (the protocol's structures) declare, and is linked with libvfus.a as
+ * ../server.mk does; vfus_priv.h is the library's own.
+ *
+ * A device model fills a struct vfus_device (regions,
  * interrupts, callbacks) and calls vfus_run(), which owns the socket, the protocol and the
  * event loop until SIGTERM.
  *

@@ -24,7 +24,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fault.h"
 #include "nvme.h"
 
 #define PROG		"vfiouser-nvme"
@@ -38,7 +37,6 @@
 
 struct options {
 	struct vfus_config vfus;
-	struct vfus_hooks hooks;
 	const char *file;
 	uint64_t ram;
 	bool read_only;
@@ -73,14 +71,13 @@ static const char usage_text[] =
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
-"  --fault=KIND[:N]      misbehave: %s\n"
 "  --verbose             say what happens on standard error; twice for more\n"
 "  --help, --version\n";
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_FILE, OPT_RAM, OPT_READ_ONLY, OPT_LBA, OPT_QUEUES,
 	OPT_DOORBELLS, OPT_SHADOW, OPT_INTERRUPTS, OPT_POLL, OPT_POLL_MAX, OPT_SERIAL,
-	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_NO_MAP, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT,
+	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_NO_MAP, OPT_TWIN, OPT_NO_MULTI,
 	OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
@@ -104,7 +101,6 @@ static const struct option long_options[] = {
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
 	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
-	{ "fault", required_argument, NULL, OPT_FAULT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -266,16 +262,11 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 	case OPT_NO_MULTI:
 		o->vfus.write_multiple = false;
 		break;
-	case OPT_FAULT:
-		if (fault_parse(optarg, &o->hooks))
-			bad_option("fault", optarg, "one of the kinds that --help lists");
-		o->vfus.hooks = &o->hooks;
-		break;
 	case OPT_VERBOSE:
 		o->vfus.verbose++;
 		break;
 	case OPT_HELP:
-		printf(usage_text, fault_help());
+		fputs(usage_text, stdout);
 		exit(0);
 	case OPT_VERSION:
 		puts(PROG " " VERSION);
@@ -462,7 +453,15 @@ static int open_disk(struct nvme_ctrl *c, const struct options *o)
 	return 0;
 }
 
-int main(int argc, char **argv)
+/**
+ * nvme_main() - the whole program
+ * @argc: as main() has it
+ * @argv: as main() has it
+ * @hooks: a test's, which live as long as the program; or NULL
+ *
+ * Return: the exit status. Exits by itself where the options are wrong.
+ */
+int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 {
 	static struct nvme_ctrl ctrl;
 	struct nvme_ctrl *c = &ctrl;
@@ -472,6 +471,7 @@ int main(int argc, char **argv)
 	int ret;
 
 	vfus_config_init(&o.vfus);
+	o.vfus.hooks = hooks;
 	c->lba_shift = 9;
 	c->nr_ioq = 8;
 	c->poll_max_us = 1000;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vfiouser-nvme-fault: vfiouser-nvme that has --fault=KIND[:N] as well, to try a client with. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../../servers/nvme/nvme.h"
+#include "fault.h"
+
+int main(int argc, char **argv)
+{
+	static const char option[] = "--fault=";
+	static struct vfus_hooks hooks;
+	int i, n = 1;
+
+	for (i = 1; i < argc; i++) {
+		if (strncmp(argv[i], option, strlen(option))) {
+			argv[n++] = argv[i];
+		} else if (fault_parse(argv[i] + strlen(option), &hooks)) {
+			fprintf(stderr, "vfiouser-nvme-fault: %s: give one of %s\n", argv[i],
+				fault_help());
+			return 2;
+		}
+	}
+	argv[n] = NULL;
+	return nvme_main(n, argv, &hooks);
+}

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# vfiouser-nvme: a disk image, or memory, as an NVMe controller. A program of the tests has all of
+# it but main().
+
+NVME := $(addprefix servers/nvme/,nvme nvme_regs nvme_queue nvme_shadow nvme_prp nvme_admin \
+	nvme_identify nvme_log nvme_io disk)
