@@ -5,6 +5,7 @@
  * that a client can be seen to recover.
  */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
-	ONE_IRQ_TABLE, CMB,
+	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES,
 };
 
 static const struct {
@@ -45,12 +46,16 @@ static const struct {
 	/* as libvfio-user had it for years, and SPDK v24.01 still has */
 	{ "one-irq-table", ONE_IRQ_TABLE, false },
 	{ "cmb", CMB, false },
+	{ "msix-table-moves", MSIX_TABLE_MOVES, true },
+	{ "config-moves", CONFIG_MOVES, false },
 };
 
 static struct {
 	enum kind kind;
 	unsigned long after;
 	unsigned long seen;
+	uint64_t msix;		/* where the MSI-X capability is, once it was read */
+	bool moved;		/* it was seen enabled */
 } fault;
 
 static enum vfus_verdict on_connect(void *priv)
@@ -143,6 +148,58 @@ static void spoil_read(struct vfus_reply *r)
 	memcpy(r->payload + sizeof(access), &value, sizeof(value));
 }
 
+/* Bytes @value of the register @reg, as far as they are in what was read. */
+static void move_register(uint8_t *data, uint64_t offset, size_t count, uint64_t reg,
+			  uint32_t value, unsigned int bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < bytes; i++)
+		if (reg + i >= offset && reg + i < offset + count)
+			data[reg + i - offset] = (uint8_t)(value >> 8 * i);
+}
+
+/*
+ * Config space that is another once the driver uses MSI-X, which is after it was checked: the table
+ * lies @fault.after bytes into its BAR, or the function is a bridge without capabilities.
+ */
+static void spoil_config(struct vfus_reply *r)
+{
+	struct vfio_user_region_access access;
+	uint8_t *data = r->payload + sizeof(access);
+	size_t count = r->len - sizeof(access), i;
+	uint64_t at;
+
+	if ((fault.kind != MSIX_TABLE_MOVES && fault.kind != CONFIG_MOVES) ||
+	    r->len <= sizeof(access))
+		return;
+	memcpy(&access, r->payload, sizeof(access));
+	if (access.region != VFIO_PCI_CONFIG_REGION_INDEX)
+		return;
+	at = access.offset;
+	if (!fault.msix && at >= PCI_STD_HEADER_SIZEOF && at < PCI_CFG_SPACE_SIZE && !(at % 4) &&
+	    data[0] == PCI_CAP_ID_MSIX)
+		fault.msix = at;
+	for (i = 0; fault.msix && i < count; i++)
+		if (at + i == fault.msix + PCI_MSIX_FLAGS + 1 &&
+		    data[i] & PCI_MSIX_FLAGS_ENABLE >> 8)
+			fault.moved = true;
+	if (!fault.moved)
+		return;
+	if (fault.kind == MSIX_TABLE_MOVES) {
+		move_register(data, at, count, fault.msix + PCI_MSIX_TABLE, (uint32_t)fault.after, 4);
+		return;
+	}
+	move_register(data, at, count, PCI_VENDOR_ID, 0x12345678, 4);
+	move_register(data, at, count, PCI_CLASS_REVISION, 0x06040000, 4);
+	move_register(data, at, count, PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, 1);
+	move_register(data, at, count, PCI_STATUS, 0, 2);
+	move_register(data, at, count, PCI_CAPABILITY_LIST, 0, 1);
+	move_register(data, at, count, fault.msix, PCI_CAP_ID_EXP, 2);
+	move_register(data, at, count, fault.msix + PCI_MSIX_TABLE, 0x7ff8, 4);
+	move_register(data, at, count, fault.msix + PCI_MSIX_PBA, 0x7ff8, 4);
+}
+
 static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 {
 	bool now = fault.seen == fault.after + 1;
@@ -156,6 +213,8 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 		spoil_region(r);
 	else if (r->request_cmd == VFIO_USER_REGION_READ)
 		spoil_read(r);
+	if (r->request_cmd == VFIO_USER_REGION_READ)
+		spoil_config(r);
 	spoil_flags(r);
 	if (!now)
 		return VFUS_PASS;
@@ -193,7 +252,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 		return -EINVAL;
 	fault.kind = kinds[i].kind;
 	if (colon) {
-		fault.after = strtoul(colon + 1, &end, 10);
+		fault.after = strtoul(colon + 1, &end, 0);
 		if (end == colon + 1 || *end || colon[1] == '-')
 			return -EINVAL;
 	}
@@ -212,7 +271,8 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
-	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb,\n"
+	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb, config-moves,\n"
+	       "                        msix-table-moves:OFFSET,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "oddcfg.h"
 #include "pcicfg.h"
 #include "testdev.h"
 #include "vfus.h"
@@ -49,6 +50,9 @@ struct testdev {
 
 	bool doorbells;
 	struct vfus_io_fd io_fds[2];
+
+	bool decodes;			/* BARs answer only where their registers say */
+	FILE *config_log;		/* one line for each write to config space, or NULL */
 
 	uint64_t counter;
 	uint64_t stamp;			/* of the last interrupt, ns */
@@ -285,6 +289,28 @@ static uint64_t pending_bits(const struct testdev *t)
 	return bits;
 }
 
+static bool undecoded(const struct testdev *t, unsigned int region)
+{
+	static const uint64_t sizes[] = {
+		TESTDEV_BAR0_SIZE, TESTDEV_BAR1_SIZE, TESTDEV_BAR2_SIZE, 0, TESTDEV_BAR4_SIZE,
+		TESTDEV_BAR5_SIZE, TESTDEV_ROM_SIZE,
+	};
+
+	return t->decodes && region < sizeof(sizes) / sizeof(sizes[0]) &&
+	       !oddcfg_decodes(&t->cfg, region, sizes[region]);
+}
+
+static void log_config(const struct testdev *t, const void *buf, size_t count, uint64_t offset)
+{
+	uint32_t v = 0;
+
+	if (!t->config_log || count > sizeof(v))
+		return;
+	memcpy(&v, buf, count);
+	fprintf(t->config_log, "%03x.%zu %0*x\n", (unsigned int)offset, count, (int)(2 * count), v);
+	fflush(t->config_log);
+}
+
 static int region_read(void *priv, unsigned int region, void *buf, size_t count, uint64_t offset)
 {
 	struct testdev *t = priv;
@@ -294,6 +320,8 @@ static int region_read(void *priv, unsigned int region, void *buf, size_t count,
 		pcicfg_read(&t->cfg, buf, count, offset);
 		return 0;
 	}
+	if (undecoded(t, region))
+		return -EIO;
 	if (region == VFIO_PCI_VGA_REGION_INDEX)
 		return -EIO;
 	if (region == VFIO_PCI_BAR5_REGION_INDEX) {
@@ -328,7 +356,10 @@ static int region_write(void *priv, unsigned int region, const void *buf, size_t
 {
 	struct testdev *t = priv;
 
+	if (undecoded(t, region))
+		return -EIO;
 	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
+		log_config(t, buf, count, offset);
 		if (pcicfg_write(&t->cfg, buf, count, offset))
 			return reset(t);
 		return 0;
@@ -358,6 +389,8 @@ static int reset(void *priv)
 
 	vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, false);
 	pcicfg_reset(&t->cfg);
+	if (t->decodes)
+		oddcfg_forget_bars(&t->cfg);
 	memset(t->regs, 0, sizeof(t->regs));
 	memset(t->ram, 0, sizeof(t->ram));
 	t->counter = 0;
@@ -416,20 +449,26 @@ enum {
 	SHAPE_EDGE_INTX	= 1 << 9,	/* INTx does not mask itself */
 	SHAPE_VGA	= 1 << 10,	/* there is a VGA region */
 	SHAPE_SHORT_FD	= 1 << 11,	/* the descriptor of BAR 2 ends before it */
+	SHAPE_DECODES	= 1 << 12,	/* BARs are decoded as their registers say, as hardware does */
+	SHAPE_PORTS	= 1 << 13,	/* there is no BAR but that of I/O ports */
+	SHAPE_HOST_CAPS	= 1 << 14,	/* it has capabilities that reach beyond it */
 };
 
 /* What the options say of the device. */
 struct looks {
 	unsigned int irqs;		/* bits: 1 << VFIO_PCI_*_IRQ_INDEX */
 	unsigned int shape;		/* SHAPE_* */
+	unsigned int vendor;
+	unsigned int device;
+	unsigned int class_code;
 };
 
 static void build_config(struct testdev *t, const struct looks *looks)
 {
 	const struct pcicfg_ids ids = {
-		.vendor = TESTDEV_VENDOR, .device = TESTDEV_DEVICE,
+		.vendor = (uint16_t)looks->vendor, .device = (uint16_t)looks->device,
 		.sub_vendor = TESTDEV_SUB_VENDOR, .sub_device = TESTDEV_SUB_DEVICE,
-		.class_code = TESTDEV_CLASS, .revision = TESTDEV_REVISION,
+		.class_code = looks->class_code, .revision = TESTDEV_REVISION,
 	};
 	const uint8_t text_len = PCI_CAP_FLAGS + 1 + sizeof(TESTDEV_VENDOR_TEXT);
 	const unsigned int irqs = looks->irqs, shape = looks->shape;
@@ -437,14 +476,16 @@ static void build_config(struct testdev *t, const struct looks *looks)
 	unsigned int at;
 
 	pcicfg_init(c, &ids);
-	build_bar(c, PCI_BASE_ADDRESS_0, TESTDEV_BAR0_SIZE, 0);
-	build_bar(c, PCI_BASE_ADDRESS_1, t->bar1_size, 0);
-	pcicfg_bar64(c, 2, TESTDEV_BAR2_SIZE, true);
 	build_bar(c, PCI_BASE_ADDRESS_4, TESTDEV_BAR4_SIZE, PCI_BASE_ADDRESS_SPACE_IO);
 	c->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
-	build_bar(c, PCI_BASE_ADDRESS_5, t->bar5_size, 0);
-	build_bar(c, PCI_ROM_ADDRESS, TESTDEV_ROM_SIZE, 0);
-	c->wmask[PCI_ROM_ADDRESS] |= PCI_ROM_ADDRESS_ENABLE;
+	if (!(shape & SHAPE_PORTS)) {
+		build_bar(c, PCI_BASE_ADDRESS_0, TESTDEV_BAR0_SIZE, 0);
+		build_bar(c, PCI_BASE_ADDRESS_1, t->bar1_size, 0);
+		pcicfg_bar64(c, 2, TESTDEV_BAR2_SIZE, true);
+		build_bar(c, PCI_BASE_ADDRESS_5, t->bar5_size, 0);
+		build_bar(c, PCI_ROM_ADDRESS, TESTDEV_ROM_SIZE, 0);
+		c->wmask[PCI_ROM_ADDRESS] |= PCI_ROM_ADDRESS_ENABLE;
+	}
 
 	pcicfg_pm(c);
 	if (shape & SHAPE_AF)
@@ -482,6 +523,8 @@ static void build_config(struct testdev *t, const struct looks *looks)
 	cfg_put32(c, TESTDEV_VSEC, PCI_EXT_CAP_ID_VNDR | 1 << 16);
 	cfg_put32(c, TESTDEV_VSEC + 4, TESTDEV_VSEC_ID | 1 << 16 | 12u << 20);
 	cfg_put32(c, TESTDEV_VSEC + 8, TESTDEV_VSEC_DATA);
+	if (shape & SHAPE_HOST_CAPS)
+		oddcfg_host_caps(c, TESTDEV_SERIAL);
 	/* the last words of standard and of all config space can be written */
 	memset(c->wmask + PCI_CFG_SPACE_SIZE - 4, 0xff, 4);
 	memset(c->wmask + PCICFG_SIZE - 4, 0xff, 4);
@@ -514,6 +557,9 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 			.size = sizes[i].size, .flags = rw, .fd = -1,
 		};
 	dev->regions[VFIO_PCI_ROM_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
+	for (i = 0; shape & SHAPE_PORTS && i <= VFIO_PCI_ROM_REGION_INDEX; i++)
+		if (i != VFIO_PCI_BAR4_REGION_INDEX)
+			dev->regions[i].size = 0;
 	if (shape & SHAPE_BAR1_R)
 		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
 	if (shape & SHAPE_BAR1_W)
@@ -522,7 +568,7 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 		t->areas[i] = (struct vfus_area){ (2ull * i + 1) * TESTDEV_PAGE, TESTDEV_PAGE };
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd = t->bar2_fd;
 	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].areas = t->areas;
-	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = NR_AREAS;
+	dev->regions[VFIO_PCI_BAR2_REGION_INDEX].nr_areas = shape & SHAPE_PORTS ? 0 : NR_AREAS;
 	/* Where the descriptor's memory has ended. */
 	if (shape & SHAPE_SHORT_FD)
 		dev->regions[VFIO_PCI_BAR2_REGION_INDEX].fd_offset = TESTDEV_BAR2_SIZE;
@@ -597,7 +643,10 @@ static const char usage_text[] =
 "  --fd=N                use this descriptor instead, a listening or a connected socket\n"
 "  --interrupts=LIST     of msix, msi, intx (all of them); may be empty\n"
 "  --shape=LIST          of small, loop, bridge, multi, no-reset, no-flr, af, bar1-r, bar1-w,\n"
-"                        edge-intx, vga, short-fd: see the source\n"
+"                        edge-intx, vga, short-fd, decodes, ports, host-caps: see the source\n"
+"  --ids=VVVV:DDDD       another vendor and device\n"
+"  --class=CCCCCC        another class\n"
+"  --config-log=FILE     write down each write to config space\n"
 "  --doorbells           offer two ioeventfds in BAR 1\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --poll-us=N           look for messages N microseconds after the last before sleeping (0)\n"
@@ -616,7 +665,7 @@ static const char usage_text[] =
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_INTERRUPTS, OPT_SHAPE, OPT_DOORBELLS, OPT_NO_MAP, OPT_POLL,
 	OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_VECTORS, OPT_BAR5, OPT_REORDER,
-	OPT_CHATTER, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_CHATTER, OPT_IDS, OPT_CLASS, OPT_CONFIG_LOG, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -635,6 +684,9 @@ static const struct option long_options[] = {
 	{ "bar5-mib", required_argument, NULL, OPT_BAR5 },
 	{ "reorder", no_argument, NULL, OPT_REORDER },
 	{ "chatter", no_argument, NULL, OPT_CHATTER },
+	{ "ids", required_argument, NULL, OPT_IDS },
+	{ "class", required_argument, NULL, OPT_CLASS },
+	{ "config-log", required_argument, NULL, OPT_CONFIG_LOG },
 	{ "fault", required_argument, NULL, OPT_FAULT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -703,6 +755,9 @@ static const struct word shape_words[] = {
 	{ "edge-intx", SHAPE_EDGE_INTX },
 	{ "vga", SHAPE_VGA },
 	{ "short-fd", SHAPE_SHORT_FD },
+	{ "decodes", SHAPE_DECODES },
+	{ "ports", SHAPE_PORTS },
+	{ "host-caps", SHAPE_HOST_CAPS },
 	{ NULL, 0 },
 };
 
@@ -763,6 +818,19 @@ static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfu
 		case OPT_CHATTER:
 			cfg->chatter = true;
 			break;
+		case OPT_IDS:
+			if (sscanf(optarg, "%4x:%4x", &looks->vendor, &looks->device) != 2)
+				bad_option("ids", optarg, "two numbers such as 1b36:0010");
+			break;
+		case OPT_CLASS:
+			if (sscanf(optarg, "%6x", &looks->class_code) != 1)
+				bad_option("class", optarg, "a number such as 010802");
+			break;
+		case OPT_CONFIG_LOG:
+			t->config_log = fopen(optarg, "we");
+			if (!t->config_log)
+				bad_option("config-log", optarg, "a file that can be written");
+			break;
 		case OPT_FAULT:
 			if (fault_parse(optarg, hooks))
 				bad_option("fault", optarg, "one of the kinds that --help lists");
@@ -804,6 +872,7 @@ int main(int argc, char **argv)
 	struct looks looks = {
 		.irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
 			1u << VFIO_PCI_MSIX_IRQ_INDEX,
+		.vendor = TESTDEV_VENDOR, .device = TESTDEV_DEVICE, .class_code = TESTDEV_CLASS,
 	};
 	struct vfus_device dev = { .ops = &ops, .priv = t };
 	struct vfus_hooks hooks = { 0 };
@@ -824,6 +893,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: BAR 2 and doorbells: %s\n", PROG, strerror(-ret));
 		return 1;
 	}
+	t->decodes = looks.shape & SHAPE_DECODES;
 	build_rom(t->rom);
 	build_device(t, &dev, &looks);
 	t->vfus = vfus_create(&cfg, &dev);

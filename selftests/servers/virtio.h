@@ -43,6 +43,11 @@ enum virtio_notify {
 	VIRTIO_NOTIFY_MMAP,		/* a page that the client maps: not at all, we poll */
 };
 
+/* struct virtio.looks: other than a non-transitional device with nothing to spare */
+#define VIRTIO_LOOKS_SHM	(1u << 0)	/* a shared memory capability (section 4.1.4.7) */
+#define VIRTIO_LOOKS_TRANSITIONAL (1u << 1)	/* the older ids, and I/O ports before the rest */
+#define VIRTIO_LOOKS_LEGACY	(1u << 2)	/* these, and nothing else */
+
 /* One split virtqueue, section 2.7. */
 struct virtq {
 	bool enabled;
@@ -93,6 +98,7 @@ struct virtio {
 	int events[VIRTIO_MAX_QUEUES];	/* ioeventfd: one for each queue, non-blocking */
 	struct vfus_io_fd io_fds[VIRTIO_MAX_QUEUES];
 
+	unsigned int looks;		/* VIRTIO_LOOKS_* */
 	uint64_t offered;		/* feature bits */
 	unsigned int nr_queues;
 	uint8_t config[VIRTIO_CONFIG_MAX];	/* the device type's configuration, read-only */

@@ -55,6 +55,7 @@ struct net {
 	struct virtio v;
 	struct cable cable;
 	unsigned int mtu;
+	bool no_platform;
 	uint64_t last_work;		/* vfus_now_us() */
 
 	struct virtq_chain chain;
@@ -349,6 +350,8 @@ static int build_device(struct net *n, unsigned int irqs, const uint8_t *mac,
 		     1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX |
 		     1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |
 		     1ull << VIRTIO_NET_F_MTU | 1ull << VIRTIO_NET_F_MRG_RXBUF;
+	if (n->no_platform)
+		v->offered &= ~(1ull << VIRTIO_F_ACCESS_PLATFORM);
 	/* up to the MTU, which is the last field of what was offered */
 	v->config_len = offsetof(struct virtio_net_config, mtu) + sizeof(config.mtu);
 	memcpy(v->config, &config, v->config_len);
@@ -381,6 +384,9 @@ static const char usage_text[] =
 "                        ioeventfd: an eventfd for each queue, messages otherwise;\n"
 "                        mmap: the client maps a page, the server polls\n"
 "  --interrupts=LIST     of msix, intx (both)\n"
+"  --no-platform         do not offer VIRTIO_F_ACCESS_PLATFORM, as a device made for a VM\n"
+"  --looks=HOW           transitional: also as virtio 0.9 had it; legacy: only so;\n"
+"                        shm: with a shared memory region\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
@@ -392,8 +398,8 @@ static const char usage_text[] =
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_LISTEN, OPT_CONNECT, OPT_MAC, OPT_MTU, OPT_NOTIFY,
-	OPT_INTERRUPTS, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN, OPT_NO_MULTI, OPT_FAULT,
-	OPT_VERBOSE, OPT_HELP,
+	OPT_INTERRUPTS, OPT_NO_PLATFORM, OPT_LOOKS, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN,
+	OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -405,6 +411,8 @@ static const struct option long_options[] = {
 	{ "mtu", required_argument, NULL, OPT_MTU },
 	{ "notify", required_argument, NULL, OPT_NOTIFY },
 	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
+	{ "no-platform", no_argument, NULL, OPT_NO_PLATFORM },
+	{ "looks", required_argument, NULL, OPT_LOOKS },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
@@ -471,6 +479,17 @@ static enum virtio_notify notify_arg(const char *arg)
 	return VIRTIO_NOTIFY_TRAP;
 }
 
+static unsigned int looks_arg(const char *arg)
+{
+	if (!strcmp(arg, "shm"))
+		return VIRTIO_LOOKS_SHM;
+	if (!strcmp(arg, "transitional"))
+		return VIRTIO_LOOKS_TRANSITIONAL;
+	if (strcmp(arg, "legacy"))
+		bad_option("looks", arg, "transitional, legacy or shm");
+	return VIRTIO_LOOKS_LEGACY;
+}
+
 static void mac_arg(struct options *o, const char *arg)
 {
 	unsigned int b[6], i;
@@ -513,6 +532,12 @@ static void set_option(struct options *o, struct net *n, int opt)
 		break;
 	case OPT_INTERRUPTS:
 		o->irqs = irq_list(optarg);
+		break;
+	case OPT_NO_PLATFORM:
+		n->no_platform = true;
+		break;
+	case OPT_LOOKS:
+		n->v.looks = looks_arg(optarg);
 		break;
 	case OPT_NO_MAP:
 		o->vfus.no_dma_fds = true;

@@ -20,8 +20,11 @@
 
 #define PCI_VENDOR_VIRTIO	0x1af4
 #define PCI_DEVICE_VIRTIO	0x1040		/* plus the device type */
+#define PCI_DEVICE_VIRTIO_OLD	0x0fff		/* the same, of transitional devices */
 #define PCI_SUBDEVICE		0x0001
 
+#define BAR_LEGACY	VFIO_PCI_BAR0_REGION_INDEX
+#define BAR_LEGACY_SIZE	64u
 #define BAR_MSIX	VFIO_PCI_BAR1_REGION_INDEX
 #define BAR_VIRTIO	VFIO_PCI_BAR4_REGION_INDEX
 
@@ -171,7 +174,8 @@ int virtio_device_reset(void *priv)
 
 static void write_status(struct virtio *v, uint8_t val)
 {
-	const uint64_t must = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM;
+	const uint64_t must = 1ull << VIRTIO_F_VERSION_1 |
+			      (v->offered & 1ull << VIRTIO_F_ACCESS_PLATFORM);
 	uint8_t new = val & ~v->status;
 
 	if (!val) {
@@ -181,8 +185,8 @@ static void write_status(struct virtio *v, uint8_t val)
 	/* The driver sets bits; only a reset clears them, and NEEDS_RESET is ours. */
 	v->status |= val & ~VIRTIO_CONFIG_S_NEEDS_RESET;
 	/*
-	 * Without ACCESS_PLATFORM a driver uses physical addresses, of which we know nothing;
-	 * legacy drivers without VERSION_1 have another layout of everything.
+	 * A driver that declines ACCESS_PLATFORM uses physical addresses, of which we know
+	 * nothing; legacy drivers without VERSION_1 have another layout of everything.
 	 */
 	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    (v->features & ~v->offered || (v->features & must) != must))
@@ -546,6 +550,12 @@ static void add_capabilities(struct virtio *v)
 	struct pcicfg *c = &v->cfg;
 	unsigned int at;
 
+	if (v->looks & VIRTIO_LOOKS_LEGACY)
+		return;
+	/* Where the configuration is: as good a memory as any. */
+	if (v->looks & VIRTIO_LOOKS_SHM)
+		add_vendor_cap(c, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG, VIRTIO_DEVICE, VIRTIO_ISR,
+			       sizeof(struct virtio_pci_cap64));
 	add_vendor_cap(c, VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_COMMON, COMMON_SIZE,
 		       sizeof(struct virtio_pci_cap));
 	add_vendor_cap(c, VIRTIO_PCI_CAP_ISR_CFG, VIRTIO_ISR, 1, sizeof(struct virtio_pci_cap));
@@ -564,15 +574,22 @@ static void add_capabilities(struct virtio *v)
 
 static void build_config(struct virtio *v, uint16_t type, uint32_t class_code, unsigned int irqs)
 {
+	const bool old = v->looks & (VIRTIO_LOOKS_TRANSITIONAL | VIRTIO_LOOKS_LEGACY);
 	const struct pcicfg_ids ids = {
-		.vendor = PCI_VENDOR_VIRTIO, .device = PCI_DEVICE_VIRTIO + type,
-		.sub_vendor = PCI_VENDOR_VIRTIO, .sub_device = PCI_SUBDEVICE,
-		.class_code = class_code, .revision = 1,
+		.vendor = PCI_VENDOR_VIRTIO,
+		.device = (old ? PCI_DEVICE_VIRTIO_OLD : PCI_DEVICE_VIRTIO) + type,
+		.sub_vendor = PCI_VENDOR_VIRTIO, .sub_device = old ? type : PCI_SUBDEVICE,
+		.class_code = class_code, .revision = !old,
 	};
-	const uint32_t mask = ~(VIRTIO_BAR1_SIZE - 1);
+	const uint32_t mask = ~(VIRTIO_BAR1_SIZE - 1), ports = ~(BAR_LEGACY_SIZE - 1);
 	struct pcicfg *c = &v->cfg;
 
 	pcicfg_init(c, &ids);
+	if (old) {
+		c->bytes[PCI_BASE_ADDRESS_0] = PCI_BASE_ADDRESS_SPACE_IO;
+		memcpy(c->wmask + PCI_BASE_ADDRESS_0, &ports, sizeof(ports));
+		c->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
+	}
 	/* a 32-bit BAR with the MSI-X table, where there is one */
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
 		memcpy(c->wmask + PCI_BASE_ADDRESS_1, &mask, sizeof(mask));
@@ -637,6 +654,9 @@ int virtio_init(struct virtio *v, uint16_t type, uint32_t class_code, unsigned i
 	memset(v->events, -1, sizeof(v->events));
 	build_config(v, type, class_code, irqs);
 	dev->nr_regions = VFIO_PCI_NUM_REGIONS;
+	if (v->looks & (VIRTIO_LOOKS_TRANSITIONAL | VIRTIO_LOOKS_LEGACY))
+		dev->regions[BAR_LEGACY] = (struct vfus_region){ .size = BAR_LEGACY_SIZE,
+								 .flags = rw, .fd = -1 };
 	dev->regions[VFIO_PCI_CONFIG_REGION_INDEX] = (struct vfus_region){
 		.size = PCICFG_SIZE, .flags = rw, .fd = -1 };
 	*bar = (struct vfus_region){ .size = VIRTIO_BAR4_SIZE, .flags = rw, .fd = -1 };
