@@ -23,6 +23,8 @@ SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined 
 	-fno-omit-frame-pointer
 
 VFUS := $(addprefix servers/lib/,vfus vfus_msg vfus_version vfus_cmd vfus_irq vfus_dma pcicfg)
+# a virtio device on it, for servers that are one
+VIRTIO := $(addprefix servers/lib/,virtio_pci virtio_queue)
 OBJS := $(VFUS)
 
 .DEFAULT_GOAL := all

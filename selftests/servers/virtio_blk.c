@@ -256,6 +256,7 @@ static int build_device(struct blk *b, bool platform, struct vfus_device *dev)
 
 	v->ops = &ops;
 	v->nr_queues = 1;
+	v->queue_max = 256;
 	v->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
 		     1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_BLK_F_SEG_MAX |
 		     1ull << VIRTIO_BLK_F_FLUSH;

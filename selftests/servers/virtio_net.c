@@ -33,6 +33,8 @@
 
 enum { RX, TX, NR_QUEUES };
 
+#define QUEUE_MAX	256
+
 #define HDR_SIZE	sizeof(struct virtio_net_hdr_mrg_rxbuf)
 #define ETH_HEADER	14
 #define VLAN_TAG	4
@@ -346,6 +348,7 @@ static int build_device(struct net *n, unsigned int irqs, const uint8_t *mac,
 	memcpy(config.mac, mac, sizeof(config.mac));
 	v->ops = &ops;
 	v->nr_queues = NR_QUEUES;
+	v->queue_max = QUEUE_MAX;
 	v->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM |
 		     1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX |
 		     1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |

@@ -183,6 +183,8 @@ static void drop_client(struct vfus *s)
 	}
 	s->queue_tail = &s->queue;
 	s->queued = 0;
+	s->putting_off = false;
+	s->put_off_until = 0;
 	s->negotiated = false;
 	s->hung = false;
 	vfus_chan_close(&s->twin);
@@ -350,12 +352,45 @@ bool vfus_usable(const struct vfus *s)
 	return s->negotiated && !s->chan.dead;
 }
 
+/**
+ * vfus_put_off() - a command waits for vfus_resume(), and all that came behind it
+ * @s: server
+ * @m: the command
+ */
+void vfus_put_off(struct vfus *s, struct vfus_msg *m)
+{
+	m->next = s->queue;
+	s->queue = m;
+	if (s->queue_tail == &s->queue)
+		s->queue_tail = &m->next;
+	s->queued++;
+	s->putting_off = true;
+	if (!s->put_off_until)
+		s->put_off_until = vfus_now_us() + VFUS_PUT_OFF_MS * 1000ull;
+}
+
+/**
+ * vfus_resume() - a command that the device put off can be handled now
+ * @s: server
+ *
+ * A callback puts the command that it belongs to off by returning -EINPROGRESS. It is called
+ * again after this, with the same command; no other one is handled before. A command that is put
+ * off for too long fails with ETIMEDOUT, as clients do not wait for ever.
+ */
+void vfus_resume(struct vfus *s)
+{
+	s->putting_off = false;
+}
+
 /* Handle what has been received. Some of it may wait behind a DMA access of an earlier message. */
 static void drain(struct vfus *s)
 {
 	struct vfus_msg *m;
 
-	while (!s->stop && !s->hung && !s->chan.dead) {
+	s->put_off_failed = s->putting_off && vfus_now_us() >= s->put_off_until;
+	if (s->put_off_failed)
+		s->putting_off = false;
+	while (!s->stop && !s->hung && !s->chan.dead && !s->putting_off) {
 		bool was = s->negotiated;
 
 		m = s->queue;
@@ -370,9 +405,15 @@ static void drain(struct vfus *s)
 		if (!m)
 			break;
 		vfus_dispatch(s, m);
+		s->put_off_failed = false;
 		if (s->negotiated && !was && s->dev.ops->connected)
 			s->dev.ops->connected(s->dev.priv, true);
 	}
+}
+
+static bool accepting(const struct vfus *s)
+{
+	return !s->dev.ops->accepting || s->dev.ops->accepting(s->dev.priv);
 }
 
 enum { P_SIG, P_SOCK, P_DEV, P_TWIN, P_IRQ };
@@ -381,13 +422,15 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 {
 	struct timespec ts = { us / 1000000, us % 1000000 * 1000 };
 	bool serving = s->connected && !s->hung;
+	bool deaf = s->hung || s->putting_off;
 	unsigned int i;
 
 	p[P_SIG] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
 	p[P_SOCK] = s->connected ?
-		    (struct pollfd){ .fd = s->chan.fd, .events = s->hung ? POLLRDHUP : POLLIN } :
-		    (struct pollfd){ .fd = s->listen_fd, .events = POLLIN };
-	p[P_DEV] = (struct pollfd){ .fd = serving ? s->dev.fd : -1, .events = POLLIN };
+		    (struct pollfd){ .fd = s->chan.fd, .events = deaf ? POLLRDHUP : POLLIN } :
+		    (struct pollfd){ .fd = accepting(s) ? s->listen_fd : -1, .events = POLLIN };
+	p[P_DEV] = (struct pollfd){ .fd = serving || s->dev.always ? s->dev.fd : -1,
+				    .events = POLLIN };
 	/* Nothing is expected on the twin socket between calls, but its end is news. */
 	p[P_TWIN] = (struct pollfd){ .fd = serving ? s->twin.fd : -1, .events = POLLIN };
 	for (i = 0; i < s->dev.nr_irqs; i++)
@@ -431,7 +474,7 @@ static void handle_events(struct vfus *s, const struct pollfd *p)
 	if (p[P_SOCK].revents) {
 		if (!s->connected)
 			accept_client(s);
-		else if (s->hung)
+		else if (s->hung || s->putting_off)
 			s->chan.dead = true;
 		else if (!vfus_chan_ready(&s->chan))
 			vfus_chan_fill(s, &s->chan);
@@ -479,6 +522,15 @@ static bool look(struct vfus *s)
 	}
 }
 
+/* Microseconds to sleep: @us, or until @at on vfus_now_us()'s clock where that is sooner. */
+static long sooner(long us, uint64_t at)
+{
+	uint64_t now = vfus_now_us();
+	long left = now < at ? (long)(at - now) : 0;
+
+	return us < 0 || left < us ? left : us;
+}
+
 /**
  * vfus_run() - serve until SIGTERM, or until the one connection given with --fd ends
  * @s: server
@@ -495,21 +547,27 @@ int vfus_run(struct vfus *s)
 
 		if (s->connected && !s->hung) {
 			drain(s);
-			if (s->negotiated && !s->hung && !s->chan.dead && s->dev.ops->poll)
+			if ((s->negotiated || s->dev.always) && !s->hung && !s->chan.dead &&
+			    s->dev.ops->poll)
 				us = s->dev.ops->poll(s->dev.priv);
 			/* The device's DMA accesses may have brought more messages in. */
-			if (!s->hung && (s->queue || vfus_chan_ready(&s->chan)))
+			if (!s->hung && !s->putting_off &&
+			    (s->queue || vfus_chan_ready(&s->chan)))
 				us = 0;
+			if (s->putting_off)
+				us = sooner(us, s->put_off_until);
 			if (s->held_len && vfus_now_us() - s->held_at >= VFUS_HOLD_US)
 				vfus_send_held(s);
 			if (s->held_len && (us < 0 || us > VFUS_HOLD_US))
 				us = VFUS_HOLD_US;
+		} else if (s->dev.always) {
+			us = s->dev.ops->poll(s->dev.priv);
 		}
 		if (s->connected && s->chan.dead) {
 			drop_client(s);
 			continue;
 		}
-		if (us && s->cfg.poll_us && s->negotiated && !s->hung && look(s))
+		if (us && s->cfg.poll_us && s->negotiated && !s->hung && !s->putting_off && look(s))
 			continue;
 		ret = wait_events(s, p, us);
 		if (ret > 0)

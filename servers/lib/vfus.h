@@ -9,7 +9,8 @@
  * event loop until SIGTERM.
  *
  * Everything is single-threaded: callbacks run inside vfus_run() and must not block for long,
- * except in vfus_dma_read()/vfus_dma_write(), which may wait for the client's answer.
+ * except in vfus_dma_read()/vfus_dma_write(), which may wait for the client's answer. What takes a
+ * device longer (a reset, giving memory back) it puts off, see vfus_resume().
  */
 #ifndef VFUS_H
 #define VFUS_H
@@ -74,8 +75,20 @@ struct vfus_ops {
 	int (*region_write)(void *priv, unsigned int region, const void *buf, size_t count,
 			    uint64_t offset);
 	int (*reset)(void *priv);
-	/* A DMA window is about to go: finish or drop every access to it before returning. */
-	void (*dma_unmap)(void *priv, uint64_t addr, uint64_t size);
+	/*
+	 * The client shares memory, for a device that hands it on: @fd is -1 where it is reached by
+	 * messages only, and the library's in any case. An error refuses the window.
+	 */
+	int (*dma_map)(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
+		       uint64_t offset);
+	/*
+	 * A DMA window is about to go: finish or drop every access to it before returning 0, or
+	 * return -EINPROGRESS, see vfus_resume().
+	 */
+	int (*dma_unmap)(void *priv, uint64_t addr, uint64_t size);
+	/* Eventfds of vectors were replaced or taken away; the old ones are closed. */
+	void (*irqs_changed)(void *priv, unsigned int index, unsigned int start,
+			     unsigned int count);
 	/* A level interrupt is about to be re-evaluated: bring vfus_irq_level() up to date. */
 	void (*irq_sync)(void *priv);
 	/* A client finished version negotiation, or is gone. */
@@ -88,6 +101,8 @@ struct vfus_ops {
 	long (*poll)(void *priv);
 	/* The device's file descriptor (vfus_device.fd) is readable. */
 	void (*fd_ready)(void *priv);
+	/* May another client be let in? NULL: always. */
+	bool (*accepting)(void *priv);
 };
 
 struct vfus_device {
@@ -98,6 +113,7 @@ struct vfus_device {
 	struct vfus_irq_type irqs[VFUS_MAX_IRQ_TYPES];
 	unsigned int nr_irqs;
 	int fd;				/* polled for the device, or -1 */
+	bool always;			/* poll() and fd_ready() are called without a client, too */
 };
 
 /* What a hook wants to happen next. */
@@ -152,6 +168,7 @@ struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device
 int vfus_run(struct vfus *s);
 void vfus_destroy(struct vfus *s);
 bool vfus_usable(const struct vfus *s);
+void vfus_resume(struct vfus *s);
 uint64_t vfus_now_us(void);
 
 /* interrupts: vfus_irq.c */
@@ -159,9 +176,12 @@ bool vfus_irq_armed(const struct vfus *s, unsigned int index);
 bool vfus_irq_pending(const struct vfus *s, unsigned int index, unsigned int sub);
 void vfus_irq_trigger(struct vfus *s, unsigned int index, unsigned int sub);
 void vfus_irq_level(struct vfus *s, unsigned int index, bool level);
+int vfus_irq_fd(const struct vfus *s, unsigned int index, unsigned int sub);
 
 /* client memory: vfus_dma.c */
 int vfus_dma_iov(struct vfus *s, uint64_t addr, size_t len, bool write, struct iovec *iov, int max);
+int vfus_dma_guard(void *map, size_t len);
+void vfus_dma_unguard(void *map);
 int vfus_dma_read(struct vfus *s, void *buf, uint64_t addr, size_t len);
 int vfus_dma_write(struct vfus *s, uint64_t addr, const void *buf, size_t len);
 

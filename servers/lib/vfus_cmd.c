@@ -87,13 +87,31 @@ static int fd_index(struct vfus *s, int fd)
 	return (int)s->out_nfds++;
 }
 
+/* How many entries' descriptors go with one reply; the writes of the others go by message. */
+static unsigned int collect_io_fds(struct vfus *s, const struct vfus_region *r)
+{
+	unsigned int i, before;
+
+	for (i = 0; i < r->nr_io_fds; i++) {
+		const struct vfus_io_fd *f = &r->io_fds[i];
+
+		before = s->out_nfds;
+		if (fd_index(s, f->fd) >= 0 &&
+		    (f->type != VFIO_USER_IO_FD_SHADOW || fd_index(s, f->shadow_fd) >= 0))
+			continue;
+		s->out_nfds = before;
+		break;
+	}
+	return i;
+}
+
 static int get_region_io_fds(struct vfus *s, struct vfus_msg *m)
 {
 	struct vfio_user_region_io_fds req;
 	size_t stride = sizeof(struct vfio_user_io_fd);
 	const struct vfus_region *r;
+	unsigned int i, n;
 	uint32_t room;
-	unsigned int i;
 
 	if (m->len != sizeof(req))
 		return -EINVAL;
@@ -106,28 +124,27 @@ static int get_region_io_fds(struct vfus *s, struct vfus_msg *m)
 	for (i = 0; i < r->nr_io_fds; i++)
 		if (r->io_fds[i].type == VFIO_USER_IO_FD_SHADOW)
 			stride = sizeof(struct vfio_user_io_fd_shadow);
+	n = collect_io_fds(s, r);
+	if (!n)
+		return -ENOSPC;
 	room = req.argsz;
-	req.argsz = sizeof(req) + r->nr_io_fds * stride;
-	req.count = r->nr_io_fds;
+	req.argsz = sizeof(req) + n * stride;
+	req.count = n;
 	memcpy(s->out, &req, sizeof(req));
 	s->out_len = sizeof(req);
-	if (room < req.argsz)
+	if (room < req.argsz) {
+		s->out_nfds = 0;
 		return 0;
-	for (i = 0; i < r->nr_io_fds; i++) {
+	}
+	for (i = 0; i < n; i++) {
 		const struct vfus_io_fd *f = &r->io_fds[i];
 		struct vfio_user_io_fd_shadow e = {
 			.offset = f->offset, .size = f->size, .type = f->type, .flags = f->flags,
 		};
-		int at = fd_index(s, f->fd);
 
-		if (at < 0)
-			return at;
-		e.fd_index = at;
+		e.fd_index = fd_index(s, f->fd);
 		if (f->type == VFIO_USER_IO_FD_SHADOW) {
-			at = fd_index(s, f->shadow_fd);
-			if (at < 0)
-				return at;
-			e.shadow_fd_index = at;
+			e.shadow_fd_index = fd_index(s, f->shadow_fd);
 			e.shadow_offset = f->shadow_offset;
 			e.datamatch = f->datamatch;
 		} else if (f->type == VFIO_USER_IO_FD_IOEVENTFD && stride == sizeof(e)) {
@@ -375,6 +392,8 @@ static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
  * @s: server
  * @m: the message; freed here
  *
+ * A command that the device puts off goes back to the head of the queue.
+ *
  * An error in the negotiation ends the connection after its reply; any other error is only
  * replied to. Replies nobody waits for are dropped. Specification: "Header".
  */
@@ -393,7 +412,12 @@ void vfus_dispatch(struct vfus *s, struct vfus_msg *m)
 		s->out_len = 0;
 		s->out_nfds = 0;
 		s->out_close = -1;
-		err = handle(s, m);
+		err = s->put_off_failed ? -ETIMEDOUT : handle(s, m);
+		if (err == -EINPROGRESS) {
+			vfus_put_off(s, m);
+			return;
+		}
+		s->put_off_until = 0;
 		if (err)
 			vfus_log(s, 1, "command %u, %zu bytes, %u descriptors: %s", m->hdr.cmd,
 				 m->len, m->nfds, strerror(-err));

@@ -24,6 +24,24 @@
 /* The server whose windows the SIGBUS handler looks at; there is one in a process. */
 static struct vfus *sigbus_server;
 
+/* Mappings of the device's own. */
+#define GUARDED	32
+
+static struct {
+	void *map;
+	size_t len;
+} guarded[GUARDED];
+
+/* Returns whether the address was in a mapping that has been replaced. */
+static bool replace(void *base, size_t len, const uint8_t *at)
+{
+	if (!base || at < (uint8_t *)base || at >= (uint8_t *)base + len)
+		return false;
+	/* The whole window: on huge pages a single small page could not be replaced. */
+	return mmap(base, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
 /*
  * Runs synchronously inside an access to a window, never while the table is being changed.
  * mmap() is a bare system call, which is what makes it fit for here.
@@ -31,23 +49,51 @@ static struct vfus *sigbus_server;
 static void on_sigbus(int sig, siginfo_t *info, void *ctx)
 {
 	const struct vfus *s = sigbus_server;
-	uint8_t *at = info->si_addr;
+	const uint8_t *at = info->si_addr;
 	size_t i;
 
 	(void)ctx;
-	for (i = 0; s && i < s->nr_wins; i++) {
-		const struct vfus_win *w = &s->wins[i];
-		uint8_t *base = w->map;
-
-		if (!base || at < base || at >= base + w->map_len)
-			continue;
-		/* The whole window: on huge pages a single small page could not be replaced. */
-		if (mmap(base, w->map_len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-			 -1, 0) != MAP_FAILED)
+	for (i = 0; s && i < s->nr_wins; i++)
+		if (replace(s->wins[i].map, s->wins[i].map_len, at))
 			return;
-	}
+	for (i = 0; i < GUARDED; i++)
+		if (replace(guarded[i].map, guarded[i].len, at))
+			return;
 	signal(sig, SIG_DFL);
+}
+
+/**
+ * vfus_dma_guard() - survive a file's end coming nearer than a mapping of the device's
+ * @map: shared mapping
+ * @len: bytes
+ *
+ * Return: 0 or -ENOSPC.
+ */
+int vfus_dma_guard(void *map, size_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < GUARDED; i++) {
+		if (guarded[i].map)
+			continue;
+		guarded[i].len = len;
+		guarded[i].map = map;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+/**
+ * vfus_dma_unguard() - before the mapping goes
+ * @map: as given to vfus_dma_guard()
+ */
+void vfus_dma_unguard(void *map)
+{
+	unsigned int i;
+
+	for (i = 0; i < GUARDED; i++)
+		if (guarded[i].map == map)
+			guarded[i].map = NULL;
 }
 
 /**
@@ -145,12 +191,13 @@ static int map_win(struct vfus *s, struct vfus_win *w, int fd, uint64_t offset)
  * @m: the message
  *
  * Return: 0, -EINVAL for a malformed request, -EEXIST on overlap, -ENOSPC past max_dma_maps,
- * -ENOMEM, or why mmap() failed.
+ * -ENOMEM, why mmap() failed, or why the device refuses it.
  */
 int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 {
 	struct vfio_user_dma_map req;
 	struct vfus_win w = { 0 };
+	int ret = 0;
 	size_t at;
 
 	if (m->len != sizeof(req) || m->nfds > 1)
@@ -182,11 +229,14 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 	w.addr = req.addr;
 	w.size = req.size;
 	w.flags = req.flags;
-	if (m->nfds && !s->cfg.no_dma_fds) {
-		int ret = map_win(s, &w, m->fds[0], req.offset);
-
-		if (ret)
-			return ret;
+	if (m->nfds && !s->cfg.no_dma_fds)
+		ret = map_win(s, &w, m->fds[0], req.offset);
+	if (!ret && s->dev.ops->dma_map)
+		ret = s->dev.ops->dma_map(s->dev.priv, req.addr, req.size, req.flags,
+					  m->nfds ? m->fds[0] : -1, req.offset);
+	if (ret) {
+		unmap_win(&w);
+		return ret;
 	}
 	memmove(&s->wins[at + 1], &s->wins[at], (s->nr_wins - at) * sizeof(w));
 	s->wins[at] = w;
@@ -201,11 +251,13 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
  * @s: server
  * @m: the message; echoed as the reply
  *
- * Return: 0, -EINVAL for a malformed request, -ENOENT unless exactly this window is mapped.
+ * Return: 0, -EINVAL for a malformed request, -ENOENT unless exactly this window is mapped,
+ * -EINPROGRESS while the device still uses it.
  */
 int vfus_handle_dma_unmap(struct vfus *s, struct vfus_msg *m)
 {
 	struct vfio_user_dma_unmap req;
+	int ret = 0;
 	size_t at;
 
 	if (m->len != sizeof(req))
@@ -217,7 +269,9 @@ int vfus_handle_dma_unmap(struct vfus *s, struct vfus_msg *m)
 	if (at == s->nr_wins || s->wins[at].addr != req.addr || s->wins[at].size != req.size)
 		return -ENOENT;
 	if (s->dev.ops->dma_unmap)
-		s->dev.ops->dma_unmap(s->dev.priv, req.addr, req.size);
+		ret = s->dev.ops->dma_unmap(s->dev.priv, req.addr, req.size);
+	if (ret)
+		return ret;
 	unmap_win(&s->wins[at]);
 	s->nr_wins--;
 	memmove(&s->wins[at], &s->wins[at + 1], (s->nr_wins - at) * sizeof(*s->wins));

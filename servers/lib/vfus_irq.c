@@ -64,6 +64,20 @@ static void set_trigger(struct vfus_irq *irq, struct vfus_vector *v, int fd)
 		irq->armed++;
 }
 
+/**
+ * vfus_irq_fd() - the eventfd of a vector
+ * @s: server
+ * @index: interrupt type
+ * @sub: vector
+ *
+ * Return: the descriptor, which stays the library's, or -1.
+ */
+int vfus_irq_fd(const struct vfus *s, unsigned int index, unsigned int sub)
+{
+	return index < s->dev.nr_irqs && sub < s->dev.irqs[index].count ?
+	       s->irqs[index].vec[sub].trigger : -1;
+}
+
 static void set_unmask(struct vfus_irq *irq, int fd)
 {
 	if (irq->unmask >= 0)
@@ -248,6 +262,12 @@ static bool usable_eventfd(int fd)
 	return flags >= 0 && !fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+static void changed(struct vfus *s, unsigned int index, unsigned int start, unsigned int count)
+{
+	if (s->dev.ops->irqs_changed)
+		s->dev.ops->irqs_changed(s->dev.priv, index, start, count);
+}
+
 static int set_eventfds(struct vfus *s, struct vfus_msg *m, const struct vfio_irq_set *set)
 {
 	uint32_t action = set->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
@@ -278,6 +298,7 @@ static int set_eventfds(struct vfus *s, struct vfus_msg *m, const struct vfio_ir
 		if (m->nfds)
 			reevaluate(s, set->index, v);
 	}
+	changed(s, set->index, set->start, set->count);
 	return 0;
 }
 
@@ -291,6 +312,7 @@ static int disable_all(struct vfus *s, unsigned int index)
 		s->irqs[index].vec[i].masked = false;
 	}
 	set_unmask(&s->irqs[index], -1);
+	changed(s, index, 0, s->dev.irqs[index].count);
 	return 0;
 }
 

@@ -19,9 +19,11 @@
 
 /* How long the peer may refuse to take our bytes before it is given up. */
 #define VFUS_SEND_TIMEOUT_MS	10000
+/* How long a device may put a command off: less than clients wait for its reply. */
+#define VFUS_PUT_OFF_MS		4000
 /* Commands that may pile up while a DMA_READ/WRITE of ours is unanswered. */
 #define VFUS_MAX_QUEUED		4096
-#define VFUS_REPLY_FDS		16	/* descriptors in one reply, at most */
+#define VFUS_REPLY_FDS		VFUS_MAX_FDS	/* descriptors in one reply, at most */
 #define VFUS_HOLD_US		2000	/* how long a reply waits for one that could overtake it */
 
 /* One received message; freed as a whole by vfus_msg_free(). */
@@ -92,6 +94,9 @@ struct vfus {
 	struct vfus_msg *queue;
 	struct vfus_msg **queue_tail;
 	unsigned int queued;
+	bool putting_off;	/* the first of the queue waits for vfus_resume() */
+	bool put_off_failed;	/* it has waited long enough */
+	uint64_t put_off_until;	/* 0: nothing has been put off */
 	uint16_t next_id;
 	uint32_t client_max_fds;
 	uint64_t client_max_xfer;
@@ -149,6 +154,7 @@ void vfus_send_held(struct vfus *s);
 
 /* vfus.c */
 bool vfus_take_signal(struct vfus *s);
+void vfus_put_off(struct vfus *s, struct vfus_msg *m);
 
 /* vfus_irq.c */
 int vfus_irq_init(struct vfus *s);

@@ -3,8 +3,9 @@
  * A virtio 1.x device behind the PCI transport, over vfus. Written down from the OASIS Virtual I/O
  * Device specification, version 1.2; section numbers in comments are that one's.
  *
- * struct virtio is the transport and its queues; the device type (virtio_net.c) fills in features,
- * configuration space and callbacks. There is one thread; nothing is locked.
+ * struct virtio is the transport and its queues; the device type fills in features, configuration
+ * space and callbacks. The queues may be served here (virtio_queue.c) or by another process that
+ * was given the memory, the doorbells and the interrupts. There is one thread; nothing is locked.
  *
  * What the driver wrote into its memory (rings, descriptors) is copied once, then checked, then
  * used. A driver that breaks the rules gets DEVICE_NEEDS_RESET and is not served until it resets.
@@ -18,15 +19,13 @@
 #include "pcicfg.h"
 #include "vfus.h"
 
-#define VIRTIO_MAX_QUEUES	2
-#define VIRTQ_MAX		256		/* entries; also the longest descriptor chain */
-#define VIRTIO_VECTORS		(VIRTIO_MAX_QUEUES + 1)
-#define VIRTIO_CONFIG_MAX	64
+#define VIRTIO_MAX_QUEUES	1024		/* as many doorbells as the notification page has */
+#define VIRTQ_MAX		1024		/* entries; also the longest descriptor chain */
+#define VIRTIO_CONFIG_MAX	256
 
-/* BAR 1: MSI-X table and pending bits */
+/* BAR 1: MSI-X table and pending bits, these half-way or further */
 #define VIRTIO_MSIX_TABLE	0x000u
-#define VIRTIO_MSIX_PBA		0x800u
-#define VIRTIO_BAR1_SIZE	0x1000u
+#define VIRTIO_MSIX_PBA_MIN	0x800u
 /* BAR 4: a page for each structure of section 4.1.4 */
 #define VIRTIO_COMMON		0x0000u
 #define VIRTIO_ISR		0x1000u
@@ -80,11 +79,32 @@ struct virtq_chain {
 
 struct virtio;
 
+/* The device type's callbacks; those but reset may be NULL. */
 struct virtio_ops {
 	/* Everything about the driver is to be forgotten: queues are gone. */
 	void (*reset)(struct virtio *v);
 	/* The driver wrote the device status, which is now v->status. */
 	void (*status)(struct virtio *v);
+	/*
+	 * Before a reset: stop to use the queues and the driver's memory. Returns whether they are
+	 * not used any more; otherwise virtio_stopped() says when, and until then the reset has not
+	 * happened as far as the driver can see.
+	 */
+	bool (*stop)(struct virtio *v);
+	/* The driver wrote to the configuration space, which did not change by that. */
+	void (*config_write)(struct virtio *v, unsigned int offset, const void *buf,
+			     unsigned int len);
+	/* Which interrupt a queue or a change of the configuration raises may be another now. */
+	void (*vectors)(struct virtio *v);
+	/* A notification came by message. */
+	void (*notify)(struct virtio *v, unsigned int q);
+};
+
+/* A reset that waits for virtio_ops.stop(). */
+enum virtio_resetting {
+	VIRTIO_RESETTING_NOT,
+	VIRTIO_RESETTING_VIRTIO,	/* the driver wrote 0 to the device status */
+	VIRTIO_RESETTING_FUNCTION,	/* all of the PCI function is to be reset */
 };
 
 struct virtio {
@@ -94,13 +114,15 @@ struct virtio {
 	unsigned int msix;		/* offset of the MSI-X capability, or 0 */
 	unsigned int window;		/* offset of the configuration access capability */
 	enum virtio_notify notify;
+	bool interrupts_elsewhere;	/* the eventfds of MSI-X are somebody else's to signal */
 	int notify_fd;			/* mmap: memory whose last page is the notification page */
-	int events[VIRTIO_MAX_QUEUES];	/* ioeventfd: one for each queue, non-blocking */
-	struct vfus_io_fd io_fds[VIRTIO_MAX_QUEUES];
+	int *events;			/* ioeventfd: one for each queue, non-blocking */
+	struct vfus_io_fd *io_fds;
 
 	unsigned int looks;		/* VIRTIO_LOOKS_* */
 	uint64_t offered;		/* feature bits */
 	unsigned int nr_queues;
+	uint16_t queue_max;		/* entries that a queue has unless the driver wants fewer */
 	uint8_t config[VIRTIO_CONFIG_MAX];	/* the device type's configuration, read-only */
 	unsigned int config_len;
 
@@ -112,8 +134,12 @@ struct virtio {
 	uint8_t isr;
 	uint16_t config_vector;
 	uint16_t queue_select;
-	struct virtq vq[VIRTIO_MAX_QUEUES];
-	uint8_t msix_table[VIRTIO_VECTORS * 16];
+	enum virtio_resetting resetting;
+	struct virtq *vq;		/* nr_queues */
+	unsigned int vectors;		/* of MSI-X: one a queue and one for the configuration */
+	uint32_t msix_pba;
+	uint32_t msix_bar_size;
+	uint8_t *msix_table;
 };
 
 /* virtio_pci.c */
@@ -123,6 +149,8 @@ void virtio_free(struct virtio *v);
 int virtio_read(void *priv, unsigned int region, void *buf, size_t count, uint64_t offset);
 int virtio_write(void *priv, unsigned int region, const void *buf, size_t count, uint64_t offset);
 int virtio_device_reset(void *priv);
+void virtio_stopped(struct virtio *v);
+bool virtio_msix(const struct virtio *v);
 void virtio_irq_sync(void *priv);
 bool virtio_live(const struct virtio *v);
 bool virtio_has(const struct virtio *v, unsigned int bit);
@@ -130,12 +158,14 @@ void virtio_broken(struct virtio *v, const char *why);
 void virtio_config_changed(struct virtio *v, unsigned int offset, const void *data,
 			   unsigned int len);
 void virtio_interrupt_queue(struct virtio *v, unsigned int q);
+void virtio_interrupt_config(struct virtio *v);
 bool virtio_kicked(struct virtio *v, unsigned int q);
 void virtio_events(struct virtio *v);
 
 /* virtio_queue.c */
-bool virtq_usable(const struct virtq *q);
+bool virtq_usable(const struct virtio *v, const struct virtq *q);
 int virtq_pop(struct virtio *v, unsigned int q, struct virtq_chain *chain);
+int virtq_walk(struct virtio *v, unsigned int q, uint16_t head, struct virtq_chain *chain);
 bool virtq_empty(struct virtio *v, unsigned int q);
 void virtq_want(struct virtio *v, unsigned int q, bool on);
 void virtq_push(struct virtio *v, unsigned int q, uint16_t head, uint32_t len, uint16_t nth);

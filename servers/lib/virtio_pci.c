@@ -11,6 +11,7 @@
 #include <linux/virtio_pci.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -64,7 +65,13 @@ bool virtio_live(const struct virtio *v)
 
 /* ---- interrupts, section 4.1.4.5 and 4.1.5.1 ---- */
 
-static bool msix_enabled(const struct virtio *v)
+/**
+ * virtio_msix() - does the driver use MSI-X?
+ * @v: device
+ *
+ * Return: true if it has enabled it.
+ */
+bool virtio_msix(const struct virtio *v)
 {
 	return v->msix && v->cfg.bytes[v->msix + PCI_MSIX_FLAGS + 1] & (PCI_MSIX_FLAGS_ENABLE >> 8);
 }
@@ -79,12 +86,12 @@ void virtio_irq_sync(void *priv)
 	bool disabled = v->cfg.bytes[PCI_COMMAND + 1] & (PCI_COMMAND_INTX_DISABLE >> 8);
 
 	vfus_irq_level(v->vfus, VFIO_PCI_INTX_IRQ_INDEX,
-		       v->isr && !disabled && !msix_enabled(v));
+		       v->isr && !disabled && !virtio_msix(v));
 }
 
 static void interrupt(struct virtio *v, uint16_t vector, uint8_t isr)
 {
-	if (msix_enabled(v)) {
+	if (virtio_msix(v)) {
 		/* also takes care of VIRTIO_MSI_NO_VECTOR, which is out of range */
 		vfus_irq_trigger(v->vfus, VFIO_PCI_MSIX_IRQ_INDEX, vector);
 	} else {
@@ -104,6 +111,16 @@ void virtio_interrupt_queue(struct virtio *v, unsigned int q)
 }
 
 /**
+ * virtio_interrupt_config() - a notification that the configuration or the status changed
+ * @v: device
+ */
+void virtio_interrupt_config(struct virtio *v)
+{
+	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(v, v->config_vector, ISR_CONFIG);
+}
+
+/**
  * virtio_config_changed() - change the device's configuration and tell the driver
  * @v: device
  * @offset: bytes into the configuration
@@ -115,8 +132,7 @@ void virtio_config_changed(struct virtio *v, unsigned int offset, const void *da
 {
 	memcpy(v->config + offset, data, len);
 	v->generation++;
-	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		interrupt(v, v->config_vector, ISR_CONFIG);
+	virtio_interrupt_config(v);
 }
 
 /**
@@ -132,8 +148,7 @@ void virtio_broken(struct virtio *v, const char *why)
 		return;
 	fprintf(stderr, "%s: device needs reset: %s\n", program_invocation_short_name, why);
 	v->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		interrupt(v, v->config_vector, ISR_CONFIG);
+	virtio_interrupt_config(v);
 }
 
 /* ---- reset ---- */
@@ -142,9 +157,9 @@ static void reset(struct virtio *v)
 {
 	unsigned int i;
 
-	memset(v->vq, 0, sizeof(v->vq));
 	for (i = 0; i < v->nr_queues; i++)
-		v->vq[i] = (struct virtq){ .size = VIRTQ_MAX, .vector = VIRTIO_MSI_NO_VECTOR };
+		v->vq[i] = (struct virtq){ .size = v->queue_max,
+					   .vector = VIRTIO_MSI_NO_VECTOR };
 	v->features = 0;
 	v->device_select = 0;
 	v->driver_select = 0;
@@ -156,20 +171,51 @@ static void reset(struct virtio *v)
 	v->ops->reset(v);
 }
 
+static void function_reset(struct virtio *v)
+{
+	pcicfg_reset(&v->cfg);
+	memset(v->msix_table, 0, v->vectors * 16);
+	reset(v);
+}
+
+/* Returns whether the reset is over; a larger one takes the place of one that is not. */
+static bool begin_reset(struct virtio *v, enum virtio_resetting which)
+{
+	bool waiting = v->resetting != VIRTIO_RESETTING_NOT;
+
+	if (v->resetting < which)
+		v->resetting = which;
+	if (waiting || (v->ops->stop && !v->ops->stop(v)))
+		return false;
+	virtio_stopped(v);
+	return true;
+}
+
+/**
+ * virtio_stopped() - the queues are not used any more: do the reset that waited for it
+ * @v: device
+ */
+void virtio_stopped(struct virtio *v)
+{
+	enum virtio_resetting which = v->resetting;
+
+	v->resetting = VIRTIO_RESETTING_NOT;
+	if (which == VIRTIO_RESETTING_VIRTIO)
+		reset(v);
+	else if (which == VIRTIO_RESETTING_FUNCTION)
+		function_reset(v);
+	vfus_resume(v->vfus);
+}
+
 /**
  * virtio_device_reset() - VFIO_USER_DEVICE_RESET or function-level reset
  * @priv: device
  *
- * Return: 0.
+ * Return: 0, or -EINPROGRESS where the reset is over when virtio_stopped() is called.
  */
 int virtio_device_reset(void *priv)
 {
-	struct virtio *v = priv;
-
-	pcicfg_reset(&v->cfg);
-	memset(v->msix_table, 0, sizeof(v->msix_table));
-	reset(v);
-	return 0;
+	return begin_reset(priv, VIRTIO_RESETTING_FUNCTION) ? 0 : -EINPROGRESS;
 }
 
 static void write_status(struct virtio *v, uint8_t val)
@@ -179,9 +225,11 @@ static void write_status(struct virtio *v, uint8_t val)
 	uint8_t new = val & ~v->status;
 
 	if (!val) {
-		reset(v);
+		begin_reset(v, VIRTIO_RESETTING_VIRTIO);
 		return;
 	}
+	if (v->resetting)
+		return;
 	/* The driver sets bits; only a reset clears them, and NEEDS_RESET is ours. */
 	v->status |= val & ~VIRTIO_CONFIG_S_NEEDS_RESET;
 	/*
@@ -232,7 +280,13 @@ static void common_image(const struct virtio *v, struct virtio_pci_common_cfg *c
 
 static uint16_t usable_vector(const struct virtio *v, uint64_t vector)
 {
-	return v->msix && vector < VIRTIO_VECTORS ? (uint16_t)vector : VIRTIO_MSI_NO_VECTOR;
+	return v->msix && vector < v->vectors ? (uint16_t)vector : VIRTIO_MSI_NO_VECTOR;
+}
+
+static void vectors_changed(struct virtio *v)
+{
+	if (v->ops->vectors)
+		v->ops->vectors(v);
 }
 
 static void set_half(uint64_t *reg, bool high, uint64_t val)
@@ -245,7 +299,7 @@ static void set_half(uint64_t *reg, bool high, uint64_t val)
 
 static void enable_queue(struct virtio *v, struct virtq *q)
 {
-	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || !virtq_usable(q)) {
+	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || !virtq_usable(v, q)) {
 		virtio_broken(v, "a queue is enabled too early, or its size or addresses are not usable");
 		return;
 	}
@@ -256,13 +310,15 @@ static void enable_queue(struct virtio *v, struct virtq *q)
 /* A field of the selected queue; all but the vector are fixed once the queue is enabled. */
 static void write_queue(struct virtio *v, size_t offset, uint64_t val)
 {
-	struct virtq *q = &v->vq[v->queue_select];
 	bool high = offset & 4;
+	struct virtq *q;
 
 	if (v->queue_select >= v->nr_queues)
 		return;
+	q = &v->vq[v->queue_select];
 	if (offset == offsetof(struct virtio_pci_common_cfg, queue_msix_vector)) {
 		q->vector = usable_vector(v, val);
+		vectors_changed(v);
 		return;
 	}
 	if (q->enabled)
@@ -305,6 +361,7 @@ static void write_common(struct virtio *v, size_t offset, uint64_t val)
 		break;
 	case offsetof(struct virtio_pci_common_cfg, msix_config):
 		v->config_vector = usable_vector(v, val);
+		vectors_changed(v);
 		break;
 	case offsetof(struct virtio_pci_common_cfg, device_status):
 		write_status(v, (uint8_t)val);
@@ -347,6 +404,15 @@ static void notify_write(struct virtio *v, size_t count, uint64_t offset)
 	if (offset % VIRTIO_NOTIFY_STRIDE || count > VIRTIO_NOTIFY_STRIDE || q >= v->nr_queues)
 		return;
 	v->vq[q].kicked = true;
+	if (v->ops->notify)
+		v->ops->notify(v, q);
+}
+
+static void config_write(struct virtio *v, const void *buf, size_t count, uint64_t offset)
+{
+	offset -= VIRTIO_DEVICE;
+	if (v->ops->config_write && offset < v->config_len && count <= v->config_len - offset)
+		v->ops->config_write(v, (unsigned int)offset, buf, (unsigned int)count);
 }
 
 /**
@@ -413,16 +479,20 @@ static void bar4_read(struct virtio *v, uint8_t *buf, size_t count, uint64_t off
 
 static void bar1_read(const struct virtio *v, uint8_t *buf, size_t count, uint64_t offset)
 {
-	uint8_t pba = 0;
+	const size_t table = v->vectors * 16;
 	unsigned int i;
 	size_t at;
 
-	for (i = 0; i < VIRTIO_VECTORS; i++)
-		if (vfus_irq_pending(v->vfus, VFIO_PCI_MSIX_IRQ_INDEX, i))
-			pba |= 1u << i;
-	for (at = offset; at < offset + count; at++)
-		*buf++ = at < sizeof(v->msix_table) ? v->msix_table[at] :
-			 at == VIRTIO_MSIX_PBA ? pba : 0;
+	for (at = offset; at < offset + count; at++) {
+		uint8_t byte = at < table ? v->msix_table[at] : 0;
+
+		/* bits of vectors that there are not are not pending */
+		for (i = 0; at >= v->msix_pba && i < 8; i++)
+			if (vfus_irq_pending(v->vfus, VFIO_PCI_MSIX_IRQ_INDEX,
+					     (unsigned int)(at - v->msix_pba) * 8 + i))
+				byte |= 1u << i;
+		*buf++ = byte;
+	}
 }
 
 static int bar_read(struct virtio *v, unsigned int bar, void *buf, size_t count, uint64_t offset)
@@ -439,14 +509,16 @@ static int bar_read(struct virtio *v, unsigned int bar, void *buf, size_t count,
 static int bar_write(struct virtio *v, unsigned int bar, const void *buf, size_t count,
 		     uint64_t offset)
 {
+	const size_t table = v->vectors * 16;
+
 	if (bar == BAR_VIRTIO && offset < VIRTIO_ISR)
 		common_write(v, buf, count, offset);
 	else if (bar == BAR_VIRTIO && offset >= VIRTIO_NOTIFY)
 		notify_write(v, count, offset);
-	else if (bar == BAR_MSIX && offset < sizeof(v->msix_table))
-		memcpy(v->msix_table + offset, buf,
-		       count < sizeof(v->msix_table) - offset ?
-		       count : sizeof(v->msix_table) - offset);
+	else if (bar == BAR_VIRTIO && offset >= VIRTIO_DEVICE)
+		config_write(v, buf, count, offset);
+	else if (bar == BAR_MSIX && offset < table)
+		memcpy(v->msix_table + offset, buf, count < table - offset ? count : table - offset);
 	else if (bar != BAR_VIRTIO && bar != BAR_MSIX)
 		return -EINVAL;
 	return 0;
@@ -467,7 +539,7 @@ static bool window(const struct virtio *v, uint64_t count, uint64_t offset, uint
 	memcpy(len, cap + offsetof(struct virtio_pci_cap, length), sizeof(*len));
 	return offset < v->window + data + 4 && offset + count > v->window + data &&
 	       (*len == 1 || *len == 2 || *len == 4) && !(*at % *len) &&
-	       *at < (*bar == BAR_MSIX ? VIRTIO_BAR1_SIZE : VIRTIO_BAR4_SIZE);
+	       *at < (*bar == BAR_MSIX ? v->msix_bar_size : VIRTIO_BAR4_SIZE);
 }
 
 /**
@@ -520,6 +592,7 @@ int virtio_write(void *priv, unsigned int region, const void *buf, size_t count,
 			  offsetof(struct virtio_pci_cfg_cap, pci_cfg_data), len, at);
 	/* Bus mastering and interrupt enables may have changed. */
 	virtio_irq_sync(v);
+	vectors_changed(v);
 	for (at = 0; at < v->nr_queues; at++)
 		v->vq[at].kicked = true;
 	return 0;
@@ -559,8 +632,9 @@ static void add_capabilities(struct virtio *v)
 	add_vendor_cap(c, VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_COMMON, COMMON_SIZE,
 		       sizeof(struct virtio_pci_cap));
 	add_vendor_cap(c, VIRTIO_PCI_CAP_ISR_CFG, VIRTIO_ISR, 1, sizeof(struct virtio_pci_cap));
-	add_vendor_cap(c, VIRTIO_PCI_CAP_DEVICE_CFG, VIRTIO_DEVICE, v->config_len,
-		       sizeof(struct virtio_pci_cap));
+	if (v->config_len)
+		add_vendor_cap(c, VIRTIO_PCI_CAP_DEVICE_CFG, VIRTIO_DEVICE, v->config_len,
+			       sizeof(struct virtio_pci_cap));
 	at = add_vendor_cap(c, VIRTIO_PCI_CAP_NOTIFY_CFG, VIRTIO_NOTIFY, VIRTIO_NOTIFY_SIZE,
 			    sizeof(struct virtio_pci_notify_cap));
 	memcpy(c->bytes + at + offsetof(struct virtio_pci_notify_cap, notify_off_multiplier),
@@ -581,7 +655,7 @@ static void build_config(struct virtio *v, uint16_t type, uint32_t class_code, u
 		.sub_vendor = PCI_VENDOR_VIRTIO, .sub_device = old ? type : PCI_SUBDEVICE,
 		.class_code = class_code, .revision = !old,
 	};
-	const uint32_t mask = ~(VIRTIO_BAR1_SIZE - 1), ports = ~(BAR_LEGACY_SIZE - 1);
+	const uint32_t mask = ~(v->msix_bar_size - 1), ports = ~(BAR_LEGACY_SIZE - 1);
 	struct pcicfg *c = &v->cfg;
 
 	pcicfg_init(c, &ids);
@@ -596,8 +670,7 @@ static void build_config(struct virtio *v, uint16_t type, uint32_t class_code, u
 	pcicfg_bar64(c, BAR_VIRTIO, VIRTIO_BAR4_SIZE, true);
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX) {
 		v->msix = c->next;
-		pcicfg_msix(c, VIRTIO_VECTORS, BAR_MSIX, VIRTIO_MSIX_TABLE, BAR_MSIX,
-			    VIRTIO_MSIX_PBA);
+		pcicfg_msix(c, v->vectors, BAR_MSIX, VIRTIO_MSIX_TABLE, BAR_MSIX, v->msix_pba);
 	}
 	add_capabilities(v);
 	pcicfg_pm(c);
@@ -605,6 +678,29 @@ static void build_config(struct virtio *v, uint16_t type, uint32_t class_code, u
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
 		pcicfg_intx(c, 1);
 	pcicfg_seal(c);
+}
+
+/* Queues, and BAR 1 as large as their vectors need it. */
+static int make_queues(struct virtio *v)
+{
+	unsigned int i;
+
+	if (!v->nr_queues || v->nr_queues > VIRTIO_MAX_QUEUES)
+		return -EINVAL;
+	v->vectors = v->nr_queues + 1;
+	v->msix_pba = VIRTIO_MSIX_PBA_MIN;
+	while (v->msix_pba < v->vectors * 16)
+		v->msix_pba *= 2;
+	v->msix_bar_size = v->msix_pba * 2;
+	v->msix_table = calloc(v->vectors, 16);
+	v->vq = calloc(v->nr_queues, sizeof(*v->vq));
+	v->events = calloc(v->nr_queues, sizeof(*v->events));
+	v->io_fds = calloc(v->nr_queues, sizeof(*v->io_fds));
+	if (!v->msix_table || !v->vq || !v->events || !v->io_fds)
+		return -ENOMEM;
+	for (i = 0; i < v->nr_queues; i++)
+		v->events[i] = -1;
+	return 0;
 }
 
 /* Sealed, so that the client cannot shrink it under other clients. */
@@ -635,7 +731,8 @@ static int make_events(struct virtio *v)
 
 /**
  * virtio_init() - build the PCI function
- * @v: device; ops, notify, offered, nr_queues, config and config_len are set, all else is zero
+ * @v: device; ops, notify, offered, nr_queues, queue_max, config and config_len are set, and
+ *	interrupts_elsewhere where it is to be; all else is zero
  * @type: device type of section 5
  * @class_code: of PCI
  * @irqs: bit for each VFIO_PCI_*_IRQ_INDEX that it has: INTx, MSI-X
@@ -648,10 +745,12 @@ int virtio_init(struct virtio *v, uint16_t type, uint32_t class_code, unsigned i
 {
 	const uint32_t rw = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	struct vfus_region *bar = &dev->regions[BAR_VIRTIO];
-	int ret = 0;
+	int ret;
 
 	v->notify_fd = -1;
-	memset(v->events, -1, sizeof(v->events));
+	ret = make_queues(v);
+	if (ret)
+		return ret;
 	build_config(v, type, class_code, irqs);
 	dev->nr_regions = VFIO_PCI_NUM_REGIONS;
 	if (v->looks & (VIRTIO_LOOKS_TRANSITIONAL | VIRTIO_LOOKS_LEGACY))
@@ -677,11 +776,13 @@ int virtio_init(struct virtio *v, uint16_t type, uint32_t class_code, unsigned i
 			1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
 			   VFIO_IRQ_INFO_AUTOMASKED };
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX) {
-		dev->regions[BAR_MSIX] = (struct vfus_region){ .size = VIRTIO_BAR1_SIZE,
+		/* What is signalled elsewhere cannot be held back here. */
+		const uint32_t maskable = v->interrupts_elsewhere ? 0 : VFIO_IRQ_INFO_MASKABLE;
+
+		dev->regions[BAR_MSIX] = (struct vfus_region){ .size = v->msix_bar_size,
 							       .flags = rw, .fd = -1 };
 		dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct vfus_irq_type){
-			VIRTIO_VECTORS, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
-					VFIO_IRQ_INFO_NORESIZE };
+			v->vectors, VFIO_IRQ_INFO_EVENTFD | maskable | VFIO_IRQ_INFO_NORESIZE };
 	}
 	return ret;
 }
@@ -696,7 +797,11 @@ void virtio_free(struct virtio *v)
 
 	if (v->notify_fd >= 0)
 		close(v->notify_fd);
-	for (i = 0; i < VIRTIO_MAX_QUEUES; i++)
+	for (i = 0; v->events && i < v->nr_queues; i++)
 		if (v->events[i] >= 0)
 			close(v->events[i]);
+	free(v->events);
+	free(v->io_fds);
+	free(v->vq);
+	free(v->msix_table);
 }

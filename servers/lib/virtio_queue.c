@@ -56,15 +56,16 @@ static bool in_space(uint64_t addr, uint64_t len, unsigned int align)
 
 /**
  * virtq_usable() - may a queue be enabled as the driver has set it up?
+ * @v: device
  * @q: queue
  *
  * Whether the addresses are in memory of the client is seen at each access.
  *
  * Return: true if it may.
  */
-bool virtq_usable(const struct virtq *q)
+bool virtq_usable(const struct virtio *v, const struct virtq *q)
 {
-	return q->size && q->size <= VIRTQ_MAX && !(q->size & (q->size - 1)) &&
+	return q->size && q->size <= v->queue_max && !(q->size & (q->size - 1)) &&
 	       in_space(q->desc, 16ull * q->size, 16) &&
 	       in_space(q->avail, 6 + 2ull * q->size, 2) &&
 	       in_space(q->used, 6 + 8ull * q->size, 4);
@@ -152,6 +153,35 @@ static int walk(struct virtio *v, struct virtq_chain *c, uint64_t table, uint32_
 }
 
 /**
+ * virtq_walk() - look at a buffer
+ * @v: device
+ * @nr: queue
+ * @head: its first descriptor
+ * @chain: filled in
+ *
+ * Return: 1, or -1 where it is not well-formed and the device is broken.
+ */
+int virtq_walk(struct virtio *v, unsigned int nr, uint16_t head, struct virtq_chain *chain)
+{
+	const struct virtq *q = &v->vq[nr];
+	int ret;
+
+	chain->head = head;
+	chain->nr_out = 0;
+	chain->nr_in = 0;
+	chain->out_len = 0;
+	chain->in_len = 0;
+	ret = walk(v, chain, q->desc, q->size, head, false);
+	if (!ret)
+		return 1;
+	virtio_broken(v, ret == -ELOOP ? "a descriptor chain has a loop or is too long" :
+		      ret == -ERANGE ? "a descriptor number is beyond its table" :
+		      ret == -EPROTO ? "a descriptor chain is not well-formed" :
+		      "a descriptor table is not in readable DMA memory");
+	return -1;
+}
+
+/**
  * virtq_pop() - take the next buffer that the driver made available
  * @v: device
  * @nr: queue
@@ -162,28 +192,19 @@ static int walk(struct virtio *v, struct virtq_chain *c, uint64_t table, uint32_
 int virtq_pop(struct virtio *v, unsigned int nr, struct virtq_chain *chain)
 {
 	struct virtq *q = &v->vq[nr];
+	uint16_t head;
 	int ret = available(v, nr);
 
 	if (ret <= 0)
 		return ret;
-	chain->nr_out = 0;
-	chain->nr_in = 0;
-	chain->out_len = 0;
-	chain->in_len = 0;
-	if (load16(v, q->avail + 4 + 2ull * (q->next_avail % q->size), &chain->head)) {
+	if (load16(v, q->avail + 4 + 2ull * (q->next_avail % q->size), &head)) {
 		virtio_broken(v, "an available ring is not in readable DMA memory");
 		return -1;
 	}
-	ret = walk(v, chain, q->desc, q->size, chain->head, false);
-	if (ret) {
-		virtio_broken(v, ret == -ELOOP ? "a descriptor chain has a loop or is too long" :
-			      ret == -ERANGE ? "a descriptor number is beyond its table" :
-			      ret == -EPROTO ? "a descriptor chain is not well-formed" :
-			      "a descriptor table is not in readable DMA memory");
-		return -1;
-	}
-	q->next_avail++;
-	return 1;
+	ret = virtq_walk(v, nr, head, chain);
+	if (ret > 0)
+		q->next_avail++;
+	return ret;
 }
 
 /**
