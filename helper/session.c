@@ -100,19 +100,6 @@ static int open_channel(struct ring *ring)
 	return log_fail(status_of_kernel(err), "cannot open " CHANNEL ": %s", strerror(-err));
 }
 
-/* Who made the other end of the connection; 0 where that is nobody here. */
-static uint32_t server_pid(const struct vfuc *server)
-{
-	struct pollfd fds[VFUC_POLL_FDS];
-	struct ucred cred = { 0 };
-	socklen_t len = sizeof(cred);
-
-	if (vfuc_poll_fds(server, fds, VFUC_POLL_FDS) < 1 ||
-	    getsockopt(fds[0].fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return 0;
-	return cred.pid > 0 ? (uint32_t)cred.pid : 0;
-}
-
 static int create_device(const struct attach_options *opt, const struct netlink_new *params,
 			 struct netlink *nl, uint32_t *id)
 {
@@ -172,7 +159,7 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		.channel = ring->fd,
 		.timeout_ms = opt->timeout_ms,
 		.grace_ms = opt->grace_ms,
-		.server = server_pid(server),
+		.server = vfuc_caps(server)->server_pid,
 		.device = dev,
 		.pool = memory->passthrough ? NULL : &memory->pool,
 	};

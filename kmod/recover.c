@@ -23,7 +23,9 @@
  * died, may still go on with what it was asked, and write to the pool: nvme would complete
  * requests a second time that it has cancelled. So a driver that keeps its queues, as one
  * with error handlers does, is told of the freeze only once the server is gone, or talks
- * on a new connection: it has dropped the old one then, with all that it had begun.
+ * on a new connection: it has dropped the old one then, with all that it had begun. Of a
+ * server that nobody can name, on another machine or in a namespace of its own, only the
+ * latter can be known.
  *
  * Once a driver was told to resume, it is not told of another freeze before it is
  * through: its own handler may wait for the device, and would do so for ever. It then sees
@@ -240,7 +242,7 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 	return runs;
 }
 
-/* See the top of this file. Whoever has no server known to us reaches no memory without us. */
+/* See the top of this file. */
 static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
 	bool told;
@@ -248,8 +250,9 @@ static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 	device_lock(&pdev->dev);
 	told = vfu_is_told(pdev->driver);
 	device_unlock(&pdev->dev);
-	while (told && vfu_old_server_runs(vdev, 0) && !READ_ONCE(vdev->recover.connected) &&
-	       !vfu_dev_lost(vdev) && !test_bit(0, &vdev->removing))
+	while (told && (!vdev->server || vfu_old_server_runs(vdev, 0)) &&
+	       !READ_ONCE(vdev->recover.connected) && !vfu_dev_lost(vdev) &&
+	       !test_bit(0, &vdev->removing))
 		msleep(20);
 }
 

@@ -458,8 +458,12 @@ static int negotiate(struct vfuc *c, struct vfuc_error *error)
 	call.len = len;
 	call.wants_fds = can_pass_fds;
 	c->negotiating = true;
+	if (can_pass_fds)
+		vfuc_transport_ask_sender(c->main.fd, true);
 	c->main.rx_max = sizeof(struct vfuc_header) + sizeof(version) + VFUC_VERSION_MAX_JSON;
 	err = vfuc_call(c, &call, &ours);
+	if (can_pass_fds)
+		vfuc_transport_ask_sender(c->main.fd, false);
 	free(payload);
 	if (err) {
 		if (ours.kind == VFUC_SERVER_ERROR)
@@ -476,6 +480,7 @@ static int negotiate(struct vfuc *c, struct vfuc_error *error)
 	if (err)
 		goto out;
 	c->caps.can_pass_fds = can_pass_fds;
+	c->caps.server_pid = c->main.rx_fds.sender;
 	largest = sizeof(struct vfuc_wire_access) + c->caps.max_data_xfer_size;
 	if (largest < sizeof(struct vfuc_wire_dma) + c->proposal.max_data_xfer_size)
 		largest = sizeof(struct vfuc_wire_dma) + c->proposal.max_data_xfer_size;

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 #include <linux/vfio.h>		/* flags and indexes: the wire uses VFIO's */
 
@@ -147,6 +148,8 @@ struct vfuc_config {
  * @migration: the server named the migration capability (which the engine does not use)
  * @migration_pgsize: its dirty page size, 0 if not given
  * @migration_max_bitmap_size: its bitmap size in bytes
+ * @server_pid: process that sent the reply, 0 where that is nobody on this host, or nobody who can
+ *	be seen from here
  * @unknown: capabilities in the reply that we do not know or did not propose; all were ignored
  * @json: the reply's version data as text, "" if it had none
  */
@@ -163,6 +166,7 @@ struct vfuc_caps {
 	bool migration;
 	uint64_t migration_pgsize;
 	uint64_t migration_max_bitmap_size;
+	pid_t server_pid;
 	unsigned int unknown;
 	const char *json;
 };

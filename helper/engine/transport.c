@@ -380,11 +380,20 @@ ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *f
 static void take_fds(struct msghdr *msg, struct vfuc_fds *fds, unsigned int *surplus)
 {
 	struct cmsghdr *cmsg;
+	struct ucred cred;
 	size_t n, i;
 	int fd;
 
 	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		if (cmsg->cmsg_level != SOL_SOCKET)
+			continue;
+		if (cmsg->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
+			/* One that cannot be seen from here has the number 0. */
+			fds->sender = cred.pid > 0 ? cred.pid : 0;
+			continue;
+		}
+		if (cmsg->cmsg_type != SCM_RIGHTS)
 			continue;
 		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (i = 0; i < n; i++) {
@@ -399,12 +408,21 @@ static void take_fds(struct msghdr *msg, struct vfuc_fds *fds, unsigned int *sur
 	}
 }
 
+void vfuc_transport_ask_sender(int fd, bool ask)
+{
+	int value = ask;
+
+	/* Where it fails, nobody is named. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &value, sizeof(value));
+}
+
 ssize_t vfuc_transport_receive(int fd, void *buf, size_t len, struct vfuc_fds *fds,
 			       unsigned int *surplus)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(VFUC_TRANSPORT_MAX_FDS * sizeof(int))];
+		char bytes[CMSG_SPACE(VFUC_TRANSPORT_MAX_FDS * sizeof(int)) +
+			   CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };

@@ -15,10 +15,16 @@
 
 #define VFUC_TRANSPORT_MAX_FDS	253	/* the kernel's SCM_MAX_FD */
 
-/* Descriptors received and not yet given to anybody. */
+/**
+ * struct vfuc_fds - descriptors received and not yet given to anybody
+ * @count: how many of @fd
+ * @fd: the descriptors; -1 where one was taken
+ * @sender: process that sent the last bytes, as vfuc_transport_ask_sender() has asked; 0: not known
+ */
 struct vfuc_fds {
 	unsigned int count;
 	int fd[VFUC_TRANSPORT_MAX_FDS];
+	pid_t sender;
 };
 
 /**
@@ -71,6 +77,18 @@ ssize_t vfuc_transport_send(int fd, const struct iovec *iov, int n, const int *f
  */
 ssize_t vfuc_transport_receive(int fd, void *buf, size_t len, struct vfuc_fds *fds,
 			       unsigned int *surplus);
+
+/**
+ * vfuc_transport_ask_sender() - have the kernel say who sends what is received from now on
+ * @fd: UNIX socket; of other kinds nothing is known
+ * @ask: or not any more
+ *
+ * SO_PEERCRED names whoever called listen(): that is the supervisor which has made the socket, and
+ * neither the server that it hands it to nor the child that a server starts for a connection.
+ *
+ * Context: any. What was sent before is not told.
+ */
+void vfuc_transport_ask_sender(int fd, bool ask);
 
 /**
  * vfuc_fds_close() - close and forget what is left

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -150,6 +151,61 @@ static void test_path(void **state)
 	/* The server is gone and its socket is still there. */
 	close(listener);
 	assert_fails(path, VFUC_REFUSED);
+	unlink(path);
+}
+
+/* Takes one connection and says yes, as a server does whose supervisor has made its socket. */
+static void serve_version(int listener)
+{
+	struct vfuc_wire_version version = { .major = 0, .minor = 1 };
+	struct vfuc_header header;
+	uint8_t message[4096];
+	int fd = accept(listener, NULL, NULL);
+
+	if (fd < 0 || recv(fd, &header, sizeof(header), MSG_WAITALL) != sizeof(header) ||
+	    header.size > sizeof(message) ||
+	    recv(fd, message, header.size - sizeof(header), MSG_WAITALL) < 0)
+		_exit(1);
+	header.size = sizeof(header) + sizeof(version);
+	header.flags = VFUC_TYPE_REPLY;
+	memcpy(message, &header, sizeof(header));
+	memcpy(message + sizeof(header), &version, sizeof(version));
+	if (send(fd, message, header.size, 0) < 0)
+		_exit(1);
+	/* Until the client has seen it. */
+	_exit(recv(fd, message, 1, 0) != 0);
+}
+
+/* The server is who answers, not who called listen(). */
+static void test_activated(void **state)
+{
+	struct vfuc_error error = { 0 };
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+	struct pollfd fd;
+	struct vfuc *c;
+	char path[128];
+	int listener, status;
+	pid_t server;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	listener = listen_unix(path, 1);
+	assert_true(listener >= 0);
+	server = fork();
+	if (!server)
+		serve_version(listener);
+	assert_true(server > 0);
+	if (vfuc_open(&c, &(struct vfuc_config) { .address = path }, &error))
+		fail_msg("%s", error.message);
+	assert_int_equal(vfuc_caps(c)->server_pid, server);
+	assert_int_equal(vfuc_poll_fds(c, &fd, 1), 1);
+	assert_int_equal(getsockopt(fd.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len), 0);
+	assert_int_equal(cred.pid, getpid());
+	vfuc_close(c);
+	assert_int_equal(waitpid(server, &status, 0), server);
+	assert_int_equal(status, 0);
+	close(listener);
 	unlink(path);
 }
 
@@ -396,6 +452,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_activated),
 		cmocka_unit_test(test_relative_path),
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_no_socket),
