@@ -94,7 +94,6 @@ static struct vfu_pci_slot *vfu_slot_create(const char *name)
 	kref_init(&slot->ref);
 	mutex_init(&slot->lock);
 	strscpy(slot->name, name, sizeof(slot->name));
-	slot->sysdata.node = NUMA_NO_NODE;
 	list_add(&slot->list, &vfu_slots);
 	__module_get(THIS_MODULE);
 	return slot;
@@ -191,7 +190,7 @@ void vfu_on_bus_put(struct vfu_dev *vdev)
 
 static struct vfu_pci_slot *vfu_slot_of_bus(struct pci_bus *bus)
 {
-	return container_of((struct pci_sysdata *)bus->sysdata, struct vfu_pci_slot, sysdata);
+	return container_of((struct vfu_arch_bus *)bus->sysdata, struct vfu_pci_slot, sysdata);
 }
 
 /**
@@ -286,7 +285,8 @@ static int vfu_bus_create(struct vfu_pci_slot *slot, struct device *parent)
 	domain = vfu_domain_find();
 	if (domain < 0)
 		return domain;
-	slot->sysdata.domain = domain;
+	slot->domain = domain;
+	vfu_arch_bus_init(&slot->sysdata, domain);
 	if (slot->low.flags)
 		pci_add_resource_offset(&resources, &slot->low, slot->low.start - VFU_LOW_BASE);
 	if (slot->high.flags)

@@ -216,7 +216,8 @@ err:
 
 #include <linux/ioport.h>
 #include <linux/slab.h>
-#include <asm/processor.h>
+
+#include "arch.h"
 
 /*
  * A kernel without a user of request_free_mem_region() (DEVICE_PRIVATE, CXL_REGION) is
@@ -227,7 +228,7 @@ static inline struct resource *vfu_compat_request_free(u64 size, const char *nam
 #ifdef CONFIG_GET_FREE_REGION
 	return request_free_mem_region(&iomem_resource, size, name);
 #else
-	u64 space = 1ULL << boot_cpu_data.x86_phys_bits;
+	u64 space = 1ULL << vfu_arch_phys_bits();
 	struct resource *res = kzalloc(sizeof(*res), GFP_KERNEL);
 	int err;
 

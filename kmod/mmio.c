@@ -26,12 +26,10 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
-#include <asm/invpcid.h>
 #include <asm/ptrace.h>
 
+#include "arch.h"
 #include "compat.h"
-#include "emulate.h"
-#include "insn.h"
 #include "trace.h"
 #include "vfiouser.h"
 
@@ -116,36 +114,10 @@ static struct page *vfu_phys_page(struct vfu_dev *vdev, phys_addr_t phys)
 static void vfu_area_direct(struct vfu_area *area)
 {
 	unsigned long at;
-	unsigned int level;
 
-	for (at = 0; at < area->size; at += PAGE_SIZE) {
-		struct page *page = vfu_phys_page(area->vdev, area->phys + at);
-		pte_t *pte;
-
-		pte = lookup_address(area->virt + at, &level);
-		if (WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
-			continue;
-		set_pte(pte, page ? mk_pte(page, PAGE_KERNEL) : mk_pte(ZERO_PAGE(0), PAGE_NONE));
-	}
-}
-
-/*
- * The kernel's own functions for this are not exported. Whatever this CPU has in its TLB
- * goes, of all processes: which entries it has for an address of the kernel's depends on
- * PCID and on page table isolation.
- */
-static void vfu_flush_cpu(void *unused)
-{
-	unsigned long cr4;
-
-	if (boot_cpu_has(X86_FEATURE_INVPCID)) {
-		invpcid_flush_all();
-		return;
-	}
-	asm volatile("mov %%cr4, %0" : "=r" (cr4));
-	/* A change of this bit invalidates all entries; interrupts are off. */
-	asm volatile("mov %0, %%cr4" : : "r" (cr4 ^ X86_CR4_PGE) : "memory");
-	asm volatile("mov %0, %%cr4" : : "r" (cr4) : "memory");
+	for (at = 0; at < area->size; at += PAGE_SIZE)
+		WARN_ON_ONCE(!vfu_arch_set_page(area->virt + at,
+						vfu_phys_page(area->vdev, area->phys + at)));
 }
 
 /**
@@ -166,7 +138,7 @@ void vfu_mmio_update(struct vfu_dev *vdev)
 		if (area->vdev == vdev)
 			vfu_area_direct(area);
 	mutex_unlock(&vfu_areas_lock);
-	on_each_cpu(vfu_flush_cpu, NULL, 1);
+	vfu_arch_flush();
 }
 
 /* ---- ioremap() and iounmap() ---- */
@@ -474,36 +446,6 @@ static const struct vfu_mem_ops vfu_mem_ops = {
 
 /* ---- faults ---- */
 
-/*
- * Elements of a string instruction for one fault; it then faults again for the
- * rest, so that interrupts and the scheduler get their turn.
- */
-#define VFU_ELEMENTS_MAX	64
-
-static size_t vfu_fetch(unsigned long ip, u8 *bytes)
-{
-	size_t n = VFU_INSN_MAX_LEN;
-
-	/* The instruction may be the last before an unmapped page. */
-	while (n && copy_from_kernel_nofault(bytes, (void *)ip, n))
-		n--;
-	return n;
-}
-
-static void vfu_cpu_init(struct vfu_cpu *cpu, struct pt_regs *regs)
-{
-	*cpu = (struct vfu_cpu) {
-		.gpr = {
-			&regs->ax, &regs->cx, &regs->dx, &regs->bx,
-			&regs->sp, &regs->bp, &regs->si, &regs->di,
-			&regs->r8, &regs->r9, &regs->r10, &regs->r11,
-			&regs->r12, &regs->r13, &regs->r14, &regs->r15,
-		},
-		.ip = &regs->ip,
-		.flags = &regs->flags,
-	};
-}
-
 /**
  * vfu_mmio_fault() - emulate the instruction that faulted on an area
  * @regs: of the fault
@@ -516,30 +458,23 @@ static void vfu_cpu_init(struct vfu_cpu *cpu, struct pt_regs *regs)
  */
 bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {
-	bool irqs_on = regs->flags & X86_EFLAGS_IF;
+	void *ip = (void *)instruction_pointer(regs);
 	struct vfu_area *area = vfu_area_get(addr);
-	struct vfu_origin origin = { .ip = (void *)regs->ip };
-	u8 bytes[VFU_INSN_MAX_LEN];
-	struct vfu_insn insn;
-	struct vfu_cpu cpu;
-	size_t len;
+	bool irqs_on = vfu_arch_fault_irqs(regs);
+	struct vfu_origin origin = { .ip = ip };
+	struct vfu_arch_insn insn;
 	int err, idx;
 
 	if (!area)
 		return false;
 	vfu_count(area->vdev, VFU_STAT_TRAPS, 1);
-	len = vfu_fetch(regs->ip, bytes);
-	err = vfu_insn_decode(&insn, bytes, len);
-	/* Decoded only MOVs to a segment-relative address could need its base. */
-	if (!err && insn.seg != VFU_SEG_NONE)
-		err = -EINVAL;
+	err = vfu_arch_decode(&insn, regs);
 	if (!err) {
 		if (irqs_on)
 			local_irq_enable();
-		vfu_cpu_init(&cpu, regs);
 		idx = vfu_enter(area->vdev);
-		origin.burst = insn.rep != VFU_REP_NONE;
-		err = vfu_emulate(&insn, &cpu, &vfu_mem_ops, &origin, VFU_ELEMENTS_MAX);
+		origin.burst = insn.repeated;
+		err = vfu_arch_emulate(&insn, regs, &vfu_mem_ops, &origin);
 		if (origin.burst)
 			vfu_region_settle(area->vdev);
 		vfu_leave(area->vdev, idx);
@@ -548,7 +483,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 	}
 	if (err)
 		pr_err_ratelimited("vfiouser_pci: %s: cannot emulate %*ph at %pS (error %d)\n",
-				   area->vdev->name, (int)len, bytes, (void *)regs->ip, err);
+				   area->vdev->name, (int)insn.len, insn.bytes, ip, err);
 	vfu_area_put(area);
 	return !err;
 }

@@ -508,7 +508,7 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_FLAGS, vdev->flags) ||
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
 	    nla_put_u32(msg, VFIOUSER_A_GRACE_MS, vdev->grace_ms) ||
-	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->slot->sysdata.domain) ||
+	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->slot->domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
 	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->fn)))
 		return -EMSGSIZE;

@@ -23,9 +23,7 @@
  * Lifetime: created and destroyed with the device, whose references all waiters hold.
  */
 #include <linux/cpumask.h>
-#include <linux/irqflags.h>
 #include <linux/list.h>
-#include <linux/lockdep.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
 #include <linux/preempt.h>
@@ -36,9 +34,8 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
-#include <asm/cpufeature.h>
-#include <asm/special_insns.h>
 
+#include "arch.h"
 #include "vfiouser.h"
 
 /* Threads of a server that are looked after in one go. */
@@ -67,27 +64,6 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 /* Is this CPU inside vfu_rescue_ipis()? */
 static DEFINE_PER_CPU(bool, vfu_in_ipis);
 
-/*
- * To lockdep this is what nobody may do: interrupts come in below locks that interrupts
- * take, and even in a handler. It is not told, and looks at nothing meanwhile.
- */
-static void vfu_lockdep_off(void)
-{
-#ifdef CONFIG_PROVE_LOCKING
-	__this_cpu_inc(lockdep_recursion);
-#endif
-}
-
-static void vfu_lockdep_on(void)
-{
-#ifdef CONFIG_PROVE_LOCKING
-	__this_cpu_dec(lockdep_recursion);
-#endif
-}
-
-/* Of the task priority register: only vectors from 0xf0 on, which are between CPUs, come in. */
-#define VFU_CR8_IPIS	0xeUL
-
 /**
  * vfu_rescue_ipis() - answer other CPUs while interrupts are off
  *
@@ -100,22 +76,12 @@ static void vfu_lockdep_on(void)
  */
 void vfu_rescue_ipis(void)
 {
-	unsigned long cr8;
-
-	if (cpu_feature_enabled(X86_FEATURE_XENPV))
+	if (!vfu_arch_has_ipis())
 		return;
 	/* As in a handler: neither softirqs nor the scheduler when the interrupt is over. */
 	preempt_count_add(HARDIRQ_OFFSET);
 	__this_cpu_write(vfu_in_ipis, true);
-	asm volatile("mov %%cr8, %0" : "=r" (cr8));
-	asm volatile("mov %0, %%cr8" : : "r" (VFU_CR8_IPIS) : "memory");
-	vfu_lockdep_off();
-	raw_local_irq_enable();
-	/* Takes up the shadow of STI; some emulators let nothing in behind a PAUSE. */
-	nop();
-	raw_local_irq_disable();
-	vfu_lockdep_on();
-	asm volatile("mov %0, %%cr8" : : "r" (cr8) : "memory");
+	vfu_arch_let_ipis_in();
 	__this_cpu_write(vfu_in_ipis, false);
 	preempt_count_sub(HARDIRQ_OFFSET);
 }

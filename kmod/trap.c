@@ -26,14 +26,14 @@
 #include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
-#include <asm/trapnr.h>
 
+#include "arch.h"
 #include "compat.h"
 #include "vfiouser.h"
 
 struct vfu_hook {
 	const char *name;
-	bool (*ours)(const struct pt_regs *regs);
+	bool (*ours)(struct ftrace_regs *fregs);
 	void *replacement;
 	bool optional;
 	bool hooked;
@@ -50,12 +50,6 @@ static void __iomem *vfu_trap_ioremap(resource_size_t phys, unsigned long size)
 static void vfu_trap_iounmap(void __iomem *addr)
 {
 	vfu_mmio_unmap(addr);
-}
-
-static int vfu_trap_fixup(struct pt_regs *regs, int trapnr, unsigned long error_code,
-			  unsigned long addr)
-{
-	return vfu_mmio_fault(regs, addr);
 }
 
 /*
@@ -115,51 +109,50 @@ VFU_TRAP_USER(dword, u32)
 
 /* ---- whose call is it? Preemption is off ---- */
 
-static bool vfu_ours_phys(const struct pt_regs *regs)
+static bool vfu_ours_phys(struct ftrace_regs *fregs)
 {
-	return vfu_window_find(regs->di);
+	return vfu_window_find(vfu_arch_arg(fregs, 0));
 }
 
-static bool vfu_ours_pages(const struct pt_regs *regs)
+static bool vfu_ours_pages(struct ftrace_regs *fregs)
 {
-	const struct dev_pagemap *pgmap = (const struct dev_pagemap *)regs->di;
+	const struct dev_pagemap *pgmap = (const struct dev_pagemap *)vfu_arch_arg(fregs, 0);
 
 	return pgmap->nr_range && vfu_window_find(pgmap->range.start);
 }
 
-static bool vfu_ours_virt(const struct pt_regs *regs)
+static bool vfu_ours_virt(struct ftrace_regs *fregs)
 {
-	return vfu_mmio_owns(regs->di);
+	return vfu_mmio_owns(vfu_arch_arg(fregs, 0));
 }
 
-static bool vfu_ours_fault(const struct pt_regs *regs)
+static bool vfu_ours_fault(struct ftrace_regs *fregs)
 {
-	return regs->si == X86_TRAP_PF && vfu_mmio_owns(regs->cx);
+	unsigned long addr;
+
+	return vfu_arch_fault_addr(fregs, &addr) && vfu_mmio_owns(addr);
 }
 
-static bool vfu_ours_pci(const struct pt_regs *regs)
+static bool vfu_ours_pci(struct ftrace_regs *fregs)
 {
-	return vfu_dev_of_pci((struct pci_dev *)regs->di);
+	return vfu_dev_of_pci((struct pci_dev *)vfu_arch_arg(fregs, 0));
 }
 
 /* While a reset keeps processes away the original knows how to wait. */
-static bool vfu_ours_config(const struct pt_regs *regs)
+static bool vfu_ours_config(struct ftrace_regs *fregs)
 {
-	struct pci_dev *pdev = (struct pci_dev *)regs->di;
+	struct pci_dev *pdev = (struct pci_dev *)vfu_arch_arg(fregs, 0);
 
 	return vfu_dev_of_pci(pdev) && !pdev->block_cfg_access;
 }
 
+#define VFU_HOOK_IOREMAP(name, may_lack)	\
+	{ name, vfu_ours_phys, vfu_trap_ioremap, .optional = may_lack }
+
 static struct vfu_hook vfu_hooks[] = {
-	{ "fixup_exception", vfu_ours_fault, vfu_trap_fixup },
+	{ "fixup_exception", vfu_ours_fault, vfu_arch_fixup },
 	{ "iounmap", vfu_ours_virt, vfu_trap_iounmap },
-	{ "ioremap", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_uc", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_wc", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_wt", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_cache", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_prot", vfu_ours_phys, vfu_trap_ioremap },
-	{ "ioremap_encrypted", vfu_ours_phys, vfu_trap_ioremap, .optional = true },
+	VFU_ARCH_IOREMAPS(VFU_HOOK_IOREMAP),
 	{ "memremap", vfu_ours_phys, vfu_trap_ioremap },
 	{ "memremap_pages", vfu_ours_pages, vfu_trap_pages, .optional = true },
 	{ "pci_mmap_resource_range", vfu_ours_pci, vfu_trap_mmap },
@@ -175,10 +168,9 @@ static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct f
 			     struct ftrace_regs *fregs)
 {
 	struct vfu_hook *hook = container_of(ops, struct vfu_hook, ops);
-	struct pt_regs *regs = ftrace_get_regs(fregs);
 
-	if (regs && hook->ours(regs))
-		regs->ip = (unsigned long)hook->replacement;
+	if (vfu_arch_has_args(fregs) && hook->ours(fregs))
+		vfu_arch_divert(fregs, hook->replacement);
 }
 
 static int vfu_hook_add(struct vfu_hook *hook)
@@ -187,7 +179,7 @@ static int vfu_hook_add(struct vfu_hook *hook)
 
 	hook->ops.func = vfu_trap;
 	/* The handlers call nothing that is hooked by these same ops. */
-	hook->ops.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_RECURSION |
+	hook->ops.flags = VFU_ARCH_HOOK_FLAGS | FTRACE_OPS_FL_RECURSION |
 			  FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
 	err = ftrace_set_filter(&hook->ops, (unsigned char *)hook->name, strlen(hook->name), 1);
 	if (err)

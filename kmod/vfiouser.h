@@ -41,6 +41,8 @@
 
 #include <linux/vfiouser.h>
 
+#include "arch.h"
+
 #define VFU_TIMEOUT_MS		5000	/* bound of a sleeping wait */
 #define VFU_TIMEOUT_MIN_MS	100
 #define VFU_TIMEOUT_MAX_MS	600000
@@ -373,6 +375,7 @@ struct vfu_channel;
 /**
  * struct vfu_pci_slot - one PCI slot, with a domain, a bus and a window of its own
  * @sysdata: of the bus; arch code looks into it. First: bus->sysdata points here
+ * @domain: of the bus
  * @ref: held by its functions until they are freed, and by the bus
  * @list: of those with functions in them (vfu_slots_lock)
  * @name: unique; "" for one that takes a single function
@@ -388,7 +391,8 @@ struct vfu_channel;
  * @free: ends it
  */
 struct vfu_pci_slot {
-	struct pci_sysdata sysdata;
+	struct vfu_arch_bus sysdata;
+	int domain;
 	struct kref ref;
 	struct list_head list;
 	char name[VFIOUSER_NAME_MAX];

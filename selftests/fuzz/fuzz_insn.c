@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "../../kmod/emulate.h"
+#include "../../kmod/arch/x86/emulate.h"
 #include "input.h"
 
 #define MAX_ELEMENTS	64

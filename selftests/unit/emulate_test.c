@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The instruction emulator (kmod/emulate.c) against the CPU that this runs on.
+ * The instruction emulator (kmod/arch/x86/emulate.c) against the CPU that this runs on.
  *
  * Each case is a random instruction that the decoder takes, with registers set so that its memory
  * operand falls into an arena. The CPU executes it there, in a page of code of its own, between
@@ -31,7 +31,7 @@
 
 #include <cmocka.h>
 
-#include "../../kmod/emulate.h"
+#include "../../kmod/arch/x86/emulate.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The instruction decoder (kmod/insn.c) against an independent one, Zydis.
+ * The instruction decoder (kmod/arch/x86/insn.c) against an independent one, Zydis.
  *
  * expectation() turns what Zydis says about some bytes into the struct vfu_insn that the decoder
  * must produce, or says that it must refuse them. The comparison is exact in both directions: an
@@ -20,7 +20,7 @@
 #include <cmocka.h>
 #include <Zydis/Zydis.h>
 
-#include "../../kmod/insn.h"
+#include "../../kmod/arch/x86/insn.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

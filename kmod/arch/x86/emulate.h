@@ -8,6 +8,7 @@
 #ifndef VFU_EMULATE_H
 #define VFU_EMULATE_H
 
+#include "../../mem_ops.h"
 #include "insn.h"
 
 /**
@@ -25,22 +26,6 @@ struct vfu_cpu {
 	unsigned long *flags;
 	u64 fs_base;
 	u64 gs_base;
-};
-
-/**
- * struct vfu_mem_ops - memory as the instruction sees it
- * @read: copy @len bytes at virtual address @addr to @buf, in one access where the place is a
- * device
- * @write: the reverse
- *
- * @len is 1, 2, 4, 8 or (MOVDIR64B) 64. Addresses come as the instruction has them: not aligned, in
- * any mix of trapped, direct and ordinary pages, or nonsense; the callback has to tell. A
- * read-modify-write comes as one read and one write, locked or not: who needs them indivisible must
- * hold something around vfu_emulate(). Both return 0 or a negative errno.
- */
-struct vfu_mem_ops {
-	int (*read)(void *opaque, u64 addr, void *buf, unsigned int len);
-	int (*write)(void *opaque, u64 addr, const void *buf, unsigned int len);
 };
 
 int vfu_emulate(const struct vfu_insn *insn, struct vfu_cpu *cpu, const struct vfu_mem_ops *ops,
