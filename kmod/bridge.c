@@ -24,8 +24,13 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
+#include "bridge.h"
 #include "compat.h"
-#include "vfiouser.h"
+#include "config.h"
+#include "device.h"
+#include "dma.h"
+#include "irq.h"
+#include "window.h"
 
 #define VFU_DOMAIN_FIRST	0x5f000
 #define VFU_DOMAIN_LAST		0x5fffe
@@ -137,9 +142,9 @@ int vfu_slot_join(struct vfu_dev *vdev, const char *name, u32 fn, struct netlink
 	if (!err) {
 		set_bit(fn, &slot->taken);
 		slot->users++;
-		vdev->slot = slot;
-		vdev->fn = fn;
-		atomic_set(&vdev->on_bus, 1);
+		vdev->place.slot = slot;
+		vdev->place.fn = fn;
+		atomic_set(&vdev->place.on_bus, 1);
 	}
 	mutex_unlock(&vfu_slots_lock);
 	return err;
@@ -155,7 +160,7 @@ int vfu_slot_join(struct vfu_dev *vdev, const char *name, u32 fn, struct netlink
  */
 void vfu_slot_leave(struct vfu_dev *vdev)
 {
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 
 	mutex_lock(&vfu_slots_lock);
 	if (!--slot->users)
@@ -165,11 +170,11 @@ void vfu_slot_leave(struct vfu_dev *vdev)
 
 static void vfu_function_free(struct vfu_dev *vdev)
 {
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 
-	RCU_INIT_POINTER(slot->functions[vdev->fn], NULL);
+	RCU_INIT_POINTER(slot->functions[vdev->place.fn], NULL);
 	/* The next one to take it has seen that: it takes the lock, which has barriers. */
-	clear_bit_unlock(vdev->fn, &slot->taken);
+	clear_bit_unlock(vdev->place.fn, &slot->taken);
 }
 
 /**
@@ -182,7 +187,7 @@ static void vfu_function_free(struct vfu_dev *vdev)
  */
 void vfu_on_bus_put(struct vfu_dev *vdev)
 {
-	if (atomic_dec_and_test(&vdev->on_bus))
+	if (atomic_dec_and_test(&vdev->place.on_bus))
 		vfu_function_free(vdev);
 }
 
@@ -317,9 +322,9 @@ static void vfu_bus_remove(struct vfu_pci_slot *slot)
 /* Find the device's function, whether there is a function 0 or not. Under the rescan lock. */
 static void vfu_bridge_scan(struct vfu_dev *vdev)
 {
-	struct pci_bus *bus = vdev->slot->bus;
+	struct pci_bus *bus = vdev->place.slot->bus;
 
-	pci_scan_single_device(bus, PCI_DEVFN(0, vdev->fn));
+	pci_scan_single_device(bus, PCI_DEVFN(0, vdev->place.fn));
 	pci_bus_claim_resources(bus);
 	pci_assign_unassigned_bus_resources(bus);
 	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
@@ -336,7 +341,7 @@ static void vfu_bridge_scan(struct vfu_dev *vdev)
  */
 int vfu_bridge_add(struct vfu_dev *vdev)
 {
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 	int err = 0;
 
 	pci_lock_rescan_remove();
@@ -346,7 +351,7 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 		pci_unlock_rescan_remove();
 		return err;
 	}
-	rcu_assign_pointer(slot->functions[vdev->fn], vdev);
+	rcu_assign_pointer(slot->functions[vdev->place.fn], vdev);
 	vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
 	return 0;
@@ -376,13 +381,13 @@ static void vfu_bridge_mark_lost(struct vfu_pci_slot *slot)
  */
 void vfu_bridge_remove(struct vfu_dev *vdev)
 {
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 	struct pci_dev *pdev;
 
 	pci_lock_rescan_remove();
 	if (slot->bus) {
 		vfu_bridge_mark_lost(slot);
-		pdev = pci_get_slot(slot->bus, PCI_DEVFN(0, vdev->fn));
+		pdev = pci_get_slot(slot->bus, PCI_DEVFN(0, vdev->place.fn));
 		if (pdev && vfu_dev_of_pci(pdev) == vdev)
 			pci_stop_and_remove_bus_device(pdev);
 		pci_dev_put(pdev);
@@ -406,7 +411,7 @@ void vfu_bridge_pull(struct vfu_dev *vdev)
 
 	pci_lock_rescan_remove();
 	raw_spin_lock_irq(&vdev->cfg_lock);
-	pdev = pci_dev_get(vdev->pdev);
+	pdev = pci_dev_get(vdev->place.pdev);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	if (pdev) {
 		if (vfu_dev_offline(vdev))
@@ -425,7 +430,7 @@ void vfu_bridge_pull(struct vfu_dev *vdev)
  */
 void vfu_bridge_plug(struct vfu_dev *vdev)
 {
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 
 	pci_lock_rescan_remove();
 	if (slot->bus && !vfu_dev_lost(vdev))
@@ -454,17 +459,17 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	if (!vdev || (action != BUS_NOTIFY_ADD_DEVICE && action != BUS_NOTIFY_DEL_DEVICE))
 		return NOTIFY_DONE;
 	raw_spin_lock_irq(&vdev->cfg_lock);
-	vdev->pdev = action == BUS_NOTIFY_ADD_DEVICE ? pdev : NULL;
+	vdev->place.pdev = action == BUS_NOTIFY_ADD_DEVICE ? pdev : NULL;
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	if (action == BUS_NOTIFY_DEL_DEVICE)
 		return NOTIFY_OK;
 	/* Its driver, and what that leaves behind, needs ours until the last reference is gone. */
 	vfu_dev_get(vdev);
-	atomic_inc(&vdev->on_bus);
+	atomic_inc(&vdev->place.on_bus);
 	vfu_pci_free = pdev->dev.release;
 	pdev->dev.release = vfu_pdev_release;
 	vfu_dma_setup(vdev, &pdev->dev);
-	dev_set_msi_domain(&pdev->dev, vdev->irq_domain);
+	dev_set_msi_domain(&pdev->dev, vdev->irq.domain);
 	vfu_irq_setup(vdev, pdev);
 	/* To map a trapped page into a process would give it the bare bus. */
 	pci_dev_for_each_resource(pdev, res)

@@ -18,7 +18,13 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "vfiouser.h"
+#include "channel.h"
+#include "device.h"
+#include "ioeventfd.h"
+#include "irq.h"
+#include "ram.h"
+#include "recover.h"
+#include "ring.h"
 
 struct vfu_channel {
 	struct vfu_ring *ring;

@@ -68,7 +68,7 @@ static dma_addr_t map##_page(struct device *dev, struct page *page,	\
 #include <linux/irqdomain.h>
 #include <linux/msi.h>
 
-#include "vfiouser.h"
+#include "device.h"
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
 #include <linux/irqchip/irq-msi-lib.h>
@@ -89,21 +89,21 @@ static const struct msi_parent_ops vfu_compat_msi_parent_ops = {
 static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_domain_ops *ops)
 {
 	struct irq_domain_info info = {
-		.fwnode		= vdev->irq_fwnode,
+		.fwnode		= vdev->irq.fwnode,
 		.size		= VFU_MAX_VECTORS,
 		.ops		= ops,
 		.host_data	= vdev,
 	};
 
-	vdev->irq_domain = msi_create_parent_irq_domain(&info, &vfu_compat_msi_parent_ops);
-	return vdev->irq_domain ? 0 : -ENOMEM;
+	vdev->irq.domain = msi_create_parent_irq_domain(&info, &vfu_compat_msi_parent_ops);
+	return vdev->irq.domain ? 0 : -ENOMEM;
 }
 
 static inline void vfu_compat_msi_domain_remove(struct vfu_dev *vdev)
 {
-	if (vdev->irq_domain)
-		irq_domain_remove(vdev->irq_domain);
-	vdev->irq_domain = NULL;
+	if (vdev->irq.domain)
+		irq_domain_remove(vdev->irq.domain);
+	vdev->irq.domain = NULL;
 }
 #else
 /* One PCI/MSI domain for the bus, above one that knows the vectors. */
@@ -122,22 +122,22 @@ static struct msi_domain_info vfu_compat_msi_info = {
 
 static inline void vfu_compat_msi_domain_remove(struct vfu_dev *vdev)
 {
-	if (vdev->irq_domain)
-		irq_domain_remove(vdev->irq_domain);
-	vdev->irq_domain = NULL;
-	if (vdev->irq_parent)
-		irq_domain_remove(vdev->irq_parent);
-	vdev->irq_parent = NULL;
+	if (vdev->irq.domain)
+		irq_domain_remove(vdev->irq.domain);
+	vdev->irq.domain = NULL;
+	if (vdev->irq.parent)
+		irq_domain_remove(vdev->irq.parent);
+	vdev->irq.parent = NULL;
 }
 
 static inline int vfu_compat_msi_domain(struct vfu_dev *vdev, const struct irq_domain_ops *ops)
 {
-	vdev->irq_parent = irq_domain_create_linear(vdev->irq_fwnode, VFU_MAX_VECTORS, ops, vdev);
-	if (!vdev->irq_parent)
+	vdev->irq.parent = irq_domain_create_linear(vdev->irq.fwnode, VFU_MAX_VECTORS, ops, vdev);
+	if (!vdev->irq.parent)
 		return -ENOMEM;
-	vdev->irq_domain = pci_msi_create_irq_domain(vdev->irq_fwnode, &vfu_compat_msi_info,
-						     vdev->irq_parent);
-	return vdev->irq_domain ? 0 : -ENOMEM;
+	vdev->irq.domain = pci_msi_create_irq_domain(vdev->irq.fwnode, &vfu_compat_msi_info,
+						     vdev->irq.parent);
+	return vdev->irq.domain ? 0 : -ENOMEM;
 }
 #endif
 

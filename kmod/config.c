@@ -17,8 +17,13 @@
 #include <linux/stacktrace.h>
 #include <linux/virtio_pci.h>
 
+#include "bridge.h"
+#include "config.h"
+#include "device.h"
+#include "irq.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
+#include "window.h"
 
 #define VFU_ROM			VFU_NR_BARS	/* index of the ROM's register */
 
@@ -223,10 +228,10 @@ bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset)
 /* A vector is held back by its own mask bit and by the function's. */
 static void vfu_msix_update(struct vfu_dev *vdev, u32 nr)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_MSIX_IRQ_INDEX];
+	struct vfu_irqs *irqs = &vdev->irq.index[VFIO_PCI_MSIX_IRQ_INDEX];
 	bool masked = !(vdev->cfg.msix_ctrl & PCI_MSIX_FLAGS_ENABLE) ||
 		      (vdev->cfg.msix_ctrl & PCI_MSIX_FLAGS_MASKALL) ||
-		      (vdev->msix_table[nr][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] &
+		      (vdev->cfg.table[nr][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] &
 		       PCI_MSIX_ENTRY_CTRL_MASKBIT);
 
 	lockdep_assert_held(&vdev->cfg_lock);
@@ -237,7 +242,7 @@ static void vfu_msix_update(struct vfu_dev *vdev, u32 nr)
 /* As of power-on; whoever uses a vector is told of it by vfu_msix_update(). */
 static void vfu_msix_mask_entry(struct vfu_dev *vdev, u32 nr)
 {
-	vdev->msix_table[nr][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	vdev->cfg.table[nr][PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
 }
 
 /**
@@ -250,7 +255,7 @@ static void vfu_msix_mask_entry(struct vfu_dev *vdev, u32 nr)
 void vfu_msix_read(struct vfu_dev *vdev, u64 offset, void *data, u32 count)
 {
 	u64 end = vdev->cfg.msix_count * PCI_MSIX_ENTRY_SIZE;
-	const u8 *table = (const u8 *)vdev->msix_table;
+	const u8 *table = (const u8 *)vdev->cfg.table;
 	unsigned long flags;
 	u8 *to = data;
 	u32 i;
@@ -274,7 +279,7 @@ void vfu_msix_read(struct vfu_dev *vdev, u64 offset, void *data, u32 count)
 void vfu_msix_write(struct vfu_dev *vdev, u64 offset, const void *data, u32 count)
 {
 	u64 end = vdev->cfg.msix_count * PCI_MSIX_ENTRY_SIZE;
-	u8 *table = (u8 *)vdev->msix_table;
+	u8 *table = (u8 *)vdev->cfg.table;
 	const u8 *from = data;
 	unsigned long flags;
 	u64 at = 0;
@@ -308,7 +313,7 @@ void vfu_intx_control(struct vfu_dev *vdev)
 		  !(READ_ONCE(cfg->msix_ctrl) & PCI_MSIX_FLAGS_ENABLE) &&
 		  !(READ_ONCE(cfg->msi_ctrl) & PCI_MSI_FLAGS_ENABLE);
 
-	if (on || READ_ONCE(vdev->irq_mode) == VFIO_PCI_INTX_IRQ_INDEX)
+	if (on || READ_ONCE(vdev->irq.mode) == VFIO_PCI_INTX_IRQ_INDEX)
 		vfu_irqs_mode(vdev, VFIO_PCI_INTX_IRQ_INDEX, on);
 }
 
@@ -323,7 +328,7 @@ static void vfu_command_write(struct vfu_dev *vdev, u16 command)
 
 static void vfu_msix_control(struct vfu_dev *vdev, u16 ctrl)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_MSIX_IRQ_INDEX];
+	struct vfu_irqs *irqs = &vdev->irq.index[VFIO_PCI_MSIX_IRQ_INDEX];
 	bool was, is = ctrl & PCI_MSIX_FLAGS_ENABLE;
 	unsigned long flags;
 	u32 i, used = 0;
@@ -376,7 +381,7 @@ static void vfu_msi_control(struct vfu_dev *vdev, u16 ctrl)
 
 static void vfu_msi_mask(struct vfu_dev *vdev, u32 mask)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_MSI_IRQ_INDEX];
+	struct vfu_irqs *irqs = &vdev->irq.index[VFIO_PCI_MSI_IRQ_INDEX];
 	unsigned long flags;
 	u32 i;
 
@@ -433,7 +438,7 @@ static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int siz
 	}
 	/* Whether there are more functions is the slot's business. */
 	vfu_cfg_fix(val, where, size, PCI_HEADER_TYPE, VFU_HEADER_MULTI,
-		    vfu_slot_multi(vdev->slot));
+		    vfu_slot_multi(vdev->place.slot));
 	/* A server that can be reset shows it, so that sysfs offers it. */
 	if (vdev->cfg.pcie && (vdev->flags & VFIOUSER_DEV_F_RESET))
 		vfu_cfg_fix(val, where, size, vdev->cfg.pcie + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR,
@@ -547,11 +552,11 @@ void vfu_config_forget(struct vfu_dev *vdev)
 	WRITE_ONCE(cfg->command, 0);
 	cfg->msi_ctrl = 0;
 	cfg->msix_ctrl = 0;
-	vdev->irq_mode = -1;
+	vdev->irq.mode = -1;
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
-		vdev->irqs[i].armed = 0;
+		vdev->irq.index[i].armed = 0;
 	for (i = 0; i < cfg->msix_count; i++) {
-		memset(vdev->msix_table[i], 0, PCI_MSIX_ENTRY_SIZE);
+		memset(vdev->cfg.table[i], 0, PCI_MSIX_ENTRY_SIZE);
 		vfu_msix_mask_entry(vdev, i);
 		vfu_msix_update(vdev, i);
 	}
@@ -727,8 +732,8 @@ int vfu_config_init(struct vfu_dev *vdev)
 		dev_err(vdev->dev, "the MSI-X table lies outside of its BAR\n");
 		return -EPROTO;
 	}
-	vdev->msix_table = kvcalloc(cfg->msix_count, PCI_MSIX_ENTRY_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!vdev->msix_table)
+	vdev->cfg.table = kvcalloc(cfg->msix_count, PCI_MSIX_ENTRY_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!vdev->cfg.table)
 		return -ENOMEM;
 	for (i = 0; i < cfg->msix_count; i++)
 		vfu_msix_mask_entry(vdev, i);

@@ -18,8 +18,21 @@
 #include <linux/xarray.h>
 #include <net/netlink.h>
 
+#include "bridge.h"
+#include "config.h"
+#include "device.h"
+#include "dma.h"
+#include "ioeventfd.h"
+#include "irq.h"
+#include "netlink.h"
+#include "pinned.h"
+#include "ram.h"
+#include "recover.h"
+#include "region.h"
+#include "rescue.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
+#include "window.h"
 
 static DEFINE_XARRAY_ALLOC(vfu_devs);
 static DEFINE_MUTEX(vfu_devs_lock);
@@ -138,21 +151,21 @@ static void vfu_dev_free_work(struct work_struct *work)
 	vfu_rescue_destroy(vdev);
 	/* Interrupts look at who serves the device. */
 	vfu_irqs_destroy(vdev);
-	put_pid(vdev->server);
-	put_task_struct(vdev->task);
+	put_pid(vdev->serving.server);
+	put_task_struct(vdev->serving.task);
 	vfu_regions_release(vdev->regions);
 	vfu_pool_destroy(vdev->pool);
 	vfu_ram_put(vdev->ram);
-	kvfree(vdev->msix_table);
-	if (vdev->helper)
-		mmdrop(vdev->helper);
+	kvfree(vdev->cfg.table);
+	if (vdev->serving.helper)
+		mmdrop(vdev->serving.helper);
 	vfu_ring_put(vdev->ring);
 	vfu_recover_exit(vdev);
 	if (vdev->pool_file)
 		fput(vdev->pool_file);
 	free_percpu(vdev->stats);
 	put_device(vdev->dev);
-	vfu_slot_put(vdev->slot);
+	vfu_slot_put(vdev->place.slot);
 	kfree_rcu(vdev, rcu);
 	module_put(THIS_MODULE);
 }
@@ -416,10 +429,10 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	}
 	kref_init(&vdev->ref);
 	raw_spin_lock_init(&vdev->cfg_lock);
-	mutex_init(&vdev->irq_lock);
+	mutex_init(&vdev->irq.lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
-	vdev->irq_mode = -1;
+	vdev->irq.mode = -1;
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
 	/* What passthrough gives a server must be taken back at once, not after a grace time. */
@@ -463,10 +476,10 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vfu_ring_get(ring);
 	vdev->ring = ring;
 	mmgrab(current->mm);
-	vdev->helper = current->mm;
-	vdev->task = get_task_struct(current);
+	vdev->serving.helper = current->mm;
+	vdev->serving.task = get_task_struct(current);
 	if (params->server)
-		vdev->server = find_get_pid(params->server);
+		vdev->serving.server = find_get_pid(params->server);
 	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;
@@ -486,7 +499,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 err_slot:
 	vfu_slot_leave(vdev);
 	vfu_on_bus_put(vdev);
-	vfu_slot_put(vdev->slot);
+	vfu_slot_put(vdev->place.slot);
 err_erase:
 	xa_erase(&vfu_devs, vdev->id);
 err_unlock:

@@ -36,9 +36,12 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include "bridge.h"
 #include "compat.h"
+#include "device.h"
+#include "dma.h"
+#include "pinned.h"
 #include "trace.h"
-#include "vfiouser.h"
 
 #define VFU_POOL_MIN		SZ_1M
 #define VFU_POOL_MAX		(64ULL * SZ_1G)

@@ -11,7 +11,7 @@
  * forwarded if it matches, since that could reach the server after the store of a later
  * one.
  *
- * Locking: vfu_dev.irq_lock protects the tables against each other's change. Writes
+ * Locking: vfu_irq.lock protects the tables against each other's change. Writes
  * look under RCU; a table is replaced as a whole, and an entry is freed after a grace
  * period. Lifetime of an entry: from the helper's ioctl to the one that takes it back,
  * or to the device's removal. It holds a reference to the eventfd, and its page of
@@ -21,8 +21,11 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "device.h"
+#include "ioeventfd.h"
+#include "pinned.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
 
 #define VFU_MAX_IOEVENTFDS	4096	/* of one region */
 
@@ -219,7 +222,7 @@ static bool vfu_ioeventfds_same(const struct vfu_ioeventfd *a, const struct vfu_
 static struct vfu_ioeventfds *vfu_ioeventfds_get(struct vfu_dev *vdev, u32 region)
 {
 	return rcu_dereference_protected(vdev->ioeventfds[region],
-					 lockdep_is_held(&vdev->irq_lock));
+					 lockdep_is_held(&vdev->irq.lock));
 }
 
 static struct vfu_ioeventfds *vfu_ioeventfds_alloc(u32 count)
@@ -362,14 +365,14 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 		err = vfu_ioeventfd_fill(entry, arg);
 
 	if (!err) {
-		mutex_lock(&vdev->irq_lock);
-		if (vdev->irqfd_closed)
+		mutex_lock(&vdev->irq.lock);
+		if (vdev->irq.closed)
 			err = -ENODEV;
 		else if (remove)
 			err = vfu_ioeventfd_remove(vdev, arg->region, entry);
 		else
 			err = vfu_ioeventfd_add(vdev, arg->region, entry);
-		mutex_unlock(&vdev->irq_lock);
+		mutex_unlock(&vdev->irq.lock);
 	}
 	if (err || remove)
 		vfu_ioeventfd_free(entry);
@@ -387,12 +390,12 @@ void vfu_ioeventfd_clear(struct vfu_dev *vdev)
 	struct vfu_ioeventfds *tables[VFU_NR_BARS];
 	u32 region, i;
 
-	mutex_lock(&vdev->irq_lock);
+	mutex_lock(&vdev->irq.lock);
 	for (region = 0; region < VFU_NR_BARS; region++) {
 		tables[region] = vfu_ioeventfds_get(vdev, region);
 		RCU_INIT_POINTER(vdev->ioeventfds[region], NULL);
 	}
-	mutex_unlock(&vdev->irq_lock);
+	mutex_unlock(&vdev->irq.lock);
 	synchronize_rcu();
 	for (region = 0; region < VFU_NR_BARS; region++) {
 		if (!tables[region])

@@ -34,9 +34,14 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "bridge.h"
 #include "compat.h"
+#include "device.h"
+#include "irq.h"
+#include "recover.h"
+#include "rescue.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
 
 /* What the MSI message says is of no consequence; drivers may look for zeroes. */
 #define VFU_MSI_ADDRESS		0xfee00000
@@ -242,7 +247,7 @@ void vfu_vector_set_masked(struct vfu_vector *vec, bool masked)
  */
 int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[index];
+	struct vfu_irqs *irqs = &vdev->irq.index[index];
 	u32 i;
 
 	if (count > VFU_MAX_VECTORS || irqs->vectors)
@@ -281,10 +286,10 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 
 	/* An interrupt under way ends where it is, and is neither sent on nor put off. */
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
-		for (i = 0; i < vdev->irqs[index].count; i++)
-			WRITE_ONCE(vdev->irqs[index].vectors[i].masked, true);
+		for (i = 0; i < vdev->irq.index[index].count; i++)
+			WRITE_ONCE(vdev->irq.index[index].vectors[i].masked, true);
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++) {
-		struct vfu_irqs *irqs = &vdev->irqs[index];
+		struct vfu_irqs *irqs = &vdev->irq.index[index];
 
 		for (i = 0; i < irqs->count; i++) {
 			vfu_vector_settle(&irqs->vectors[i]);
@@ -314,7 +319,7 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
  */
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[index];
+	struct vfu_irqs *irqs = &vdev->irq.index[index];
 	u32 start = 0, old_count = 0, i;
 	unsigned long flags;
 	bool anew;
@@ -322,19 +327,19 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 
 	count = min(count, irqs->count);
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	old = vdev->irq_mode;
+	old = vdev->irq.mode;
 	if (old == index)
 		start = irqs->armed;
 	else if (old >= 0)
-		old_count = vdev->irqs[old].armed;
+		old_count = vdev->irq.index[old].armed;
 	if (old == index && count && count <= start) {
 		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 		return;
 	}
 	if (old >= 0 && old != index)
-		vdev->irqs[old].armed = 0;
+		vdev->irq.index[old].armed = 0;
 	irqs->armed = count;
-	vdev->irq_mode = count ? (int)index : -1;
+	vdev->irq.mode = count ? (int)index : -1;
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 
 	anew = start && count && (irqs->flags & VFIO_IRQ_INFO_NORESIZE);
@@ -369,13 +374,13 @@ void vfu_irqs_rearm(struct vfu_dev *vdev)
 	int mode;
 
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	mode = vdev->irq_mode;
+	mode = vdev->irq.mode;
 	if (mode >= 0)
-		count = vdev->irqs[mode].armed;
+		count = vdev->irq.index[mode].armed;
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	if (!count)
 		return;
-	irqs = &vdev->irqs[mode];
+	irqs = &vdev->irq.index[mode];
 	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count))
 		return;
 	for (i = 0; i < count; i++)
@@ -446,7 +451,7 @@ static int vfu_irq_alloc(struct irq_domain *domain, unsigned int virq, unsigned 
 
 	if (!vdev)
 		return -ENODEV;
-	irqs = &vdev->irqs[desc->pci.msi_attrib.is_msix ? VFIO_PCI_MSIX_IRQ_INDEX :
+	irqs = &vdev->irq.index[desc->pci.msi_attrib.is_msix ? VFIO_PCI_MSIX_IRQ_INDEX :
 							  VFIO_PCI_MSI_IRQ_INDEX];
 	if (first >= irqs->count || n > irqs->count - first)
 		return -ENOSPC;
@@ -460,7 +465,7 @@ static int vfu_irq_alloc(struct irq_domain *domain, unsigned int virq, unsigned 
 		WRITE_ONCE(vec->virq, virq + i);
 	}
 	/* A vector that is added while the others are in use. */
-	if (vdev->irq_mode == VFIO_PCI_MSIX_IRQ_INDEX && desc->pci.msi_attrib.is_msix)
+	if (vdev->irq.mode == VFIO_PCI_MSIX_IRQ_INDEX && desc->pci.msi_attrib.is_msix)
 		vfu_irqs_mode(vdev, VFIO_PCI_MSIX_IRQ_INDEX, first + n);
 	return 0;
 }
@@ -483,7 +488,7 @@ static void vfu_intx_unmask(struct irq_data *data)
 	struct vfu_vector *vec = irq_data_get_irq_chip_data(data);
 
 	vfu_vector_set_masked(vec, false);
-	if (vec->vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX].flags & VFIO_IRQ_INFO_AUTOMASKED)
+	if (vec->vdev->irq.index[VFIO_PCI_INTX_IRQ_INDEX].flags & VFIO_IRQ_INFO_AUTOMASKED)
 		vfu_request_irq(vec->vdev, VFIOUSER_OP_IRQ_UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1);
 }
 
@@ -497,7 +502,7 @@ static struct irq_chip vfu_intx_chip = {
 
 static int vfu_intx_create(struct vfu_dev *vdev)
 {
-	struct vfu_irqs *irqs = &vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX];
+	struct vfu_irqs *irqs = &vdev->irq.index[VFIO_PCI_INTX_IRQ_INDEX];
 	int virq;
 
 	if (!irqs->count)
@@ -509,7 +514,7 @@ static int vfu_intx_create(struct vfu_dev *vdev)
 	irq_set_chip_and_handler_name(virq, &vfu_intx_chip, handle_level_irq, "level");
 	irq_set_status_flags(virq, IRQ_LEVEL);
 	vfu_compat_irq_move_at_once(virq);
-	vdev->intx_virq = virq;
+	vdev->irq.intx_virq = virq;
 	WRITE_ONCE(irqs->vectors[0].virq, virq);
 	return 0;
 }
@@ -527,8 +532,8 @@ int vfu_irq_domain_create(struct vfu_dev *vdev)
 
 	if (err)
 		return err;
-	vdev->irq_fwnode = irq_domain_alloc_named_id_fwnode("vfiouser", vdev->id);
-	if (!vdev->irq_fwnode)
+	vdev->irq.fwnode = irq_domain_alloc_named_id_fwnode("vfiouser", vdev->id);
+	if (!vdev->irq.fwnode)
 		return -ENOMEM;
 	return vfu_compat_msi_domain(vdev, &vfu_irq_domain_ops);
 }
@@ -542,14 +547,14 @@ int vfu_irq_domain_create(struct vfu_dev *vdev)
 void vfu_irq_domain_destroy(struct vfu_dev *vdev)
 {
 	vfu_compat_msi_domain_remove(vdev);
-	if (vdev->irq_fwnode)
-		irq_domain_free_fwnode(vdev->irq_fwnode);
-	vdev->irq_fwnode = NULL;
-	if (vdev->intx_virq) {
-		WRITE_ONCE(vdev->irqs[VFIO_PCI_INTX_IRQ_INDEX].vectors[0].virq, 0);
-		irq_free_desc(vdev->intx_virq);
+	if (vdev->irq.fwnode)
+		irq_domain_free_fwnode(vdev->irq.fwnode);
+	vdev->irq.fwnode = NULL;
+	if (vdev->irq.intx_virq) {
+		WRITE_ONCE(vdev->irq.index[VFIO_PCI_INTX_IRQ_INDEX].vectors[0].virq, 0);
+		irq_free_desc(vdev->irq.intx_virq);
 	}
-	vdev->intx_virq = 0;
+	vdev->irq.intx_virq = 0;
 }
 
 /**
@@ -559,7 +564,7 @@ void vfu_irq_domain_destroy(struct vfu_dev *vdev)
  */
 void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
-	pdev->irq = pdev->pin ? vdev->intx_virq : 0;
+	pdev->irq = pdev->pin ? vdev->irq.intx_virq : 0;
 	/* There is no wire that firmware could route; it is not to look for one. */
 	pdev->pin = 0;
 }

@@ -5,7 +5,7 @@
  * The server's write() to an eventfd runs vfu_irqfd_wakeup() in the server's
  * context, which raises the interrupt: no process of ours takes part.
  *
- * Locking: vfu_dev.irq_lock protects vfu_vector.irqfd. The wait queue's own lock
+ * Locking: vfu_irq.lock protects vfu_vector.irqfd. The wait queue's own lock
  * orders a wake-up against the unhooking, after which none can come.
  */
 #include <linux/eventfd.h>
@@ -14,7 +14,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "vfiouser.h"
+#include "device.h"
+#include "irq.h"
 
 struct vfu_irqfd {
 	struct vfu_vector *vec;
@@ -108,12 +109,12 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 
 	if (arg->reserved || arg->index >= VFIO_PCI_NUM_IRQS)
 		return -EINVAL;
-	irqs = &vdev->irqs[arg->index];
+	irqs = &vdev->irq.index[arg->index];
 	if (arg->start > irqs->count || arg->count > irqs->count - arg->start)
 		return -EINVAL;
 
-	mutex_lock(&vdev->irq_lock);
-	if (vdev->irqfd_closed)
+	mutex_lock(&vdev->irq.lock);
+	if (vdev->irq.closed)
 		err = -ENODEV;
 	for (i = 0; !err && i < arg->count; i++) {
 		struct vfu_vector *vec = &irqs->vectors[arg->start + i];
@@ -126,7 +127,7 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 		else
 			err = vfu_irqfd_hook(vec, fd);
 	}
-	mutex_unlock(&vdev->irq_lock);
+	mutex_unlock(&vdev->irq.lock);
 	return err;
 }
 
@@ -138,9 +139,9 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
  */
 void vfu_irqfd_close(struct vfu_dev *vdev)
 {
-	mutex_lock(&vdev->irq_lock);
-	vdev->irqfd_closed = true;
-	mutex_unlock(&vdev->irq_lock);
+	mutex_lock(&vdev->irq.lock);
+	vdev->irq.closed = true;
+	mutex_unlock(&vdev->irq.lock);
 }
 
 /**
@@ -153,9 +154,9 @@ void vfu_irqfd_clear(struct vfu_dev *vdev)
 {
 	u32 index, nr;
 
-	mutex_lock(&vdev->irq_lock);
+	mutex_lock(&vdev->irq.lock);
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
-		for (nr = 0; nr < vdev->irqs[index].count; nr++)
-			vfu_irqfd_unhook(&vdev->irqs[index].vectors[nr]);
-	mutex_unlock(&vdev->irq_lock);
+		for (nr = 0; nr < vdev->irq.index[index].count; nr++)
+			vfu_irqfd_unhook(&vdev->irq.index[index].vectors[nr]);
+	mutex_unlock(&vdev->irq.lock);
 }

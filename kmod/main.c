@@ -5,9 +5,17 @@
 #include <linux/init.h>
 #include <linux/module.h>
 
+#include "bridge.h"
+#include "channel.h"
+#include "device.h"
+#include "irq.h"
+#include "mmio.h"
+#include "netlink.h"
+#include "ram.h"
+#include "trap.h"
+
 #define CREATE_TRACE_POINTS
 #include "trace.h"
-#include "vfiouser.h"
 
 static const struct {
 	int (*init)(void);

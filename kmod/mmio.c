@@ -29,9 +29,16 @@
 #include <asm/ptrace.h>
 
 #include "arch.h"
+#include "bridge.h"
 #include "compat.h"
+#include "config.h"
+#include "device.h"
+#include "ioeventfd.h"
+#include "mmio.h"
+#include "recover.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
+#include "window.h"
 
 struct vfu_area {
 	struct kref ref;

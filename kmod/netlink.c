@@ -14,9 +14,16 @@
 #include <linux/slab.h>
 #include <net/genetlink.h>
 
+#include "bridge.h"
+#include "channel.h"
 #include "compat.h"
+#include "device.h"
+#include "dma.h"
+#include "netlink.h"
+#include "pinned.h"
+#include "ram.h"
+#include "region.h"
 #include "trace.h"
-#include "vfiouser.h"
 
 static struct genl_family vfu_genl;
 
@@ -508,11 +515,12 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_FLAGS, vdev->flags) ||
 	    nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, vdev->timeout_ms) ||
 	    nla_put_u32(msg, VFIOUSER_A_GRACE_MS, vdev->grace_ms) ||
-	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->slot->domain) ||
+	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->place.slot->domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
-	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->fn)))
+	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->place.fn)))
 		return -EMSGSIZE;
-	if (vfu_slot_multi(vdev->slot) && nla_put_string(msg, VFIOUSER_A_SLOT, vdev->slot->name))
+	if (vfu_slot_multi(vdev->place.slot) &&
+	    nla_put_string(msg, VFIOUSER_A_SLOT, vdev->place.slot->name))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -563,7 +571,7 @@ static int vfu_put_region(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
 
 static int vfu_put_irq(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
 {
-	const struct vfu_irqs *irqs = &vdev->irqs[index];
+	const struct vfu_irqs *irqs = &vdev->irq.index[index];
 	struct nlattr *nest;
 
 	if (!irqs->count)
@@ -581,7 +589,7 @@ static int vfu_put_irq(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
 /* What is told only of a device that was asked for by name or id. */
 static int vfu_put_details(struct sk_buff *msg, struct vfu_dev *vdev)
 {
-	pid_t server = pid_vnr(vdev->server);
+	pid_t server = pid_vnr(vdev->serving.server);
 	u64 iova, size, coherent;
 	struct nlattr *nest;
 	u32 i;
@@ -620,10 +628,10 @@ static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u
 	if (!hdr)
 		return -EMSGSIZE;
 	/* For the server and its pages, which another helper may replace. */
-	mutex_lock(&vdev->irq_lock);
+	mutex_lock(&vdev->irq.lock);
 	err = vfu_put_dev(msg, vdev) || vfu_put_stats(msg, vdev) ||
 	      (details && vfu_put_details(msg, vdev));
-	mutex_unlock(&vdev->irq_lock);
+	mutex_unlock(&vdev->irq.lock);
 	if (err) {
 		genlmsg_cancel(msg, hdr);
 		return -EMSGSIZE;

@@ -16,7 +16,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "vfiouser.h"
+#include "pinned.h"
 
 #define VFU_PIN_MAX	(64ULL * SZ_1G)	/* bytes of one range */
 #define VFU_PIN_BATCH	4096UL		/* pages between looks at the scheduler */

@@ -38,7 +38,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
-#include "vfiouser.h"
+#include "ram.h"
 
 #define VFU_RAM_MAX	4096	/* ranges of memory */
 

@@ -42,7 +42,16 @@
 #include <linux/sched/task.h>
 #include <net/netlink.h>
 
-#include "vfiouser.h"
+#include "bridge.h"
+#include "config.h"
+#include "device.h"
+#include "ioeventfd.h"
+#include "irq.h"
+#include "mmio.h"
+#include "netlink.h"
+#include "recover.h"
+#include "rescue.h"
+#include "ring.h"
 
 /* For a device without a grace time, the helper of which is replaced. */
 #define VFU_REPLACE_MS		30000
@@ -91,8 +100,8 @@ static void vfu_set_error_state(struct vfu_dev *vdev, pci_channel_state_t from,
 				pci_channel_state_t to)
 {
 	lockdep_assert_held(&vdev->cfg_lock);
-	if (vdev->pdev && vdev->pdev->error_state == from)
-		WRITE_ONCE(vdev->pdev->error_state, to);
+	if (vdev->place.pdev && vdev->place.pdev->error_state == from)
+		WRITE_ONCE(vdev->place.pdev->error_state, to);
 }
 
 /*
@@ -125,7 +134,7 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
 		/* Between the error state and all-ones; see the top of this file. */
 		smp_mb();
 		WRITE_ONCE(vdev->offline, true);
-		WRITE_ONCE(vdev->resetting, false);
+		WRITE_ONCE(vdev->reset.active, false);
 		mod_delayed_work(system_wq, &r->grace, msecs_to_jiffies(grace_ms));
 	}
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
@@ -170,7 +179,7 @@ static struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
 	struct pci_dev *pdev;
 
 	raw_spin_lock_irq(&vdev->cfg_lock);
-	pdev = pci_dev_get(vdev->pdev);
+	pdev = pci_dev_get(vdev->place.pdev);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	return pdev;
 }
@@ -236,8 +245,8 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 	bool runs;
 
 	rcu_read_lock();
-	task = vdev->server ? pid_task(vdev->server, PIDTYPE_TGID) : NULL;
-	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(vdev->server) != server;
+	task = vdev->serving.server ? pid_task(vdev->serving.server, PIDTYPE_TGID) : NULL;
+	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(vdev->serving.server) != server;
 	rcu_read_unlock();
 	return runs;
 }
@@ -474,7 +483,7 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 		}
 	}
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
-		if (vdev->irqs[i].count != params->irqs[i].count) {
+		if (vdev->irq.index[i].count != params->irqs[i].count) {
 			NL_SET_ERR_MSG(extack, "numbers of interrupts differ");
 			return -EREMCHG;
 		}
@@ -489,21 +498,21 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 /* Who serves the device, and its pages. Interrupts only compare pointers. */
 static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 {
-	struct task_struct *task = vdev->task;
-	struct mm_struct *helper = vdev->helper;
-	struct pid *server = vdev->server;
+	struct task_struct *task = vdev->serving.task;
+	struct mm_struct *helper = vdev->serving.helper;
+	struct pid *server = vdev->serving.server;
 	u32 i;
 
-	mutex_lock(&vdev->irq_lock);
-	vdev->task = get_task_struct(current);
+	mutex_lock(&vdev->irq.lock);
+	vdev->serving.task = get_task_struct(current);
 	mmgrab(current->mm);
-	WRITE_ONCE(vdev->helper, current->mm);
-	WRITE_ONCE(vdev->server, params->server ? find_get_pid(params->server) : NULL);
+	WRITE_ONCE(vdev->serving.helper, current->mm);
+	WRITE_ONCE(vdev->serving.server, params->server ? find_get_pid(params->server) : NULL);
 	for (i = 0; i < VFU_NR_REGIONS; i++) {
 		swap(vdev->regions[i].direct, params->regions[i].direct);
 		swap(vdev->regions[i].nr_direct, params->regions[i].nr_direct);
 	}
-	mutex_unlock(&vdev->irq_lock);
+	mutex_unlock(&vdev->irq.lock);
 	put_task_struct(task);
 	mmdrop(helper);
 	put_pid(server);
@@ -612,7 +621,7 @@ void vfu_recover_arm(struct vfu_dev *vdev)
 	u32 index;
 
 	for (index = VFIO_PCI_ERR_IRQ_INDEX; index <= VFIO_PCI_REQ_IRQ_INDEX; index++)
-		if (vdev->irqs[index].count &&
+		if (vdev->irq.index[index].count &&
 		    vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, index, 0, 1))
 			dev_dbg(vdev->dev, "the server does not take index %u\n", index);
 }

@@ -36,7 +36,8 @@
 #include <linux/workqueue.h>
 
 #include "arch.h"
-#include "vfiouser.h"
+#include "device.h"
+#include "rescue.h"
 
 /* Threads of a server that are looked after in one go. */
 #define VFU_RESCUE_TASKS	16
@@ -56,9 +57,11 @@ struct vfu_rescue {
  */
 bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 {
+	const struct vfu_serving *s = &vdev->serving;
+
 	if (!task->mm)
 		return false;
-	return task->mm == vdev->helper || (vdev->server && task_tgid(task) == vdev->server);
+	return task->mm == s->helper || (s->server && task_tgid(task) == s->server);
 }
 
 /* Is this CPU inside vfu_rescue_ipis()? */
@@ -193,11 +196,11 @@ static void vfu_rescue_work(struct work_struct *work)
 	struct task_struct *tasks[VFU_RESCUE_TASKS], *leader, *task;
 	unsigned int i, n = 0;
 
-	vfu_rescue_task(vdev->task);
-	if (!vdev->server)
+	vfu_rescue_task(vdev->serving.task);
+	if (!vdev->serving.server)
 		return;
 	rcu_read_lock();
-	leader = pid_task(vdev->server, PIDTYPE_TGID);
+	leader = pid_task(vdev->serving.server, PIDTYPE_TGID);
 	if (leader) {
 		for_each_thread(leader, task) {
 			if (n == VFU_RESCUE_TASKS)
@@ -230,7 +233,7 @@ void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 	for_each_online_cpu(cpu) {
 		if (cpu == this || attempt--)
 			continue;
-		queue_work_on(cpu, system_highpri_wq, &per_cpu_ptr(vdev->rescue, cpu)->work);
+		queue_work_on(cpu, system_highpri_wq, &per_cpu_ptr(vdev->serving.rescue, cpu)->work);
 		break;
 	}
 }
@@ -264,9 +267,9 @@ void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size)
 	int len;
 
 	len = scnprintf(buf, size, "waiting on CPU %u, helper %s on CPU %u", raw_smp_processor_id(),
-			vfu_task_word(vdev->task), task_cpu(vdev->task));
+			vfu_task_word(vdev->serving.task), task_cpu(vdev->serving.task));
 	rcu_read_lock();
-	leader = vdev->server ? pid_task(vdev->server, PIDTYPE_TGID) : NULL;
+	leader = vdev->serving.server ? pid_task(vdev->serving.server, PIDTYPE_TGID) : NULL;
 	if (leader) {
 		for_each_thread(leader, task)
 			if (!server || READ_ONCE(server->__state))
@@ -289,11 +292,11 @@ int vfu_rescue_create(struct vfu_dev *vdev)
 {
 	unsigned int cpu;
 
-	vdev->rescue = alloc_percpu_gfp(struct vfu_rescue, GFP_KERNEL_ACCOUNT);
-	if (!vdev->rescue)
+	vdev->serving.rescue = alloc_percpu_gfp(struct vfu_rescue, GFP_KERNEL_ACCOUNT);
+	if (!vdev->serving.rescue)
 		return -ENOMEM;
 	for_each_possible_cpu(cpu) {
-		struct vfu_rescue *rescue = per_cpu_ptr(vdev->rescue, cpu);
+		struct vfu_rescue *rescue = per_cpu_ptr(vdev->serving.rescue, cpu);
 
 		INIT_WORK(&rescue->work, vfu_rescue_work);
 		rescue->vdev = vdev;
@@ -312,7 +315,7 @@ void vfu_rescue_flush(struct vfu_dev *vdev)
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu)
-		cancel_work_sync(&per_cpu_ptr(vdev->rescue, cpu)->work);
+		cancel_work_sync(&per_cpu_ptr(vdev->serving.rescue, cpu)->work);
 }
 
 /**
@@ -324,5 +327,5 @@ void vfu_rescue_flush(struct vfu_dev *vdev)
 void vfu_rescue_destroy(struct vfu_dev *vdev)
 {
 	vfu_rescue_flush(vdev);
-	free_percpu(vdev->rescue);
+	free_percpu(vdev->serving.rescue);
 }

@@ -23,8 +23,12 @@
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
+#include "device.h"
+#include "irq.h"
+#include "recover.h"
+#include "rescue.h"
+#include "ring.h"
 #include "trace.h"
-#include "vfiouser.h"
 
 /*
  * In an NMI, or while the system dies, nobody can answer: such an access reads
@@ -62,7 +66,7 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 	unsigned long flags;
 	int idx;
 
-	if (likely(!READ_ONCE(vdev->resetting)))
+	if (likely(!READ_ONCE(vdev->reset.active)))
 		return false;
 	idx = vfu_enter(vdev);
 	ring = vfu_ring_of(vdev);
@@ -70,15 +74,15 @@ bool vfu_in_reset(struct vfu_dev *vdev)
 		goto out;
 	raw_spin_lock_irqsave(&ring->lock, flags);
 	/* Acquire: pairs with the helper's store-release of @done. */
-	if (vdev->resetting && smp_load_acquire(&ring->shared->slots[vdev->reset_slot].done) ==
-	    vdev->reset_generation) {
-		__clear_bit(vdev->reset_slot, ring->slots_used);
-		WRITE_ONCE(vdev->resetting, false);
+	if (vdev->reset.active && smp_load_acquire(&ring->shared->slots[vdev->reset.slot].done) ==
+	    vdev->reset.generation) {
+		__clear_bit(vdev->reset.slot, ring->slots_used);
+		WRITE_ONCE(vdev->reset.active, false);
 	}
 	raw_spin_unlock_irqrestore(&ring->lock, flags);
 out:
 	vfu_leave(vdev, idx);
-	return READ_ONCE(vdev->resetting);
+	return READ_ONCE(vdev->reset.active);
 }
 
 /*
@@ -411,9 +415,9 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
 			req->generation = ring->generation;
 			WRITE_ONCE(shared->slots[slot].sleeping, 0);
 			if (req->op == VFIOUSER_OP_RESET) {
-				vdev->reset_slot = slot;
-				vdev->reset_generation = req->generation;
-				WRITE_ONCE(vdev->resetting, true);
+				vdev->reset.slot = slot;
+				vdev->reset.generation = req->generation;
+				WRITE_ONCE(vdev->reset.active, true);
 			}
 		}
 		if (req->op == VFIOUSER_OP_WRITE)

@@ -28,8 +28,13 @@
 #include <linux/rcupdate.h>
 
 #include "arch.h"
+#include "bridge.h"
 #include "compat.h"
-#include "vfiouser.h"
+#include "config.h"
+#include "device.h"
+#include "mmio.h"
+#include "trap.h"
+#include "window.h"
 
 struct vfu_hook {
 	const char *name;

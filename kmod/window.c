@@ -16,8 +16,11 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 
+#include "bridge.h"
 #include "compat.h"
-#include "vfiouser.h"
+#include "config.h"
+#include "device.h"
+#include "window.h"
 
 #define VFU_LOW_SIZE_MAX	SZ_2G
 
@@ -117,9 +120,9 @@ static int vfu_window_make(struct vfu_pci_slot *slot, u64 low, u64 high, u64 ali
  */
 int vfu_window_create(struct vfu_dev *vdev)
 {
-	bool multi = vfu_slot_multi(vdev->slot);
+	bool multi = vfu_slot_multi(vdev->place.slot);
 	u64 low = 0, high = 0, align = PAGE_SIZE;
-	struct vfu_pci_slot *slot = vdev->slot;
+	struct vfu_pci_slot *slot = vdev->place.slot;
 	int i, err = 0;
 
 	for (i = 0; i <= VFU_NR_BARS; i++) {
@@ -152,8 +155,8 @@ int vfu_window_create(struct vfu_dev *vdev)
 	mutex_unlock(&slot->lock);
 	if (err)
 		return err;
-	vfu_window_place(vdev, slot->low.start + vdev->fn * VFU_FN_LOW_SIZE, false);
-	vfu_window_place(vdev, slot->high.start + vdev->fn * VFU_FN_HIGH_SIZE, true);
+	vfu_window_place(vdev, slot->low.start + vdev->place.fn * VFU_FN_LOW_SIZE, false);
+	vfu_window_place(vdev, slot->high.start + vdev->place.fn * VFU_FN_HIGH_SIZE, true);
 	return 0;
 }
 
@@ -236,7 +239,7 @@ struct vfu_dev *vfu_window_find(phys_addr_t phys)
  */
 u64 vfu_window_to_bus(const struct vfu_dev *vdev, phys_addr_t phys)
 {
-	const struct resource *low = &vdev->slot->low;
+	const struct resource *low = &vdev->place.slot->low;
 
 	if (low->flags && phys >= low->start && phys <= low->end)
 		return phys - low->start + VFU_LOW_BASE;

@@ -10,7 +10,7 @@
 #include "arch.h"
 #include "emulate.h"
 #include "insn.h"
-#include "vfiouser.h"
+#include "mmio.h"
 
 /*
  * Elements of a string instruction for one fault; it then faults again for the

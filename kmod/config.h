@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * config.c: config space and the MSI-X table. vfu_dev.cfg_lock protects struct vfu_config.
+ */
+#ifndef _KMOD_CONFIG_H
+#define _KMOD_CONFIG_H
+
+#include <linux/types.h>
+
+#include "region.h"
+
+struct vfu_dev;
+
+/**
+ * struct vfu_config - the config registers that are the kernel's own
+ * @bar: base address registers 0..5 and the ROM's as [6], as last written
+ * @bar_type: their read-only low bits
+ * @command: PCI_COMMAND as last written
+ * @msi: offset of the MSI capability, or 0
+ * @msi_mask: offset of its mask register, or 0
+ * @msi_ctrl: its control word as last written
+ * @msix: offset of the MSI-X capability, or 0
+ * @msix_ctrl: its control word as last written
+ * @msix_bir: region of the vector table
+ * @msix_table: its offset there
+ * @msix_count: vectors in it
+ * @table: the vector table (16 bytes an entry), @msix_count entries
+ * @pcie: offset of the PCI Express capability, or 0
+ * @af: offset of the Advanced Features capability, or 0
+ * @virtio_bir: region of a virtio function's device status
+ * @virtio_status: its offset there, or 0
+ */
+struct vfu_config {
+	u32 bar[VFU_NR_BARS + 1];
+	u32 bar_type[VFU_NR_BARS + 1];
+	u16 command;
+	u8 msi;
+	u8 msi_mask;
+	u16 msi_ctrl;
+	u8 msix;
+	u16 msix_ctrl;
+	u32 msix_bir;
+	u32 msix_table;
+	u32 msix_count;
+	u32 (*table)[4];
+	u8 pcie;
+	u8 af;
+	u32 virtio_bir;
+	u64 virtio_status;
+};
+
+int vfu_config_init(struct vfu_dev *vdev);
+void vfu_config_forget(struct vfu_dev *vdev);
+void vfu_config_restore(struct vfu_dev *vdev);
+void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val);
+void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
+void vfu_intx_control(struct vfu_dev *vdev);
+bool vfu_config_decodes(struct vfu_dev *vdev);
+int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
+void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
+bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
+bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count);
+void vfu_msix_read(struct vfu_dev *vdev, u64 offset, void *data, u32 count);
+void vfu_msix_write(struct vfu_dev *vdev, u64 offset, const void *data, u32 count);
+
+#endif /* _KMOD_CONFIG_H */

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * irq.c, irqfd.c: interrupts.
+ */
+#ifndef _KMOD_IRQ_H
+#define _KMOD_IRQ_H
+
+#include <linux/atomic.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/irqdomain.h>
+#include <linux/mutex.h>
+#include <linux/smp.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <linux/workqueue.h>
+
+struct pci_dev;
+struct vfiouser_irqfd;
+struct vfu_dev;
+struct vfu_irqfd;
+
+#define VFU_MAX_VECTORS		2048	/* what an MSI-X table can hold */
+
+/**
+ * struct vfu_vector - one interrupt of the device
+ * @vdev: its device
+ * @index: VFIO_PCI_*_IRQ_INDEX
+ * @nr: vector within the index
+ * @virq: Linux interrupt, 0 while no driver has it
+ * @cpu: where it is to be raised
+ * @pending: raised and not yet handled
+ * @raised: when, on local_clock(); 0 if it was held back
+ * @masked: not to be raised now; a raise stays @pending
+ * @hops: how often it was sent on to another CPU because who serves runs here
+ * @waits: its handler reads registers; true from the start for a level interrupt
+ * @turn: raises it, if @waits, when it is its turn
+ * @work: raises it on this CPU
+ * @csd: raises it on another
+ * @calls: how many of @csd are under way
+ * @irqfd: the eventfd hooked to it, or NULL (vfu_irq.lock)
+ */
+struct vfu_vector {
+	struct vfu_dev *vdev;
+	u32 index;
+	u32 nr;
+	unsigned int virq;
+	unsigned int cpu;
+	unsigned long pending;
+	u64 raised;
+	bool masked;
+	unsigned int hops;
+	bool waits;
+	struct work_struct turn;
+	struct irq_work work;
+	call_single_data_t csd;
+	atomic_t calls;
+	struct vfu_irqfd *irqfd;
+};
+
+/**
+ * struct vfu_irqs - the vectors of one interrupt index
+ * @vectors: @count of them
+ * @count: what the server offers
+ * @flags: VFIO_IRQ_INFO_*
+ * @armed: how many the server has eventfds for (vfu_dev.cfg_lock)
+ */
+struct vfu_irqs {
+	struct vfu_vector *vectors;
+	u32 count;
+	u32 flags;
+	u32 armed;
+};
+
+/**
+ * struct vfu_irq - the interrupts of a device
+ * @lock: protects eventfds and arming; and for who wants to look at them, vfu_serving.server and
+ *	the pages of vfu_dev.regions, which else stay inside of vfu_enter() and vfu_leave()
+ * @closed: no eventfd can be hooked any more (@lock)
+ * @index: by VFIO_PCI_*_IRQ_INDEX
+ * @parent: domain of the vectors
+ * @domain: PCI/MSI domain of the bus
+ * @fwnode: names them
+ * @intx_virq: Linux interrupt of INTx, or 0
+ * @mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
+ */
+struct vfu_irq {
+	struct mutex lock;	/* see above */
+	bool closed;
+	struct vfu_irqs index[VFIO_PCI_NUM_IRQS];
+	struct irq_domain *parent;
+	struct irq_domain *domain;
+	struct fwnode_handle *fwnode;
+	unsigned int intx_virq;
+	int mode;
+};
+
+int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags);
+void vfu_irqs_destroy(struct vfu_dev *vdev);
+void vfu_vector_raise(struct vfu_vector *vec);
+void vfu_vector_waits(void);
+int vfu_irq_init(void);
+void vfu_irq_exit(void);
+void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
+void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
+void vfu_irqs_rearm(struct vfu_dev *vdev);
+int vfu_irq_domain_create(struct vfu_dev *vdev);
+void vfu_irq_domain_destroy(struct vfu_dev *vdev);
+void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev);
+
+int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg);
+void vfu_irqfd_clear(struct vfu_dev *vdev);
+void vfu_irqfd_close(struct vfu_dev *vdev);
+
+#endif /* _KMOD_IRQ_H */

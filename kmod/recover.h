@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * recover.c: server or helper gone, and back.
+ */
+#ifndef _KMOD_RECOVER_H
+#define _KMOD_RECOVER_H
+
+#include <linux/pci.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct netlink_ext_ack;
+struct vfu_dev;
+struct vfu_dev_params;
+struct vfu_ring;
+
+#define VFU_GRACE_MAX_MS	86400000	/* wait for another helper */
+
+/* Bytes of config space by which a device is known again. */
+#define VFU_IDENTITY		PCI_CFG_SPACE_SIZE
+
+enum vfu_phase {
+	VFU_PHASE_RUNNING,	/* nothing to recover from */
+	VFU_PHASE_FROZEN,	/* the driver is to be told */
+	VFU_PHASE_WAITING,	/* it knows; for a helper with a server */
+	VFU_PHASE_RESUMING,	/* they are there; the driver is to be told */
+};
+
+/**
+ * struct vfu_recover - what recover.c keeps of a device
+ * @phase: enum vfu_phase (vfu_dev.cfg_lock)
+ * @again: frozen again while @phase is RESUMING (vfu_dev.cfg_lock)
+ * @error: the server signals an error of its device
+ * @connected: the server talks on a new connection
+ * @pulled: its PCI device was taken out of the bus (the worker's)
+ * @told: driver that knows (the worker's)
+ * @work: tells the driver what has happened
+ * @grace: ends the waiting
+ * @users: who is inside of vfu_enter() and vfu_leave()
+ * @config: the server's config space when the device was made
+ */
+struct vfu_recover {
+	enum vfu_phase phase;
+	bool again;
+	unsigned long error;
+	bool connected;
+	bool pulled;
+	const struct pci_driver *told;
+	struct work_struct work;
+	struct delayed_work grace;
+	struct srcu_struct users;
+	u8 config[VFU_IDENTITY];
+};
+
+int vfu_enter(struct vfu_dev *vdev);
+void vfu_leave(struct vfu_dev *vdev, int idx);
+int vfu_recover_init(struct vfu_dev *vdev);
+void vfu_recover_exit(struct vfu_dev *vdev);
+int vfu_recover_remember(struct vfu_dev *vdev);
+void vfu_recover_stop(struct vfu_dev *vdev);
+void vfu_dev_fail(struct vfu_dev *vdev, const char *why);
+int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack);
+int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
+		       struct vfu_ring *ring, struct netlink_ext_ack *extack);
+void vfu_recover_signal(struct vfu_dev *vdev, u32 index);
+void vfu_recover_arm(struct vfu_dev *vdev);
+
+#endif /* _KMOD_RECOVER_H */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * rescue.c: who serves a device must get to run.
+ */
+#ifndef _KMOD_RESCUE_H
+#define _KMOD_RESCUE_H
+
+#include <linux/types.h>
+
+struct mm_struct;
+struct pid;
+struct task_struct;
+struct vfu_dev;
+
+struct vfu_rescue;
+
+/**
+ * struct vfu_serving - who serves a device
+ * @helper: the helper's address space, to recognise its threads
+ * @task: the helper's thread
+ * @server: the server's process, or NULL if it is not known
+ * @rescue: for each CPU the work that pulls @task and @server there
+ *
+ * Who looks at @server holds vfu_irq.lock or stays inside of vfu_enter() and vfu_leave().
+ */
+struct vfu_serving {
+	struct mm_struct *helper;
+	struct task_struct *task;
+	struct pid *server;
+	struct vfu_rescue __percpu *rescue;
+};
+
+bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
+void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt);
+void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size);
+int vfu_rescue_create(struct vfu_dev *vdev);
+void vfu_rescue_flush(struct vfu_dev *vdev);
+void vfu_rescue_destroy(struct vfu_dev *vdev);
+void vfu_rescue_ipis(void);
+bool vfu_rescue_in_ipis(void);
+
+#endif /* _KMOD_RESCUE_H */

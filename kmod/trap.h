@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * trap.c: how the kernel's calls and faults get here.
+ */
+#ifndef _KMOD_TRAP_H
+#define _KMOD_TRAP_H
+
+int vfu_trap_init(void);
+void vfu_trap_exit(void);
+
+#endif /* _KMOD_TRAP_H */
