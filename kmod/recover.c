@@ -241,12 +241,13 @@ static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
 /* A process other than @server, which is as the caller sees it. */
 static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 {
+	struct pid *old = vdev->serving.server;
 	struct task_struct *task;
 	bool runs;
 
 	rcu_read_lock();
-	task = vdev->serving.server ? pid_task(vdev->serving.server, PIDTYPE_TGID) : NULL;
-	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(vdev->serving.server) != server;
+	task = old ? pid_task(old, PIDTYPE_TGID) : NULL;
+	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(old) != server;
 	rcu_read_unlock();
 	return runs;
 }
@@ -259,7 +260,7 @@ static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 	device_lock(&pdev->dev);
 	told = vfu_is_told(pdev->driver);
 	device_unlock(&pdev->dev);
-	while (told && (!vdev->server || vfu_old_server_runs(vdev, 0)) &&
+	while (told && (!vdev->serving.server || vfu_old_server_runs(vdev, 0)) &&
 	       !READ_ONCE(vdev->recover.connected) && !vfu_dev_lost(vdev) &&
 	       !test_bit(0, &vdev->removing))
 		msleep(20);
