@@ -152,6 +152,7 @@ static void vfu_dev_free_work(struct work_struct *work)
 	/* Interrupts look at who serves the device. */
 	vfu_irqs_destroy(vdev);
 	put_pid(vdev->serving.server);
+	put_pid(vdev->recover.keeper);
 	put_task_struct(vdev->serving.task);
 	vfu_regions_release(vdev->regions);
 	vfu_pool_destroy(vdev->pool);
@@ -330,16 +331,19 @@ static void vfu_dev_add_work(struct work_struct *work)
 static void vfu_dev_remove_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
+	bool asked;
 
 	flush_work(&vdev->add_work);
 	vfu_recover_stop(vdev);
+	/* Or by itself: whoever keeps it served wants to know. */
+	asked = !vfu_dev_lost(vdev);
 	/* Frozen, nobody will come any more. */
 	if (vfu_dev_offline(vdev))
 		vfu_dev_set_lost(vdev);
 	if (vfu_dev_lost(vdev)) {
 		/* Its server may go on with what drivers are about to free. */
 		vfu_ram_cut(vdev->ram);
-		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, 0);
+		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, asked ? 0 : ETIMEDOUT);
 	}
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
 	vfu_slot_leave(vdev);
@@ -440,6 +444,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vdev->pid = task_tgid_nr(current);
 	strscpy(vdev->name, params->name, sizeof(vdev->name));
 	strscpy(vdev->socket, params->socket, sizeof(vdev->socket));
+	strscpy(vdev->recover.options, params->options, sizeof(vdev->recover.options));
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
 		err = vfu_irqs_create(vdev, i, params->irqs[i].count, params->irqs[i].flags);
 		if (err) {
@@ -480,6 +485,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vdev->serving.task = get_task_struct(current);
 	if (params->server)
 		vdev->serving.server = find_get_pid(params->server);
+	if (params->keeper)
+		vdev->recover.keeper = find_get_pid(params->keeper);
 	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;

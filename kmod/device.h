@@ -167,7 +167,9 @@ struct vfu_dev_params {
 	char socket[VFIOUSER_SOCKET_MAX];
 	char slot[VFIOUSER_NAME_MAX];
 	u32 fn;
+	char options[VFIOUSER_OPTIONS_MAX];
 	pid_t server;
+	pid_t keeper;
 	u32 flags;
 	u32 timeout_ms;
 	u32 grace_ms;

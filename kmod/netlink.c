@@ -77,7 +77,8 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_CHANNEL_FD]		= { .type = NLA_U32 },
 	[VFIOUSER_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, VFIOUSER_DEV_F_RESET |
 							  VFIOUSER_DEV_F_FORCE |
-							  VFIOUSER_DEV_F_PASSTHROUGH),
+							  VFIOUSER_DEV_F_PASSTHROUGH |
+							  VFIOUSER_DEV_F_CHECK),
 	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_timeout_range),
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
@@ -87,6 +88,9 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_CONFIG]		= NLA_POLICY_EXACT_LEN(VFU_IDENTITY),
 	[VFIOUSER_A_SLOT]		= { .type = NLA_NUL_STRING, .len = VFIOUSER_NAME_MAX - 1 },
 	[VFIOUSER_A_FUNCTION]		= NLA_POLICY_MAX(NLA_U32, VFU_NR_FUNCTIONS - 1),
+	[VFIOUSER_A_OPTIONS]		= { .type = NLA_NUL_STRING,
+					    .len = VFIOUSER_OPTIONS_MAX - 1 },
+	[VFIOUSER_A_KEEPER_PID]		= { .type = NLA_U32 },
 };
 
 /* ---- requests ---- */
@@ -270,6 +274,11 @@ static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *param
 		params->flags = nla_get_u32(info->attrs[VFIOUSER_A_FLAGS]);
 	if (info->attrs[VFIOUSER_A_SERVER_PID])
 		params->server = nla_get_u32(info->attrs[VFIOUSER_A_SERVER_PID]);
+	if (info->attrs[VFIOUSER_A_KEEPER_PID])
+		params->keeper = nla_get_u32(info->attrs[VFIOUSER_A_KEEPER_PID]);
+	if (info->attrs[VFIOUSER_A_OPTIONS])
+		nla_strscpy(params->options, info->attrs[VFIOUSER_A_OPTIONS],
+			    sizeof(params->options));
 	if (info->attrs[VFIOUSER_A_SOCKET])
 		nla_strscpy(params->socket, info->attrs[VFIOUSER_A_SOCKET],
 			    sizeof(params->socket));
@@ -393,6 +402,10 @@ static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		goto out_file;
 	err = vfu_parse_params(info, params);
+	if (!err && params->flags & VFIOUSER_DEV_F_CHECK) {
+		NL_SET_ERR_MSG(extack, "what does not exist cannot be checked");
+		err = -EINVAL;
+	}
 	if (err)
 		goto out;
 	if (params->flags & VFIOUSER_DEV_F_PASSTHROUGH) {
@@ -486,6 +499,23 @@ out_file:
 	return err;
 }
 
+static int vfu_cmd_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *timeout = info->attrs[VFIOUSER_A_TIMEOUT_MS];
+	struct nlattr *grace = info->attrs[VFIOUSER_A_GRACE_MS];
+	struct vfu_dev *vdev = vfu_cmd_find(info);
+	int err = 0;
+
+	if (IS_ERR(vdev))
+		return PTR_ERR(vdev);
+	if (grace)
+		err = vfu_recover_set_grace(vdev, nla_get_u32(grace), info->extack);
+	if (!err && timeout)
+		WRITE_ONCE(vdev->timeout_ms, nla_get_u32(timeout));
+	vfu_dev_put(vdev);
+	return err;
+}
+
 /* ---- answers and events ---- */
 
 static int vfu_put_stats(struct sk_buff *msg, struct vfu_dev *vdev)
@@ -504,8 +534,12 @@ static int vfu_put_stats(struct sk_buff *msg, struct vfu_dev *vdev)
 	return 0;
 }
 
+/* vfu_irq.lock held, for what another helper may replace. */
 static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 {
+	u32 left;
+
+	lockdep_assert_held(&vdev->irq.lock);
 	if (nla_put_u32(msg, VFIOUSER_A_ABI, VFIOUSER_ABI_VERSION) ||
 	    nla_put_u32(msg, VFIOUSER_A_ID, vdev->id) ||
 	    nla_put_string(msg, VFIOUSER_A_NAME, vdev->name) ||
@@ -518,6 +552,13 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_DOMAIN, vdev->place.slot->domain) ||
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
 	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->place.fn)))
+		return -EMSGSIZE;
+	if (vdev->recover.options[0] && nla_put_string(msg, VFIOUSER_A_OPTIONS, vdev->recover.options))
+		return -EMSGSIZE;
+	if (vdev->recover.keeper && nla_put_u32(msg, VFIOUSER_A_KEEPER_PID, pid_vnr(vdev->recover.keeper)))
+		return -EMSGSIZE;
+	if (vfu_recover_left_ms(vdev, &left) &&
+	    nla_put_u32(msg, VFIOUSER_A_GRACE_LEFT_MS, left))
 		return -EMSGSIZE;
 	if (vfu_slot_multi(vdev->place.slot) &&
 	    nla_put_string(msg, VFIOUSER_A_SLOT, vdev->place.slot->name))
@@ -681,20 +722,24 @@ static int vfu_dump_get(struct sk_buff *skb, struct netlink_callback *cb)
  * vfu_netlink_event() - tell all listeners
  * @vdev: device
  * @event: what happened
- * @err: errno of VFIOUSER_EVENT_FAILED
+ * @err: errno of VFIOUSER_EVENT_FAILED, or of _LOST where nobody has asked for the removal
  *
  * Context: may sleep.
  */
 void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 {
 	struct sk_buff *msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	bool failed;
 	void *hdr;
 
 	trace_vfiouser_event(vdev->id, event, err);
 	if (!msg)
 		return;
 	hdr = genlmsg_put(msg, 0, 0, &vfu_genl, 0, VFIOUSER_CMD_EVENT);
-	if (!hdr || vfu_put_dev(msg, vdev) || nla_put_u32(msg, VFIOUSER_A_EVENT, event) ||
+	mutex_lock(&vdev->irq.lock);
+	failed = !hdr || vfu_put_dev(msg, vdev);
+	mutex_unlock(&vdev->irq.lock);
+	if (failed || nla_put_u32(msg, VFIOUSER_A_EVENT, event) ||
 	    nla_put_u32(msg, VFIOUSER_A_ERROR, err)) {
 		nlmsg_free(msg);
 		return;
@@ -725,6 +770,10 @@ static const struct genl_ops vfu_ops[] = {
 		.cmd	= VFIOUSER_CMD_DEVICE_RESUME,
 		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_resume,
+	}, {
+		.cmd	= VFIOUSER_CMD_DEVICE_SET,
+		.flags	= GENL_ADMIN_PERM,
+		.doit	= vfu_cmd_set,
 	},
 };
 

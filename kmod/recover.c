@@ -172,6 +172,50 @@ static void vfu_recover_grace(struct work_struct *work)
 		vfu_dev_lose(vdev, "it was not recovered in time");
 }
 
+/**
+ * vfu_recover_set_grace() - change how long the device waits for another helper
+ * @vdev: device
+ * @ms: milliseconds, 0: not at all; where the device waits, from now on
+ * @extack: tells the caller what is wrong
+ *
+ * Context: may sleep.
+ * Return: 0; -EOPNOTSUPP with passthrough DMA.
+ */
+int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *extack)
+{
+	unsigned long flags;
+
+	if (ms && vdev->ram) {
+		NL_SET_ERR_MSG(extack, "with passthrough DMA a device cannot wait for another server");
+		return -EOPNOTSUPP;
+	}
+	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
+	WRITE_ONCE(vdev->grace_ms, ms);
+	/* Neither one that has just ended nor one that is over is begun again. */
+	if (vdev->offline && delayed_work_pending(&vdev->recover.grace))
+		mod_delayed_work(system_wq, &vdev->recover.grace, msecs_to_jiffies(ms));
+	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+	return 0;
+}
+
+/**
+ * vfu_recover_left_ms() - what is left of the grace time
+ * @vdev: device
+ * @ms: result, milliseconds
+ *
+ * Context: any; a snapshot.
+ * Return: false if the device does not wait.
+ */
+bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms)
+{
+	unsigned long end = READ_ONCE(vdev->recover.grace.timer.expires);
+
+	if (!vfu_dev_offline(vdev) || !delayed_work_pending(&vdev->recover.grace))
+		return false;
+	*ms = time_before(jiffies, end) ? jiffies_to_msecs(end - jiffies) : 0;
+	return true;
+}
+
 /* ---- the driver ---- */
 
 static struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
@@ -501,7 +545,7 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 {
 	struct task_struct *task = vdev->serving.task;
 	struct mm_struct *helper = vdev->serving.helper;
-	struct pid *server = vdev->serving.server;
+	struct pid *server = vdev->serving.server, *keeper = vdev->recover.keeper;
 	u32 i;
 
 	mutex_lock(&vdev->irq.lock);
@@ -509,6 +553,8 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 	mmgrab(current->mm);
 	WRITE_ONCE(vdev->serving.helper, current->mm);
 	WRITE_ONCE(vdev->serving.server, params->server ? find_get_pid(params->server) : NULL);
+	vdev->recover.keeper = params->keeper ? find_get_pid(params->keeper) : NULL;
+	strscpy(vdev->recover.options, params->options, sizeof(vdev->recover.options));
 	for (i = 0; i < VFU_NR_REGIONS; i++) {
 		swap(vdev->regions[i].direct, params->regions[i].direct);
 		swap(vdev->regions[i].nr_direct, params->regions[i].nr_direct);
@@ -517,6 +563,7 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 	put_task_struct(task);
 	mmdrop(helper);
 	put_pid(server);
+	put_pid(keeper);
 }
 
 /**
@@ -556,7 +603,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		return -EAGAIN;
 	}
 	err = vfu_same_device(vdev, params, extack);
-	if (err)
+	if (err || params->flags & VFIOUSER_DEV_F_CHECK)
 		return err;
 
 	/* Offline: nobody comes in any more. Wait for those who are in. */

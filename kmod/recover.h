@@ -38,6 +38,8 @@ enum vfu_phase {
  * @work: tells the driver what has happened
  * @grace: ends the waiting
  * @users: who is inside of vfu_enter() and vfu_leave()
+ * @keeper: who starts helpers, or NULL; information (vfu_irq.lock)
+ * @options: of the helper, for the next one (vfu_irq.lock)
  * @config: the server's config space when the device was made
  */
 struct vfu_recover {
@@ -50,6 +52,8 @@ struct vfu_recover {
 	struct work_struct work;
 	struct delayed_work grace;
 	struct srcu_struct users;
+	struct pid *keeper;
+	char options[VFIOUSER_OPTIONS_MAX];
 	u8 config[VFU_IDENTITY];
 };
 
@@ -60,6 +64,8 @@ void vfu_recover_exit(struct vfu_dev *vdev);
 int vfu_recover_remember(struct vfu_dev *vdev);
 void vfu_recover_stop(struct vfu_dev *vdev);
 void vfu_dev_fail(struct vfu_dev *vdev, const char *why);
+int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *extack);
+bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms);
 int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack);
 int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		       struct vfu_ring *ring, struct netlink_ext_ack *extack);

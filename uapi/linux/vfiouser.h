@@ -23,6 +23,7 @@
 #define VFIOUSER_DEV_NAME	"vfiouser"	/* /dev/vfiouser */
 #define VFIOUSER_NAME_MAX	32		/* with the NUL */
 #define VFIOUSER_SOCKET_MAX	256		/* with the NUL, information only */
+#define VFIOUSER_OPTIONS_MAX	256		/* with the NUL, the helper's own business */
 
 /*
  * Request ring
@@ -266,6 +267,10 @@ struct vfiouser_ram {
  *	from now on, the drivers start it again, and VFIOUSER_EVENT_RECOVERED follows.
  *	-EAGAIN while drivers are still being told of the freeze: try again soon.
  *	-EREMCHG where this is another device; -EBUSY while the old server still runs.
+ *	With VFIOUSER_DEV_F_CHECK in FLAGS nothing changes: 0 says that the next one will do,
+ *	so that the server can be given the DMA pool.
+ * DEVICE_SET: ID or NAME, and TIMEOUT_MS or GRACE_MS: changes them. A grace time that is
+ *	running begins anew. -EOPNOTSUPP for a grace time with passthrough DMA.
  * DEVICE_DEL: ID or NAME; returns at once, VFIOUSER_EVENT_REMOVED follows.
  * DEVICE_GET: one (ID or NAME) or, as a dump, all. SERVER_PID, REGION, IRQ, POOL and PATH
  *	are told of one only.
@@ -279,6 +284,7 @@ enum vfiouser_cmd {
 	VFIOUSER_CMD_EVENT,
 	VFIOUSER_CMD_DEVICE_TAKE,
 	VFIOUSER_CMD_DEVICE_RESUME,
+	VFIOUSER_CMD_DEVICE_SET,
 	__VFIOUSER_CMD_MAX,
 };
 
@@ -303,7 +309,8 @@ enum vfiouser_attr {
 	VFIOUSER_A_BUS,			/* u32 */
 	VFIOUSER_A_DEVFN,		/* u32 */
 	VFIOUSER_A_EVENT,		/* u32: enum vfiouser_event */
-	VFIOUSER_A_ERROR,		/* u32: errno of VFIOUSER_EVENT_FAILED */
+	/* u32: errno of VFIOUSER_EVENT_FAILED; of _LOST where nobody has asked for its removal */
+	VFIOUSER_A_ERROR,
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
 	VFIOUSER_A_SERVER_PID,		/* u32: the server, where it is on this host */
 	VFIOUSER_A_PATH,		/* nest, multi: vfiouser_path_attr */
@@ -315,6 +322,9 @@ enum vfiouser_attr {
 	 */
 	VFIOUSER_A_SLOT,
 	VFIOUSER_A_FUNCTION,		/* u32: 0 to 7; needs SLOT if it is not 0 */
+	VFIOUSER_A_OPTIONS,		/* string: of the helper, for the next one */
+	VFIOUSER_A_KEEPER_PID,		/* u32: who starts helpers for it; 0: nobody */
+	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS; while the device is frozen (DEVICE_GET) */
 	__VFIOUSER_A_MAX,
 };
 
@@ -324,6 +334,7 @@ enum vfiouser_attr {
 #define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
 /* Bus addresses are physical ones; the channel has done VFIOUSER_IOC_RAM. Without POOL. */
 #define VFIOUSER_DEV_F_PASSTHROUGH (1U << 2)
+#define VFIOUSER_DEV_F_CHECK	(1U << 3)	/* DEVICE_RESUME: only say whether it would do */
 
 enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_UNSPEC,
