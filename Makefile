@@ -87,9 +87,11 @@ man: $(MANPAGES)
 install: helper servers $(MANPAGES)
 	$(INSTALL) -D -m 755 $(O)/helper/vfiouserctl $(DESTDIR)$(sbindir)/vfiouserctl
 	$(INSTALL) -D -m 755 $(O)/servers/vfiouser-nvme $(DESTDIR)$(libexecdir)/vfiouser/vfiouser-nvme
+	$(INSTALL) -D -m 755 $(O)/servers/vfiouser-vhost $(DESTDIR)$(libexecdir)/vfiouser/vfiouser-vhost
 	$(INSTALL) -D -m 644 uapi/linux/vfiouser.h $(DESTDIR)$(includedir)/linux/vfiouser.h
 	$(INSTALL) -d $(DESTDIR)$(prefix)/share/vfio-user $(DESTDIR)$(unitdir)
 	$(SUBST) servers/nvme/50-vfiouser-nvme.json >$(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
+	$(SUBST) servers/vhost/50-vfiouser-vhost.json >$(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-vhost.json
 	set -e; for unit in $(UNITS); do \
 		$(SUBST) packaging/systemd/$$unit.in >$(DESTDIR)$(unitdir)/$$unit; \
 		chmod 644 $(DESTDIR)$(unitdir)/$$unit; \
@@ -110,6 +112,7 @@ install: helper servers $(MANPAGES)
 uninstall:
 	rm -f $(DESTDIR)$(sbindir)/vfiouserctl $(DESTDIR)$(includedir)/linux/vfiouser.h
 	rm -f $(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-nvme.json
+	rm -f $(DESTDIR)$(prefix)/share/vfio-user/50-vfiouser-vhost.json
 	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(UNITS)) $(foreach file,$(PLAIN),$(call place,$(file)))
 	rm -rf $(DESTDIR)$(libexecdir)/vfiouser
 	rm -f $(patsubst Documentation/man/%.rst,$(DESTDIR)$(mandir)/man8/%,$(wildcard Documentation/man/*.8.rst))

@@ -47,6 +47,19 @@ _vfiouserctl()
 		compopt -o filenames 2>/dev/null
 		return
 		;;
+	--vhost)
+		case $cur in
+		*:*)
+			mapfile -t COMPREPLY < <(compgen -f -- "${cur#*:}")
+			compopt -o filenames 2>/dev/null
+			;;
+		*)
+			mapfile -t COMPREPLY < <(compgen -W "blk: fs: net: scsi: rng: console: sound:" -- "$cur")
+			compopt -o nospace 2>/dev/null
+			;;
+		esac
+		return
+		;;
 	--inject)
 		mapfile -t COMPREPLY < <(compgen -W "delay: drop: error: seed:" -- "$cur")
 		compopt -o nospace 2>/dev/null

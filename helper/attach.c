@@ -92,6 +92,11 @@ int attach_run(struct attach_options *opt)
 		return log_fail(ST_NO_MODULE, "the kernel module is not loaded (no " CHANNEL "); run \"modprobe vfiouser_pci\"");
 	if (cpus == 1 && !opt->force)
 		return log_fail(ST_ONE_CPU, "with one CPU online a driver's read could wait for ever; add a CPU, or try your luck with --force");
+	if (opt->vhost) {
+		status = vhost_start(opt);
+		if (status)
+			return status;
+	}
 	if (opt->foreground)
 		notify_open();
 	notify("STATUS=connecting to %s", opt->address);
@@ -143,7 +148,7 @@ static int run(int argc, char **argv)
 
 const struct cmd cmd_attach = {
 	.name = "attach",
-	.synopsis = "[OPTION...] SOCKET",
+	.synopsis = "[OPTION...] SOCKET | --vhost=TYPE:SOCKET",
 	.summary = "make a server's device a PCI device of this host",
 	.help =
 "Connects to a vfio-user server and makes its device a PCI device of this host. Returns\n"
@@ -177,6 +182,8 @@ const struct cmd cmd_attach = {
 "                        descriptors (vsock, TCP), for drivers that do without\n"
 "      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
 "      --force           also with a single CPU\n"
+"      --vhost=TYPE:SOCKET  the device of the vhost-user back end at SOCKET, instead of a server's:\n"
+"                        blk, fs, net, scsi and others, see vfiouser-vhost(8)\n"
 "      --record=FILE     record all messages, for \"vfiouserctl replay\" and Wireshark\n"
 "      --inject=FAULTS   inject faults, see below\n"
 "  -j, --json            print JSON; schema in vfiouserctl(8)\n"
@@ -190,6 +197,7 @@ const struct cmd cmd_attach = {
 "Examples:\n"
 "  vfiouserctl attach /run/nvme.sock\n"
 "  vfiouserctl attach --wait-server=30s /run/nvme.sock\n"
+"  vfiouserctl attach --vhost=blk:/run/qsd.sock --name=disk2\n"
 "  vfiouserctl attach --inject=delay:20:10%,error:EIO:0.01@read/bar0 /run/nvme.sock\n"
 "  vfiouserctl attach --record=disk.pcapng /run/nvme.sock\n"
 "  vfiouserctl attach --foreground --verbose --name=disk1 /run/nvme.sock\n",

@@ -84,6 +84,7 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @record: file for a recording, or NULL
  * @inject: faults to inject
  * @server_us: how long to wait for the server
+ * @vhost: TYPE:SOCKET of a vhost-user back end whose device it is to be, or NULL
  * @json: print JSON
  * @help: print the help only
  */
@@ -111,6 +112,7 @@ struct attach_options {
 	const char *record;
 	struct inject inject;
 	uint64_t server_us;
+	const char *vhost;
 	bool json;
 	bool help;
 };
@@ -121,6 +123,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt);
 /* attach.c */
 int attach_run(struct attach_options *opt);
 void attach_socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address);
+
+/* vhost.c */
+int vhost_start(struct attach_options *opt);
 
 /* session.c */
 int attach_helper(const struct attach_options *opt, int front);

@@ -52,7 +52,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
 		OPT_FORCE, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
 		OPT_RECONNECT, OPT_GRACE,
-		OPT_RECORD, OPT_INJECT, OPT_SERVER,
+		OPT_RECORD, OPT_INJECT, OPT_SERVER, OPT_VHOST,
 	};
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, 'n' },
@@ -74,6 +74,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "record", required_argument, NULL, OPT_RECORD },
 		{ "inject", required_argument, NULL, OPT_INJECT },
 		{ "wait-server", required_argument, NULL, OPT_SERVER },
+		{ "vhost", required_argument, NULL, OPT_VHOST },
 		{ "json", no_argument, NULL, 'j' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -190,6 +191,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 				return cmd_usage(&cmd_attach, "\"%s\" is no time like 10s", optarg);
 			opt->server_us = value;
 			break;
+		case OPT_VHOST:
+			opt->vhost = optarg;
+			break;
 		case OPT_FORCE:
 			opt->force = true;
 			break;
@@ -209,9 +213,12 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 	if (opt->function && !opt->slot)
 		return cmd_usage(&cmd_attach, "function %u of which slot? give --slot=NAME",
 				 opt->function);
-	if (optind != argc - 1)
-		return cmd_usage(&cmd_attach, "it takes one server address");
-	opt->address = argv[optind];
+	if (optind != argc - !opt->vhost)
+		return cmd_usage(&cmd_attach, opt->vhost ?
+				 "with --vhost it takes no server address" :
+				 "it takes one server address");
+	/* with --vhost it is known when that server is */
+	opt->address = opt->vhost ? opt->vhost : argv[optind];
 	opt->grace_ms = grace_ms == UINT64_MAX ? reconnect_ms : grace_ms;
 	if (opt->reconnect && !opt->grace_ms)
 		return cmd_usage(&cmd_attach, "--reconnect needs a --grace time");

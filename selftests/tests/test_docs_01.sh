@@ -11,7 +11,7 @@ doc=$(dirname "$0")/../doc
 # as "make install" would have it; and what udev would load
 mkdir -p /usr/libexec/vfiouser
 ln -s "$(command -v vfiouser-nvme)" /usr/libexec/vfiouser/
-modprobe -qa nvme ext4
+modprobe -qa nvme virtio_pci virtio_blk ext4
 
 # type_in DOCUMENT NAME: the blocks' commands, in one shell and so with its jobs
 type_in()
@@ -42,5 +42,10 @@ type_in()
 type_in README.rst vm
 type_in admin-guide.rst vm
 type_in driver-guide.rst vm
+cd "$WORK" || exit 1
+ln -s "$(command -v vfiouser-vhost)" /usr/libexec/vfiouser/
+type_in admin-guide.rst vhost_disk
+umount /mnt && detach disk2
+ktap_ok $? "admin-guide.rst: umount, detach"
 ktap_is "no device is left" "$(ls /sys/class/vfiouser)" ""
 ktap_end

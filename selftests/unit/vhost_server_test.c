@@ -1,0 +1,1376 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfiouser-vhost between a driver that keeps to the rules and back ends that do, or do not: the
+ * test disk vfiouser-vublk, QEMU's storage daemon and QEMU's virtiofsd. No VM: both ends are
+ * sockets, and this program is the driver.
+ *
+ * vfiouser-vhost runs under AddressSanitizer and UBSan and is ended with SIGTERM: an exit status
+ * other than 0 (a leak counts) fails the test.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <linux/vfio.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mini_client.h"
+
+#define CONFIG	VFIO_PCI_CONFIG_REGION_INDEX
+#define BAR	VFIO_PCI_BAR4_REGION_INDEX
+#define MSIX	VFIO_PCI_MSIX_IRQ_INDEX
+#define INTX	VFIO_PCI_INTX_IRQ_INDEX
+#define TRIGGER	(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
+
+#define ISR	0x1000
+#define DEVICE	0x2000
+#define NOTIFY	0x3000
+#define REG(f)	offsetof(struct virtio_pci_common_cfg, f)
+
+#define IOVA	0x200000ull
+#define SIZE	0x400000u
+#define DEPTH	64u
+#define QUEUES	4u
+#define DESC(q)		((q) * 0x8000u)
+#define AVAIL(q)	((q) * 0x8000u + 0x4000)
+#define USED(q)		((q) * 0x8000u + 0x6000)
+#define DATA		0x100000u
+#define SLOT		0x2000u		/* bytes of a request: header, status, 4096 of data */
+#define SLOT_AT(q, n)	(DATA + ((q) * 32 + (n)) * SLOT)
+
+#define BIT(n)	(1ull << (n))
+#define MUST	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+
+static char dir[] = "/tmp/vhost-server-test.XXXXXX";
+static char front_path[80], back_path[80], image[80], log_path[80];
+
+struct driver {
+	struct mc_server front;
+	pid_t back;
+	struct mc mc;
+	bool connected;
+	int memfd;
+	uint8_t *mem;
+	unsigned int queues;
+	int kick[QUEUES];
+	int call[QUEUES + 1];		/* the first is the configuration's */
+	uint16_t seen[QUEUES];		/* used ring */
+	bool intx;
+	bool trap;
+};
+
+/* ---- processes ---- */
+
+static const char *const vublk[] = { VUBLK, "--image=IMAGE", "--socket=SOCKET", NULL };
+
+static pid_t spawn(const char *const args[], const char *const extra[])
+{
+	char *argv[40], text[40][160];
+	int n = 0, i;
+	pid_t pid;
+
+	for (i = 0; i < 2; i++) {
+		const char *const *a = i ? extra : args;
+
+		for (; a && *a; a++, n++) {
+			const char *socket = strstr(*a, "SOCKET"), *file = strstr(*a, "IMAGE");
+			const char *hole = socket ? socket : file;
+
+			if (hole)
+				snprintf(text[n], sizeof(text[n]), "%.*s%s%s", (int)(hole - *a), *a,
+					 socket ? back_path : image, hole + (socket ? 6 : 5));
+			else
+				snprintf(text[n], sizeof(text[n]), "%s", *a);
+			argv[n] = text[n];
+		}
+	}
+	argv[n] = NULL;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		int log = open(log_path, O_WRONLY | O_APPEND);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+		dup2(log, 2);
+		dup2(log, 1);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	return pid;
+}
+
+static pid_t back(const char *const args[], const char *const extra[])
+{
+	const struct timespec ms = { 0, 1000000 };
+	struct stat st;
+	pid_t pid;
+	int i;
+
+	unlink(back_path);
+	pid = spawn(args, extra);
+	for (i = 0; i < MC_TIMEOUT_MS && stat(back_path, &st); i++)
+		nanosleep(&ms, NULL);
+	assert_int_equal(stat(back_path, &st), 0);
+	return pid;
+}
+
+static void kill_back(struct driver *d)
+{
+	kill(d->back, SIGKILL);
+	mc_wait_exit(d->back);
+	d->back = 0;
+}
+
+/* How often vfiouser-vhost has said something so far. */
+static unsigned int said(const char *text)
+{
+	static char buf[65536];
+	int fd = open(log_path, O_RDONLY);
+	ssize_t n = read(fd, buf, sizeof(buf) - 1);
+	unsigned int times = 0;
+	const char *at = buf;
+
+	close(fd);
+	buf[n > 0 ? n : 0] = 0;
+	while ((at = strstr(at, text))) {
+		at++;
+		times++;
+	}
+	return times;
+}
+
+static void connect_client(struct driver *d)
+{
+	assert_int_equal(mc_connect(&d->mc, front_path), 0);
+	assert_int_equal(mc_negotiate(&d->mc), 0);
+	d->connected = true;
+}
+
+static bool no_wait;		/* for the socket */
+
+static void start_front(struct driver *d, const char *type, const char *const extra[])
+{
+	char socket[100], vhost[100], kind[40];
+	char *args[20] = { socket, vhost, kind, "--verbose", "--timeout=300",
+			   "--stop-timeout=2000" };
+	int i, saved = dup(2), log = open(log_path, O_WRONLY | O_APPEND);
+
+	snprintf(socket, sizeof(socket), "--socket-path=%s", front_path);
+	snprintf(vhost, sizeof(vhost), "--vhost-socket=%s", back_path);
+	snprintf(kind, sizeof(kind), "--type=%s", type);
+	for (i = 0; extra && extra[i]; i++)
+		args[i + 6] = (char *)extra[i];
+	if (!no_wait)
+		memcpy(d->front.path, front_path, sizeof(d->front.path));
+	dup2(log, 2);
+	assert_int_equal(mc_spawn(&d->front, SERVER, -1, args), 0);
+	dup2(saved, 2);
+	close(saved);
+	close(log);
+}
+
+static void share_memory(struct driver *d)
+{
+	d->memfd = memfd_create("pool", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(d->memfd, SIZE), 0);
+	d->mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, d->memfd, 0);
+	assert_true(d->mem != MAP_FAILED);
+	assert_int_equal(mc_dma_map(&d->mc, IOVA, SIZE, d->memfd, 0), 0);
+}
+
+static void forget_memory(struct driver *d)
+{
+	munmap(d->mem, SIZE);
+	close(d->memfd);
+}
+
+static void begin(struct driver *d)
+{
+	int fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	close(fd);
+	unlink(image);
+	memset(d, 0, sizeof(*d));
+	memset(d->kick, -1, sizeof(d->kick));
+	memset(d->call, -1, sizeof(d->call));
+}
+
+static void start(struct driver *d, const char *type, const char *const args[],
+		  const char *const back_extra[], const char *const front_extra[])
+{
+	begin(d);
+	d->back = back(args, back_extra);
+	start_front(d, type, front_extra);
+	connect_client(d);
+	share_memory(d);
+}
+
+static void close_fds(struct driver *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < QUEUES; i++) {
+		if (d->kick[i] >= 0)
+			close(d->kick[i]);
+		d->kick[i] = -1;
+	}
+	for (i = 0; i <= QUEUES; i++) {
+		if (d->call[i] >= 0)
+			close(d->call[i]);
+		d->call[i] = -1;
+	}
+}
+
+static void leave(struct driver *d)
+{
+	mc_close(&d->mc);
+	d->connected = false;
+	forget_memory(d);
+	close_fds(d);
+}
+
+static void stop(struct driver *d)
+{
+	int status;
+
+	if (d->connected)
+		leave(d);
+	status = mc_stop(&d->front);
+	if (status) {
+		char cmd[100];
+
+		snprintf(cmd, sizeof(cmd), "tail -n 60 %s >&2", log_path);
+		if (system(cmd))
+			print_message("no log\n");
+	}
+	assert_int_equal(status, 0);
+	if (d->back) {
+		kill(d->back, SIGCONT);
+		kill(d->back, SIGTERM);
+		mc_wait_exit(d->back);
+	}
+}
+
+/* ---- the driver ---- */
+
+/* In a process of its own, which may end at any time: nothing is a failure. */
+static bool lenient;
+
+#define must(expr) do {								\
+	int ret_ = (expr);							\
+	if (!lenient)								\
+		assert_int_equal(ret_, 0);					\
+} while (0)
+
+static void put(struct driver *d, uint64_t offset, uint64_t val, uint32_t size)
+{
+	must(mc_write(&d->mc, BAR, offset, &val, size));
+}
+
+static uint64_t get(struct driver *d, uint64_t offset, uint32_t size)
+{
+	uint64_t val = 0;
+
+	must(mc_read(&d->mc, BAR, offset, &val, size));
+	return val;
+}
+
+#define WAIT(cond) do {								\
+	const struct timespec ms_ = { 0, 1000000 };				\
+	int tries_;								\
+	for (tries_ = 0; !(cond) && tries_ < MC_TIMEOUT_MS; tries_++)		\
+		nanosleep(&ms_, NULL);						\
+	assert_true(cond);							\
+} while (0)
+
+static uint8_t status(struct driver *d)
+{
+	return (uint8_t)get(d, REG(device_status), 1);
+}
+
+static void reset(struct driver *d)
+{
+	put(d, REG(device_status), 0, 1);
+	WAIT(!status(d));
+}
+
+static uint64_t offered(struct driver *d)
+{
+	uint64_t bits;
+
+	put(d, REG(device_feature_select), 1, 4);
+	bits = get(d, REG(device_feature), 4) << 32;
+	put(d, REG(device_feature_select), 0, 4);
+	return bits | get(d, REG(device_feature), 4);
+}
+
+static uint8_t accept_features(struct driver *d, uint64_t features)
+{
+	put(d, REG(device_status), 3, 1);
+	put(d, REG(guest_feature_select), 0, 4);
+	put(d, REG(guest_feature), (uint32_t)features, 4);
+	put(d, REG(guest_feature_select), 1, 4);
+	put(d, REG(guest_feature), features >> 32, 4);
+	put(d, REG(device_status), 11, 1);
+	return status(d);
+}
+
+static void get_doorbells(struct driver *d)
+{
+	struct vfio_user_region_io_fds req = { .argsz = 4096, .index = BAR };
+	const struct vfio_user_io_fd *e;
+	unsigned int i;
+
+	assert_int_equal(mc_request(&d->mc, VFIO_USER_DEVICE_GET_REGION_IO_FDS, &req, sizeof(req),
+				    NULL, 0), 0);
+	e = (const void *)(d->mc.payload + sizeof(req));
+	for (i = 0; i < d->queues; i++) {
+		assert_int_equal(e[i].offset, NOTIFY + 4 * i);
+		assert_int_equal(e[i].type, VFIO_USER_IO_FD_IOEVENTFD);
+		d->kick[i] = fcntl(d->mc.fds[e[i].fd_index], F_DUPFD_CLOEXEC, 0);
+	}
+}
+
+static unsigned int msix_cap(struct driver *d)
+{
+	uint8_t cfg[256] = { 0 }, at;
+
+	must(mc_read(&d->mc, CONFIG, 0, cfg, sizeof(cfg)));
+	for (at = cfg[0x34]; at && cfg[at] != 0x11; at = cfg[at + 1])
+		;
+	must(!at);
+	return at;
+}
+
+static void set_interrupts(struct driver *d)
+{
+	uint16_t on = 0x8000, command = 6;
+	unsigned int i;
+
+	must(mc_write(&d->mc, CONFIG, 4, &command, 2));
+	if (d->intx) {
+		d->call[0] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		assert_int_equal(mc_set_irqs(&d->mc, TRIGGER, INTX, 0, 1, NULL, 0, d->call, 1), 0);
+		return;
+	}
+	for (i = 0; i <= d->queues; i++)
+		d->call[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	must(mc_set_irqs(&d->mc, TRIGGER, MSIX, 0, d->queues + 1, NULL, 0, d->call,
+			 d->queues + 1));
+	must(mc_write(&d->mc, CONFIG, msix_cap(d) + 2, &on, 2));
+	put(d, REG(msix_config), 0, 2);
+}
+
+static void set_queue(struct driver *d, unsigned int q)
+{
+	put(d, REG(queue_select), q, 2);
+	put(d, REG(queue_size), DEPTH, 2);
+	if (!d->intx)
+		put(d, REG(queue_msix_vector), q + 1, 2);
+	put(d, REG(queue_desc_lo), IOVA + DESC(q), 8);
+	put(d, REG(queue_avail_lo), IOVA + AVAIL(q), 8);
+	put(d, REG(queue_used_lo), IOVA + USED(q), 8);
+	put(d, REG(queue_enable), 1, 2);
+	d->seen[q] = 0;
+}
+
+static void bring_up(struct driver *d, unsigned int queues, uint64_t features)
+{
+	unsigned int q;
+
+	d->queues = queues;
+	reset(d);
+	memset(d->mem, 0, SIZE);
+	assert_int_equal(accept_features(d, features), 11);
+	close_fds(d);
+	if (!d->trap)
+		get_doorbells(d);
+	set_interrupts(d);
+	for (q = 0; q < queues; q++)
+		set_queue(d, q);
+	put(d, REG(device_status), 15, 1);
+	assert_int_equal(status(d), 15);
+}
+
+static struct vring_avail *avail(struct driver *d, unsigned int q)
+{
+	return (struct vring_avail *)(d->mem + AVAIL(q));
+}
+
+static uint16_t used_idx(struct driver *d, unsigned int q)
+{
+	const struct vring_used *u = (struct vring_used *)(d->mem + USED(q));
+
+	return __atomic_load_n(&u->idx, __ATOMIC_ACQUIRE);
+}
+
+static void kick(struct driver *d, unsigned int q)
+{
+	if (d->trap)
+		put(d, NOTIFY + 4 * q, q, 2);
+	else
+		assert_int_equal(eventfd_write(d->kick[q], 1), 0);
+}
+
+/* A disk request in a slot; its first descriptor is 3 * n. */
+static void submit(struct driver *d, unsigned int q, unsigned int n, uint32_t type, uint64_t sector,
+		   uint8_t fill)
+{
+	struct vring_desc *t = (struct vring_desc *)(d->mem + DESC(q)) + 3 * n;
+	struct vring_avail *a = avail(d, q);
+	struct virtio_blk_outhdr *h = (void *)(d->mem + SLOT_AT(q, n));
+	const bool in = type == VIRTIO_BLK_T_IN;
+
+	*h = (struct virtio_blk_outhdr){ .type = type, .sector = sector };
+	d->mem[SLOT_AT(q, n) + 0x800] = 0xff;
+	memset(d->mem + SLOT_AT(q, n) + 0x1000, in ? 0xee : fill, 4096);
+	t[0] = (struct vring_desc){ IOVA + SLOT_AT(q, n), sizeof(*h), VRING_DESC_F_NEXT,
+				    (uint16_t)(3 * n + 1) };
+	t[1] = (struct vring_desc){ IOVA + SLOT_AT(q, n) + 0x1000, 4096,
+				    VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0),
+				    (uint16_t)(3 * n + 2) };
+	t[2] = (struct vring_desc){ IOVA + SLOT_AT(q, n) + 0x800, 1, VRING_DESC_F_WRITE, 0 };
+	a->ring[a->idx % DEPTH] = (uint16_t)(3 * n);
+	/* with EVENT_IDX: an interrupt for the next one */
+	a->ring[DEPTH] = used_idx(d, q);
+	__atomic_store_n(&a->idx, a->idx + 1, __ATOMIC_RELEASE);
+}
+
+static uint8_t result(struct driver *d, unsigned int q, unsigned int n)
+{
+	return d->mem[SLOT_AT(q, n) + 0x800];
+}
+
+static bool all_bytes(struct driver *d, unsigned int q, unsigned int n, uint8_t val)
+{
+	const uint8_t *p = d->mem + SLOT_AT(q, n) + 0x1000;
+	int i;
+
+	for (i = 0; i < 4096; i++)
+		if (p[i] != val)
+			return false;
+	return true;
+}
+
+/* Waits for the interrupt of a queue. */
+static void wait_call(struct driver *d, unsigned int q)
+{
+	struct pollfd p = { .fd = d->call[d->intx ? 0 : q + 1], .events = POLLIN };
+	eventfd_t n;
+
+	assert_int_equal(poll(&p, 1, MC_TIMEOUT_MS), 1);
+	eventfd_read(p.fd, &n);
+}
+
+static void one_request(struct driver *d, unsigned int q, uint32_t type, uint64_t sector,
+			uint8_t fill, uint8_t want)
+{
+	uint16_t before = used_idx(d, q);
+
+	submit(d, q, 0, type, sector, fill);
+	kick(d, q);
+	WAIT(used_idx(d, q) == (uint16_t)(before + 1));
+	assert_int_equal(result(d, q, 0), want);
+}
+
+/* Write, read back, one request at a time on each queue. */
+static void use_disk(struct driver *d, uint8_t seed)
+{
+	unsigned int q, i;
+
+	for (q = 0; q < d->queues; q++) {
+		for (i = 0; i < 4; i++) {
+			one_request(d, q, VIRTIO_BLK_T_OUT, 64 * q + 8 * i, (uint8_t)(seed + i),
+				    VIRTIO_BLK_S_OK);
+			wait_call(d, q);
+		}
+		for (i = 0; i < 4; i++) {
+			one_request(d, q, VIRTIO_BLK_T_IN, 64 * q + 8 * i, 0, VIRTIO_BLK_S_OK);
+			wait_call(d, q);
+			assert_true(all_bytes(d, q, 0, (uint8_t)(seed + i)));
+		}
+	}
+}
+
+#define PLAIN	(MUST | BIT(VIRTIO_BLK_F_FLUSH))
+#define WITH_EVENT_IDX	(PLAIN | BIT(VIRTIO_RING_F_EVENT_IDX))
+
+static const char *const qsd[] = {
+	"qemu-storage-daemon", "--blockdev", "driver=file,node-name=f,filename=IMAGE", "--export",
+	"type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=SOCKET,num-queues=2",
+	NULL,
+};
+
+/* with a latency of a second, in memory only */
+static const char *const slow_qsd[] = {
+	"qemu-storage-daemon", "--blockdev",
+	"driver=null-co,node-name=f,size=16777216,read-zeroes=on,latency-ns=1000000000",
+	"--export",
+	"type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=SOCKET,num-queues=2",
+	NULL,
+};
+
+static void make_image(void)
+{
+	int fd = open(image, O_RDWR | O_CREAT, 0600);
+
+	assert_int_equal(ftruncate(fd, 16 << 20), 0);
+	close(fd);
+}
+
+/* ---- what works ---- */
+
+static void test_storage_daemon(void **state)
+{
+	uint64_t capacity;
+	struct driver d;
+
+	(void)state;
+	begin(&d);
+	make_image();
+	d.back = back(qsd, NULL);
+	start_front(&d, "blk", NULL);
+	connect_client(&d);
+	share_memory(&d);
+	assert_true((offered(&d) & MUST) == MUST);
+	assert_int_equal(get(&d, REG(num_queues), 2), 2);
+	capacity = get(&d, DEVICE, 8);
+	assert_int_equal(capacity, (16 << 20) / 512);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 1);
+	/* the driver goes and comes again */
+	bring_up(&d, 2, WITH_EVENT_IDX & offered(&d));
+	one_request(&d, 0, VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_OK);
+	assert_true(all_bytes(&d, 0, 0, 1));
+	/* and so does the client, with other memory */
+	leave(&d);
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 7);
+	assert_false(said("connected again"));
+	stop(&d);
+}
+
+static void test_own_backend(void **state)
+{
+	static const char *const kinds[][5] = {
+		{ "--queues=4", NULL },
+		{ "--queues=4", "--status", "--reset", NULL },
+		{ "--queues=4", "--no-ack", "--inflight", NULL },
+		{ "--queues=4", "--inflight", "--status", NULL },
+	};
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		start(&d, "blk", vublk, kinds[i], NULL);
+		assert_int_equal(get(&d, REG(num_queues), 2), 4);
+		bring_up(&d, 4, WITH_EVENT_IDX);
+		use_disk(&d, 3);
+		if (i == 1) {
+			reset(&d);
+			assert_true(said("vfiouser-vublk: reset"));
+		}
+		bring_up(&d, 2, PLAIN);
+		use_disk(&d, 5);
+		stop(&d);
+	}
+}
+
+/* By message where the client takes no descriptors for doorbells, and without MSI-X. */
+static void test_trap_and_intx(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", NULL }, NULL);
+	d.trap = true;
+	d.intx = true;
+	bring_up(&d, 1, PLAIN);
+	one_request(&d, 0, VIRTIO_BLK_T_OUT, 0, 9, VIRTIO_BLK_S_OK);
+	wait_call(&d, 0);
+	assert_int_equal(get(&d, ISR, 1), 1);
+	assert_int_equal(get(&d, ISR, 1), 0);
+	stop(&d);
+}
+
+/* The client replaces eventfds while requests are on their way: no interrupt is lost. */
+static void test_other_eventfds(void **state)
+{
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=1", "--delay=2000", NULL }, NULL);
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 50; i++) {
+		uint16_t before = used_idx(&d, 0);
+
+		submit(&d, 0, 0, VIRTIO_BLK_T_OUT, 0, 1);
+		kick(&d, 0);
+		close(d.call[1]);
+		d.call[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		assert_int_equal(mc_set_irqs(&d.mc, TRIGGER, MSIX, 1, 1, NULL, 0, &d.call[1], 1), 0);
+		WAIT(used_idx(&d, 0) == (uint16_t)(before + 1));
+		wait_call(&d, 0);
+	}
+	stop(&d);
+}
+
+/* ---- configuration ---- */
+
+static void test_config_change(void **state)
+{
+	uint8_t generation;
+	struct driver d;
+	eventfd_t n;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=1", NULL }, NULL);
+	bring_up(&d, 1, PLAIN | BIT(VIRTIO_BLK_F_CONFIG_WCE));
+	generation = (uint8_t)get(&d, REG(config_generation), 1);
+	assert_int_equal(get(&d, DEVICE, 8), (16 << 20) / 512);
+	kill(d.back, SIGUSR1);
+	WAIT(get(&d, DEVICE, 8) == (32 << 20) / 512);
+	assert_int_equal(get(&d, REG(config_generation), 1), (uint8_t)(generation + 1));
+	assert_int_equal(eventfd_read(d.call[0], &n), 0);
+	/* what the driver writes reaches the back end */
+	assert_int_equal(get(&d, DEVICE + 32, 1), 1);
+	put(&d, DEVICE + 32, 0, 1);
+	WAIT(said("wce 0"));
+	assert_int_equal(get(&d, DEVICE + 32, 1), 0);
+	/* and nothing else does */
+	put(&d, DEVICE, 1, 8);
+	use_disk(&d, 4);
+	assert_int_equal(get(&d, DEVICE, 8), (32 << 20) / 512);
+	stop(&d);
+}
+
+/* Requests that are not for a host are refused, their descriptors closed. */
+static void test_pestering(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=1", NULL }, NULL);
+	bring_up(&d, 1, PLAIN);
+	kill(d.back, SIGUSR2);
+	WAIT(said("no more are taken"));
+	use_disk(&d, 2);
+	stop(&d);
+}
+
+/* ---- stopping ---- */
+
+/* The pool belongs to somebody else from the moment in which the status reads 0. */
+static void check_quiet(struct driver *d)
+{
+	const struct timespec more = { 1, 500000000 };
+	unsigned int i;
+
+	memset(d->mem, 0xa5, SIZE);
+	nanosleep(&more, NULL);
+	for (i = 0; i < SIZE; i++)
+		assert_int_equal(d->mem[i], 0xa5);
+}
+
+static void drain(const char *const args[], const char *const extra[])
+{
+	struct driver d;
+	unsigned int i;
+
+	begin(&d);
+	make_image();
+	d.back = back(args, extra);
+	start_front(&d, "blk", NULL);
+	connect_client(&d);
+	share_memory(&d);
+	/* the driver resets */
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_IN, 8 * i, 0);
+	kick(&d, 0);
+	/* by then it has taken them */
+	usleep(200000);
+	put(&d, REG(device_status), 0, 1);
+	assert_int_not_equal(status(&d), 0);
+	WAIT(!status(&d));
+	assert_int_equal(used_idx(&d, 0), 16);
+	check_quiet(&d);
+	/* the client resets the function */
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_IN, 8 * i, 0);
+	kick(&d, 0);
+	usleep(200000);
+	assert_int_equal(mc_request(&d.mc, VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0), 0);
+	assert_int_equal(status(&d), 0);
+	assert_int_equal(used_idx(&d, 0), 16);
+	check_quiet(&d);
+	/* the client takes its memory back */
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_IN, 8 * i, 0);
+	kick(&d, 0);
+	usleep(200000);
+	assert_int_equal(mc_dma_unmap(&d.mc, IOVA, SIZE), 0);
+	assert_int_equal(used_idx(&d, 0), 16);
+	check_quiet(&d);
+	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
+	assert_true(status(&d) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	/* the client goes: the next one is let in when all is over */
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_IN, 8 * i, 0);
+	kick(&d, 0);
+	usleep(200000);
+	mc_close(&d.mc);
+	connect_client(&d);
+	assert_int_equal(used_idx(&d, 0), 16);
+	check_quiet(&d);
+	forget_memory(&d);
+	share_memory(&d);
+	bring_up(&d, 1, PLAIN);
+	assert_false(said("connected again"));
+	stop(&d);
+}
+
+static void test_drain(void **state)
+{
+	(void)state;
+	drain(vublk, (const char *[]){ "--queues=1", "--delay=1000000", "--fixed", NULL });
+}
+
+static void test_drain_storage_daemon(void **state)
+{
+	(void)state;
+	drain(slow_qsd, NULL);
+}
+
+/* That the test above would see it. */
+static void test_without_drain(void **state)
+{
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	begin(&d);
+	d.back = back(slow_qsd, NULL);
+	start_front(&d, "blk", (const char *[]){ "--no-drain", NULL });
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 1, PLAIN);
+	submit(&d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
+	kick(&d, 0);
+	usleep(200000);
+	reset(&d);
+	memset(d.mem, 0xa5, SIZE);
+	usleep(1500000);
+	for (i = 0; i < SIZE && d.mem[i] == 0xa5; i++)
+		;
+	assert_true(i < SIZE);
+	stop(&d);
+}
+
+/* One that does not finish in time is let go, and what answers next has finished. */
+static void test_stop_timeout(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=1", "--delay=4000000", "--fixed", NULL },
+	      NULL);
+	bring_up(&d, 1, PLAIN);
+	submit(&d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
+	kick(&d, 0);
+	usleep(200000);
+	put(&d, REG(device_status), 0, 1);
+	WAIT(!status(&d));
+	assert_int_equal(used_idx(&d, 0), 1);
+	assert_true(said("does not finish its requests"));
+	WAIT(said("connected again"));
+	stop(&d);
+}
+
+/* Nothing that the driver reads waits for a back end that does not run. */
+static void test_stopped_backend(void **state)
+{
+	struct timespec a, b;
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=1", NULL }, NULL);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	kill(d.back, SIGSTOP);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (i = 0; i < 0x40; i++)
+		get(&d, i, 1);
+	for (i = 0; i < 60; i++)
+		get(&d, DEVICE + i, 1);
+	put(&d, DEVICE + 32, 0, 1);
+	put(&d, REG(queue_select), 0, 2);
+	put(&d, REG(queue_msix_vector), 0, 2);
+	put(&d, REG(queue_msix_vector), 1, 2);
+	put(&d, REG(device_status), 0, 1);
+	assert_int_not_equal(status(&d), 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	assert_true(b.tv_sec - a.tv_sec < 5);
+	kill(d.back, SIGCONT);
+	WAIT(!status(&d));
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 2);
+	assert_false(said("connected again"));
+	stop(&d);
+}
+
+/* ---- recovery ---- */
+
+/* Every head once, in whatever order. */
+static void check_used(struct driver *d, unsigned int q, unsigned int n)
+{
+	const struct vring_used *u = (struct vring_used *)(d->mem + USED(q));
+	bool seen[DEPTH] = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t id = u->ring[i % DEPTH].id;
+
+		assert_true(id < DEPTH && !(id % 3) && !seen[id]);
+		seen[id] = true;
+	}
+}
+
+static const char *const inflight_args[] = {
+	"--queues=4", "--inflight", "--delay=20000", "--reorder", NULL
+};
+
+static void test_inflight(void **state)
+{
+	struct driver d;
+	unsigned int round, q, i;
+
+	(void)state;
+	start(&d, "blk", vublk, inflight_args, NULL);
+	for (round = 0; round < 10; round++) {
+		bring_up(&d, 4, round % 2 ? PLAIN : WITH_EVENT_IDX);
+		for (q = 0; q < 4; q++) {
+			for (i = 0; i < 16; i++)
+				submit(&d, q, i, VIRTIO_BLK_T_OUT, 1024 * q + 8 * i,
+				       (uint8_t)(round + q + i));
+			kick(&d, q);
+		}
+		usleep(2000 * round);
+		kill_back(&d);
+		/* the driver goes on meanwhile */
+		for (q = 0; q < 4; q++) {
+			for (i = 16; i < 20; i++)
+				submit(&d, q, i, VIRTIO_BLK_T_OUT, 1024 * q + 8 * i,
+				       (uint8_t)(round + q + i));
+			kick(&d, q);
+		}
+		d.back = back(vublk, inflight_args);
+		for (q = 0; q < 4; q++) {
+			WAIT(used_idx(&d, q) == 20);
+			check_used(&d, q, 20);
+			for (i = 0; i < 20; i++)
+				assert_int_equal(result(&d, q, i), VIRTIO_BLK_S_OK);
+			wait_call(&d, q);
+		}
+		bring_up(&d, 4, PLAIN);
+		for (q = 0; q < 4; q++) {
+			for (i = 0; i < 20; i++)
+				submit(&d, q, i, VIRTIO_BLK_T_IN, 1024 * q + 8 * i, 0);
+			kick(&d, q);
+			WAIT(used_idx(&d, q) == 20);
+			for (i = 0; i < 20; i++)
+				assert_true(all_bytes(&d, q, i, (uint8_t)(round + q + i)));
+		}
+	}
+	stop(&d);
+}
+
+/* Without such memory: what can be known is taken up, nothing else. */
+static void test_idle_and_single(void **state)
+{
+	static const char *const args[] = { "--queues=2", "--delay=300000", "--fixed", NULL };
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, args, NULL);
+	bring_up(&d, 2, PLAIN);
+	one_request(&d, 0, VIRTIO_BLK_T_OUT, 0, 5, VIRTIO_BLK_S_OK);
+	/* idle */
+	kill_back(&d);
+	d.back = back(vublk, args);
+	one_request(&d, 0, VIRTIO_BLK_T_OUT, 8, 6, VIRTIO_BLK_S_OK);
+	/* one in each queue */
+	submit(&d, 0, 1, VIRTIO_BLK_T_IN, 0, 0);
+	submit(&d, 1, 1, VIRTIO_BLK_T_IN, 8, 0);
+	kick(&d, 0);
+	kick(&d, 1);
+	usleep(50000);
+	kill_back(&d);
+	WAIT(said("closed the connection") == 2);
+	/* two more that nobody has seen */
+	submit(&d, 0, 2, VIRTIO_BLK_T_IN, 0, 0);
+	submit(&d, 0, 3, VIRTIO_BLK_T_IN, 8, 0);
+	kick(&d, 0);
+	d.back = back(vublk, args);
+	WAIT(used_idx(&d, 0) == 5 && used_idx(&d, 1) == 1);
+	assert_true(all_bytes(&d, 0, 1, 5));
+	assert_true(all_bytes(&d, 1, 1, 6));
+	assert_true(all_bytes(&d, 0, 2, 5));
+	assert_true(all_bytes(&d, 0, 3, 6));
+	stop(&d);
+}
+
+static void test_unknown(void **state)
+{
+	static const char *const args[] = { "--queues=1", "--delay=2000000", "--reorder", NULL };
+	struct driver d;
+	unsigned int i;
+	uint16_t before;
+
+	(void)state;
+	start(&d, "blk", vublk, args, NULL);
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_OUT, 8 * i, 1);
+	kick(&d, 0);
+	WAIT(used_idx(&d, 0) >= 2);
+	kill_back(&d);
+	before = used_idx(&d, 0);
+	d.back = back(vublk, args);
+	WAIT(said("cannot be known"));
+	usleep(500000);
+	assert_int_equal(used_idx(&d, 0), before);
+	/* the driver can start again */
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	stop(&d);
+}
+
+/* An administrator who knows better. */
+static void test_in_order(void **state)
+{
+	static const char *const args[] = { "--queues=1", "--delay=20000", NULL };
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	start(&d, "blk", vublk, args, (const char *[]){ "--in-order", NULL });
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 20; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_OUT, 8 * i, (uint8_t)i);
+	kick(&d, 0);
+	WAIT(used_idx(&d, 0) >= 2);
+	kill_back(&d);
+	d.back = back(vublk, args);
+	WAIT(used_idx(&d, 0) == 20);
+	check_used(&d, 0, 20);
+	stop(&d);
+}
+
+/* One that stays away for too long: requests end with errors, the driver can let go. */
+static void test_deadline(void **state)
+{
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--inflight", "--delay=2000000",
+						  "--reorder", NULL },
+	      (const char *[]){ "--deadline=300", NULL });
+	bring_up(&d, 2, PLAIN);
+	for (i = 0; i < 10; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_IN, 8 * i, 0);
+	kick(&d, 0);
+	WAIT(used_idx(&d, 0) >= 2);
+	kill_back(&d);
+	WAIT(used_idx(&d, 0) == 10);
+	check_used(&d, 0, 10);
+	wait_call(&d, 0);
+	assert_true(said("all requests end with errors"));
+	for (i = 0; i < 10; i++)
+		assert_true(result(&d, 0, i) == VIRTIO_BLK_S_IOERR ||
+			    result(&d, 0, i) == VIRTIO_BLK_S_OK);
+	/* what comes later, too */
+	for (i = 0; i < 10; i++)
+		one_request(&d, 1, VIRTIO_BLK_T_OUT, 0, 1, VIRTIO_BLK_S_IOERR);
+	reset(&d);
+	/* and from then on another back end serves */
+	d.back = back(vublk, (const char *[]){ "--queues=2", "--inflight", NULL });
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 3);
+	stop(&d);
+}
+
+/* Another disk than before is turned away. */
+static void test_other_backend(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=4", NULL }, NULL);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 1);
+	kill_back(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=2", NULL });
+	WAIT(said("fewer queues"));
+	kill_back(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=4", "--size=1048576", NULL });
+	WAIT(said("it is smaller"));
+	kill_back(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=4", NULL });
+	use_disk(&d, 2);
+	stop(&d);
+}
+
+static void test_storage_daemon_again(void **state)
+{
+	struct driver d;
+	int i;
+
+	(void)state;
+	begin(&d);
+	make_image();
+	d.back = back(qsd, NULL);
+	start_front(&d, "blk", NULL);
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 2, PLAIN);
+	for (i = 0; i < 5; i++) {
+		use_disk(&d, (uint8_t)i);
+		kill_back(&d);
+		d.back = back(qsd, NULL);
+	}
+	use_disk(&d, 9);
+	stop(&d);
+}
+
+/* It comes to us. */
+static void test_listen(void **state)
+{
+	static const char *const args[] = { VUBLK, "--image=IMAGE", "--connect=SOCKET", NULL };
+	static const char *const extra[] = { "--queues=1", NULL };
+	struct driver d;
+
+	(void)state;
+	begin(&d);
+	unlink(back_path);
+	d.back = spawn(args, extra);
+	start_front(&d, "blk", (const char *[]){ "--listen", NULL });
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	kill_back(&d);
+	d.back = spawn(args, extra);
+	use_disk(&d, 2);
+	stop(&d);
+}
+
+/* ---- lies ---- */
+
+/* The driver's side of a device whose back end may do anything. */
+static void poke(struct driver *d)
+{
+	unsigned int q;
+
+	lenient = true;
+	if (mc_connect(&d->mc, front_path) || mc_negotiate(&d->mc))
+		return;
+	d->queues = 2;
+	d->trap = true;
+	d->memfd = memfd_create("pool", MFD_CLOEXEC);
+	if (ftruncate(d->memfd, SIZE))
+		return;
+	d->mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, d->memfd, 0);
+	mc_dma_map(&d->mc, IOVA, SIZE, d->memfd, 0);
+	put(d, REG(device_status), 0, 1);
+	accept_features(d, PLAIN);
+	set_interrupts(d);
+	for (q = 0; q < 2; q++)
+		set_queue(d, q);
+	put(d, REG(device_status), 15, 1);
+	submit(d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
+	kick(d, 0);
+	usleep(20000);
+	get(d, DEVICE, 8);
+	put(d, DEVICE + 32, 0, 1);
+	kill(d->back, SIGUSR1);
+	usleep(5000);
+	put(d, REG(device_status), 0, 1);
+	usleep(30000);
+}
+
+static void lie(const char *kind, int message)
+{
+	const char *args[] = { "--queues=2", "--inflight", "--status", "--reset", NULL, NULL };
+	const struct timespec ms = { 0, 1000000 };
+	char fault[40], path[80];
+	struct driver d;
+	struct stat st;
+	int i;
+
+	snprintf(fault, sizeof(fault), "--fault=%s:%d", kind, message);
+	args[4] = fault;
+	begin(&d);
+	d.back = back(vublk, args);
+	/* It may never come up. */
+	memcpy(path, front_path, sizeof(path));
+	unlink(path);
+	no_wait = true;
+	start_front(&d, "blk", (const char *[]){ "--timeout=50", NULL });
+	no_wait = false;
+	for (i = 0; i < 300 && stat(path, &st); i++)
+		nanosleep(&ms, NULL);
+	if (i < 300) {
+		pid_t child = fork();
+
+		if (!child) {
+			poke(&d);
+			_exit(0);
+		}
+		for (i = 0; i < 400 && !waitpid(child, NULL, WNOHANG); i++)
+			nanosleep(&ms, NULL);
+		if (i == 400) {
+			kill(child, SIGKILL);
+			waitpid(child, NULL, 0);
+		}
+	}
+	stop(&d);
+}
+
+static void test_lies(void **state)
+{
+	static const char *const kinds[] = {
+		"silent", "wrong", "close", "exit", "nack", "fds",
+		/* of messages with a reply */
+		"size", "huge", "flags", "version", "half", "empty", "garbage", "twice",
+	};
+	static const int sets[] = { 2, 3, 5, 8, 9, 10, 12, 13, 16, 18, 21, 25, 32, 34, 39 };
+	static const int gets[] = { 1, 11, 15, 17, 24, 31 };
+	unsigned int k, m;
+
+	(void)state;
+	for (k = 0; k < 5; k++)
+		for (m = 0; m < sizeof(sets) / sizeof(sets[0]); m++)
+			lie(kinds[k], sets[m]);
+	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		for (m = 0; m < sizeof(gets) / sizeof(gets[0]); m++)
+			lie(kinds[k], gets[m]);
+	lie("queue-num", 65535);
+	lie("queue-num", 1);
+	lie("queues", 65535);
+	lie("inflight-small", 0);
+}
+
+/* ---- what is refused ---- */
+
+static int front_status(const char *const args[])
+{
+	char *argv[16] = { (char *)SERVER };
+	int i, null, status;
+	pid_t pid;
+
+	for (i = 0; args[i]; i++)
+		argv[i + 1] = (char *)args[i];
+	pid = fork();
+	if (!pid) {
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, 2);
+		execv(SERVER, argv);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_refused(void **state)
+{
+	static const char *const types[] = {
+		"--type=balloon", "--type=mem", "--type=iommu", "--type=pmem", "--type=gpu",
+		"--type=24", "--type=vsock", "--type=nonsense", "--type=0", "--type=65536",
+	};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		assert_int_equal(front_status((const char *[]){
+			types[i], "--vhost-socket=/nowhere/a", "--socket-path=/nowhere/b", NULL }), 2);
+	assert_int_equal(front_status((const char *[]){ "--type=blk", NULL }), 2);
+}
+
+/* A client without memory that can be handed on. */
+static void test_no_memory(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	begin(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=1", NULL });
+	start_front(&d, "blk", NULL);
+	connect_client(&d);
+	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, -1, 0), -EINVAL);
+	assert_true(said("shares no memory"));
+	share_memory(&d);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	/* Nothing happens where a ring is not in memory, or is not any more. */
+	assert_int_equal(ftruncate(d.memfd, 0), 0);
+	put(&d, REG(device_status), 0, 1);
+	stop(&d);
+}
+
+/* ---- file systems ---- */
+
+static const char *const virtiofsd[] = {
+	"/usr/lib/qemu/virtiofsd", "--socket-path=SOCKET", "-o", "source=/usr/share/doc", "-o",
+	"sandbox=chroot", NULL,
+};
+
+/* FUSE_INIT on the request queue. */
+static int fuse_init(struct driver *d)
+{
+	struct vring_desc *t = (struct vring_desc *)(d->mem + DESC(1));
+	struct vring_avail *a = avail(d, 1);
+	struct {
+		struct fuse_in_header h;
+		struct fuse_init_in i;
+	} *in = (void *)(d->mem + DATA);
+	struct fuse_out_header *out = (void *)(d->mem + DATA + 0x1000);
+	uint16_t before = used_idx(d, 1);
+
+	memset(in, 0, sizeof(*in));
+	memset(out, 0, sizeof(*out) + 256);
+	in->h.len = sizeof(in->h) + 16;
+	in->h.opcode = FUSE_INIT;
+	in->h.unique = 77;
+	in->i.major = 7;
+	in->i.minor = 31;
+	t[0] = (struct vring_desc){ IOVA + DATA, in->h.len, VRING_DESC_F_NEXT, 1 };
+	t[1] = (struct vring_desc){ IOVA + DATA + 0x1000, 80, VRING_DESC_F_WRITE, 0 };
+	a->ring[a->idx % DEPTH] = 0;
+	__atomic_store_n(&a->idx, a->idx + 1, __ATOMIC_RELEASE);
+	kick(d, 1);
+	WAIT(used_idx(d, 1) == (uint16_t)(before + 1));
+	assert_int_equal(out->unique, 77);
+	return out->error;
+}
+
+static void test_file_system(void **state)
+{
+	struct driver d;
+	char tag[37] = { 0 };
+
+	(void)state;
+	start(&d, "fs", virtiofsd, NULL, (const char *[]){ "--tag=share", NULL });
+	assert_int_equal(mc_read(&d.mc, BAR, DEVICE, tag, 36), 0);
+	assert_string_equal(tag, "share");
+	assert_int_equal(get(&d, DEVICE + 36, 4), 1);
+	bring_up(&d, 2, MUST);
+	assert_int_equal(fuse_init(&d), 0);
+	/* It ends with its connection: the driver goes and comes, and so does the client. */
+	leave(&d);
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 2, MUST);
+	assert_int_equal(fuse_init(&d), 0);
+	assert_int_equal(waitpid(d.back, NULL, WNOHANG), 0);
+	/* It is killed: nothing hangs. */
+	kill_back(&d);
+	assert_int_equal(fuse_init(&d), -ENOTCONN);
+	assert_int_equal(fuse_init(&d), -ENOTCONN);
+	reset(&d);
+	/* Another one can be mounted. */
+	d.back = back(virtiofsd, NULL);
+	bring_up(&d, 2, MUST);
+	assert_int_equal(fuse_init(&d), 0);
+	stop(&d);
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(front_path, sizeof(front_path), "%s/front", dir);
+	snprintf(back_path, sizeof(back_path), "%s/back", dir);
+	snprintf(image, sizeof(image), "%s/image", dir);
+	snprintf(log_path, sizeof(log_path), "%s/log", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	char cmd[120];
+
+	(void)state;
+	if (getenv("VHOST_LOG")) {
+		snprintf(cmd, sizeof(cmd), "cat %s >&2", log_path);
+		if (system(cmd))
+			return -1;
+	}
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_storage_daemon),
+		cmocka_unit_test(test_own_backend),
+		cmocka_unit_test(test_trap_and_intx),
+		cmocka_unit_test(test_other_eventfds),
+		cmocka_unit_test(test_config_change),
+		cmocka_unit_test(test_pestering),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drain_storage_daemon),
+		cmocka_unit_test(test_without_drain),
+		cmocka_unit_test(test_stop_timeout),
+		cmocka_unit_test(test_stopped_backend),
+		cmocka_unit_test(test_inflight),
+		cmocka_unit_test(test_idle_and_single),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_in_order),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_other_backend),
+		cmocka_unit_test(test_storage_daemon_again),
+		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_file_system),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
