@@ -1553,7 +1553,8 @@ static void test_options(void **state)
 	static const char *const bad[][4] = {
 		{ "--ram=1M" }, { "--socket-path=/tmp/x" },
 		{ "--socket-path=/tmp/x", "--fd=3", "--ram=1M" },
-		{ "--socket-path=/tmp/x", "--ram=1M", "--file=/tmp/y" }, { "--fd=x", "--ram=1M" },
+		{ "--fd=x", "--ram=1M" }, { "--fd=3", "--ram=1M", "--cache=x" },
+		{ "--fd=3", "--ram=1M", "--discard=x" }, { "--fd=3", "--ram=1M", "--io=x" },
 		{ "--fd=-1", "--ram=1M" }, { "--fd=3", "--ram=0" }, { "--fd=3", "--ram=1X" },
 		{ "--fd=3", "--ram=99999999T" }, { "--fd=3", "--ram=1M", "--lba=1024" },
 		{ "--fd=3", "--ram=1M", "--queues=0" }, { "--fd=3", "--ram=1M", "--queues=65" },
@@ -1568,8 +1569,9 @@ static void test_options(void **state)
 		{ "--fd=3", "--file=/nonexistent/image" }, { "--fd=3", "--file=/" },
 		{ "--fd=999", "--ram=1M" }, { "--socket-path=/nonexistent/s", "--ram=1M" },
 		{ "--fd=3", "--ram=4095", "--lba=4096" },
+		{ "--fd=3", "--ram=1M", "--file=/nonexistent/image" },
 	};
-	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), null, results[2][20], ok[2];
+	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), null, results[2][32], ok[2];
 	size_t i;
 
 	(void)state;
@@ -1757,6 +1759,24 @@ static struct io_case io_twin = {
 	{ "--doorbells=trap", "--twin-socket", "--lba=4096" }, NC_MEM_MESSAGES, 12, false, true
 };
 
+static struct io_case io_threads = {
+	{ "--doorbells=mmap", "--io=threads" }, NC_MEM_FD, 9, true, false
+};
+
+static struct io_case io_writethrough = {
+	{ "--doorbells=ioeventfd", "--cache=writethrough" }, NC_MEM_FD, 9, true, false
+};
+
+/* what is not aligned goes through a buffer of the server's */
+static struct io_case io_direct = {
+	{ "--doorbells=mmap", "--direct" }, NC_MEM_FD, 9, true, false
+};
+
+static struct io_case io_direct_messages = {
+	{ "--doorbells=trap", "--cache=none", "--lba=4096", "--io=threads" }, NC_MEM_MESSAGES, 12,
+	true, false
+};
+
 #define TEST(f)		cmocka_unit_test_teardown(f, clear_socket)
 #define IO(name)	{ "test_io " #name, test_io, NULL, clear_socket, &io_##name }
 
@@ -1766,7 +1786,8 @@ int main(void)
 		TEST(test_version), TEST(test_info), TEST(test_no_fds), TEST(test_irqs),
 		TEST(test_dma_map), TEST(test_malformed), TEST(test_framing), TEST(test_stream),
 		TEST(test_random), IO(mmap_file), IO(mmap_ram), IO(trap_4k), IO(ioeventfd),
-		IO(mmap_messages), IO(trap_messages), IO(twin), TEST(test_admin), TEST(test_msix),
+		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
+		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
 		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),

@@ -255,6 +255,8 @@ static int block_signals(struct vfus *s)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
+	if (s->dev.ops->reload)
+		sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -460,6 +462,8 @@ bool vfus_take_signal(struct vfus *s)
 		vfus_irq_trigger(s, VFIO_PCI_ERR_IRQ_INDEX, 0);
 	else if (info.ssi_signo == SIGUSR2)
 		vfus_irq_trigger(s, VFIO_PCI_REQ_IRQ_INDEX, 0);
+	else if (info.ssi_signo == SIGHUP)
+		s->dev.ops->reload(s->dev.priv);
 	else
 		s->stop = true;
 	return s->stop;

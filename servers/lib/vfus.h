@@ -99,6 +99,8 @@ struct vfus_ops {
 	 * for "until something happens".
 	 */
 	long (*poll)(void *priv);
+	/* SIGHUP: look again at what may have been changed. Without it, the signal's default. */
+	void (*reload)(void *priv);
 	/* The device's file descriptor (vfus_device.fd) is readable. */
 	void (*fd_ready)(void *priv);
 	/* May another client be let in? NULL: always. */

@@ -16,6 +16,7 @@ enum {
 	ADMIN_GET_FEATURES = 0x0a,
 	ADMIN_ASYNC_EVENT = 0x0c,
 	ADMIN_DOORBELL_BUFFER = 0x7c,
+	ADMIN_FORMAT = 0x80,
 };
 
 enum {
@@ -31,9 +32,6 @@ enum {
 	FEAT_ASYNC_EVENT = 0x0b,
 };
 
-/* Critical warnings of the SMART log, and nothing else, can be asked for. */
-#define ASYNC_SUPPORTED	0x1fu
-
 /**
  * nvme_features_reset() - defaults
  * @c: controller
@@ -41,7 +39,7 @@ enum {
 void nvme_features_reset(struct nvme_ctrl *c)
 {
 	memset(&c->feat, 0, sizeof(c->feat));
-	c->feat.write_cache = true;
+	c->feat.write_cache = c->ns[0].disk.opt.cache != DISK_WRITETHROUGH;
 	c->feat.temp_over = 343;
 }
 
@@ -69,23 +67,25 @@ static int create_sq(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 	return nvme_create_sq(c, qid, cmd->prp1, (cmd->cdw10 >> 16) + 1, cmd->cdw11 >> 16);
 }
 
-/* Only asynchronous event requests are ever outstanding, so only they can be aborted. */
-static int abort_cmd(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+/* Asynchronous event requests only: what is with the kernel ends when it ends. */
+static int abort_cmd(struct nvme_req *req)
 {
+	const struct nvme_cmd *cmd = &req->cmd;
+	struct nvme_ctrl *c = req->c;
 	unsigned int sqid = cmd->cdw10 & 0xffff, i;
 	uint16_t cid = cmd->cdw10 >> 16;
 
-	c->result = 1;
+	req->result = 1;
 	for (i = 0; !sqid && i < c->nr_aer; i++) {
 		if (c->aer[i] != cid)
 			continue;
 		/* Two completions: with room for one only, the abort is answered "not aborted". */
-		if ((c->cq[0].tail + 2) % c->cq[0].size == c->cq[0].head)
+		if (!nvme_cq_room(c, 0))
 			break;
 		c->nr_aer--;
 		memmove(&c->aer[i], &c->aer[i + 1], (c->nr_aer - i) * sizeof(c->aer[0]));
-		c->result = 0;
-		nvme_complete(c, 0, cid, NVME_ABORT_REQUESTED);
+		req->result = 0;
+		nvme_complete(c, 0, cid, NVME_ABORT_REQUESTED, 0);
 		break;
 	}
 	return NVME_OK;
@@ -99,8 +99,10 @@ static int async_event(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 	return NVME_NO_COMPLETION;
 }
 
-static int get_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+static int get_features(struct nvme_req *req)
 {
+	const struct nvme_cmd *cmd = &req->cmd;
+	struct nvme_ctrl *c = req->c;
 	const struct nvme_features *f = &c->feat;
 	unsigned int vector = cmd->cdw11 & 0xffff;
 
@@ -109,39 +111,39 @@ static int get_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		return NVME_INVALID_FIELD;
 	switch (cmd->cdw10 & 0xff) {
 	case FEAT_ARBITRATION:
-		c->result = f->arbitration;
+		req->result = f->arbitration;
 		break;
 	case FEAT_POWER:
-		c->result = f->power;
+		req->result = f->power;
 		break;
 	case FEAT_TEMPERATURE:
 		/* TMPSEL: the composite temperature only */
 		if (cmd->cdw11 & 0xf0000)
 			return NVME_INVALID_FIELD;
-		c->result = cmd->cdw11 & 0x100000 ? f->temp_under : f->temp_over;
+		req->result = cmd->cdw11 & 0x100000 ? f->temp_under : f->temp_over;
 		break;
 	case FEAT_ERROR_RECOVERY:
-		c->result = f->error_recovery;
+		req->result = f->error_recovery;
 		break;
 	case FEAT_WRITE_CACHE:
-		c->result = f->write_cache;
+		req->result = f->write_cache;
 		break;
 	case FEAT_QUEUES:
-		c->result = (c->nr_ioq - 1) << 16 | (c->nr_ioq - 1);
+		req->result = (c->nr_ioq - 1) << 16 | (c->nr_ioq - 1);
 		break;
 	case FEAT_COALESCING:
-		c->result = f->coalescing;
+		req->result = f->coalescing;
 		break;
 	case FEAT_VECTOR:
 		if (vector > c->nr_ioq)
 			return NVME_INVALID_FIELD;
-		c->result = f->no_coalescing[vector] | vector;
+		req->result = f->no_coalescing[vector] | vector;
 		break;
 	case FEAT_ATOMICITY:
-		c->result = f->atomicity;
+		req->result = f->atomicity;
 		break;
 	case FEAT_ASYNC_EVENT:
-		c->result = f->async_events;
+		req->result = f->async_events;
 		break;
 	default:
 		return NVME_INVALID_FIELD;
@@ -165,8 +167,10 @@ static int set_temperature(struct nvme_ctrl *c, uint32_t v)
 	return NVME_OK;
 }
 
-static int set_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+static int set_features(struct nvme_req *req)
 {
+	const struct nvme_cmd *cmd = &req->cmd;
+	struct nvme_ctrl *c = req->c;
 	struct nvme_features *f = &c->feat;
 	uint32_t v = cmd->cdw11;
 
@@ -190,14 +194,14 @@ static int set_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		break;
 	case FEAT_WRITE_CACHE:
 		f->write_cache = v & 1;
-		if (!f->write_cache && disk_flush(&c->disk))
-			return NVME_INTERNAL_ERROR;
+		if (!f->write_cache)
+			return nvme_flush(req);
 		break;
 	case FEAT_QUEUES:
 		/* Zero-based numbers; the answer is what there is, the driver takes the smaller. */
 		if ((v & 0xffff) == 0xffff || v >> 16 == 0xffff)
 			return NVME_INVALID_FIELD;
-		c->result = (c->nr_ioq - 1) << 16 | (c->nr_ioq - 1);
+		req->result = (c->nr_ioq - 1) << 16 | (c->nr_ioq - 1);
 		break;
 	case FEAT_COALESCING:
 		f->coalescing = v & 0xffff;
@@ -211,7 +215,7 @@ static int set_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		f->atomicity = v & 1;
 		break;
 	case FEAT_ASYNC_EVENT:
-		f->async_events = v & ASYNC_SUPPORTED;
+		f->async_events = v & (NVME_ASYNC_SMART | NVME_ASYNC_NS);
 		break;
 	default:
 		return NVME_INVALID_FIELD;
@@ -221,16 +225,18 @@ static int set_features(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 
 /**
  * nvme_admin() - execute a command of the admin queue
- * @c: controller
- * @cmd: our copy of the command
+ * @req: command; its result is set where it has one
  *
- * Return: a status; c->result is dword 0 of the completion.
+ * Return: a status, NVME_PENDING or NVME_NO_COMPLETION.
  */
-int nvme_admin(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+int nvme_admin(struct nvme_req *req)
 {
+	const struct nvme_cmd *cmd = &req->cmd;
+	struct nvme_ctrl *c = req->c;
+
 	switch (cmd->opcode) {
 	case ADMIN_DELETE_SQ:
-		return nvme_delete_sq(c, cmd->cdw10 & 0xffff);
+		return nvme_delete_sq(req, cmd->cdw10 & 0xffff);
 	case ADMIN_CREATE_SQ:
 		return create_sq(c, cmd);
 	case ADMIN_GET_LOG:
@@ -242,15 +248,17 @@ int nvme_admin(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 	case ADMIN_IDENTIFY:
 		return nvme_identify(c, cmd);
 	case ADMIN_ABORT:
-		return abort_cmd(c, cmd);
+		return abort_cmd(req);
 	case ADMIN_SET_FEATURES:
-		return set_features(c, cmd);
+		return set_features(req);
 	case ADMIN_GET_FEATURES:
-		return get_features(c, cmd);
+		return get_features(req);
 	case ADMIN_ASYNC_EVENT:
 		return async_event(c, cmd);
 	case ADMIN_DOORBELL_BUFFER:
 		return nvme_shadow_config(c, cmd);
+	case ADMIN_FORMAT:
+		return nvme_format(req);
 	default:
 		return NVME_INVALID_OPCODE;
 	}

@@ -36,7 +36,9 @@ static void identify_controller(const struct nvme_ctrl *c, uint8_t *p)
 	p[77] = NVME_MDTS;
 	put(p + 80, 4, 0x00010400);		/* VER */
 	p[111] = 1;				/* CNTRLTYPE: I/O */
-	put(p + 256, 2, c->shadow_offered ? 0x100 : 0);	/* OACS: doorbell buffers */
+	put(p + 88, 4, 60000000);		/* RTD3E: what a shutdown may take, microseconds */
+	put(p + 92, 4, NVME_ASYNC_NS);		/* OAES */
+	put(p + 256, 2, 2 | (c->shadow_offered ? 0x100 : 0));	/* OACS: format, doorbell buffers */
 	p[258] = 3;				/* ACL: four aborts at a time */
 	p[259] = NVME_MAX_AER - 1;		/* AERL */
 	p[260] = 0x03;				/* FRMW: one firmware slot, read-only */
@@ -47,32 +49,48 @@ static void identify_controller(const struct nvme_ctrl *c, uint8_t *p)
 	p[512] = 0x66;				/* SQES: 64 bytes */
 	p[513] = 0x44;				/* CQES: 16 bytes */
 	put(p + 514, 2, NVME_MAX_DEPTH);	/* MAXCMD */
-	put(p + 516, 4, 1);			/* NN */
-	put(p + 520, 2, 0x0d);			/* ONCS: compare, DSM, write zeroes */
-	p[525] = 0x07;				/* VWC: present; flush takes all namespaces */
+	put(p + 516, 4, c->nr_ns);		/* NN */
+	put(p + 520, 2, 0x8d);			/* ONCS: compare, DSM, write zeroes, verify */
+	/* VWC: present; flush takes all namespaces */
+	p[525] = 6 | (c->ns[0].disk.opt.cache != DISK_WRITETHROUGH);
 	memcpy(p + 768, c->subnqn, strlen(c->subnqn));
 	put(p + 2048, 2, 2500);			/* power state 0: 25 W */
 }
 
-static void identify_namespace(const struct nvme_ctrl *c, uint8_t *p)
+static void identify_namespace(const struct nvme_ns *ns, uint8_t *p)
 {
-	put(p + 0, 8, nvme_blocks(c));		/* NSZE */
-	put(p + 8, 8, nvme_blocks(c));		/* NCAP */
-	put(p + 16, 8, nvme_blocks(c));		/* NUSE */
-	p[33] = 0x09;				/* DLFEAT: deallocated is zeros, DEAC works */
-	p[99] = c->disk.read_only;		/* NSATTR: write protected */
-	memcpy(p + 104, c->uuid, 16);		/* NGUID */
-	p[130] = (uint8_t)c->lba_shift;		/* LBAF0: LBADS */
+	uint64_t whole = (ns->disk.physical >> ns->lba_shift) - (ns->disk.physical >> ns->lba_shift != 0);
+
+	put(p + 0, 8, ns->blocks);		/* NSZE */
+	put(p + 8, 8, ns->blocks);		/* NCAP */
+	put(p + 16, 8, ns->blocks);		/* NUSE */
+	p[24] = 0x10;				/* NSFEAT: there are NPWG to NOWS */
+	/* DLFEAT: deallocated is zeros, DEAC works */
+	p[33] = ns->disk.opt.no_discard ? 0 : 0x09;
+	put(p + 64, 2, whole);			/* NPWG: what is written without reading before */
+	put(p + 66, 2, whole);			/* NPWA */
+	put(p + 68, 2, whole);			/* NPDG */
+	put(p + 70, 2, whole);			/* NPDA */
+	put(p + 72, 2, (NVME_MAX_XFER >> ns->lba_shift) - 1);	/* NOWS */
+	p[99] = ns->disk.opt.read_only;		/* NSATTR: write protected */
+	memcpy(p + 104, ns->uuid, 16);		/* NGUID */
+	p[130] = (uint8_t)ns->lba_shift;	/* LBAF0: LBADS */
 }
 
-static void identify_descriptors(const struct nvme_ctrl *c, uint8_t *p)
+/* What all namespaces have in common: the format. */
+static void identify_common(const struct nvme_ns *ns, uint8_t *p)
+{
+	p[130] = (uint8_t)ns->lba_shift;
+}
+
+static void identify_descriptors(const struct nvme_ns *ns, uint8_t *p)
 {
 	p[0] = 2;				/* NGUID */
 	p[1] = 16;
-	memcpy(p + 4, c->uuid, 16);
+	memcpy(p + 4, ns->uuid, 16);
 	p[20] = 3;				/* UUID */
 	p[21] = 16;
-	memcpy(p + 24, c->uuid, 16);
+	memcpy(p + 24, ns->uuid, 16);
 }
 
 /**
@@ -84,14 +102,20 @@ static void identify_descriptors(const struct nvme_ctrl *c, uint8_t *p)
  */
 int nvme_identify(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 {
+	const struct nvme_ns *ns = nvme_ns(c, cmd->nsid);
 	uint8_t page[4096] = { 0 };
+	uint32_t i;
 
 	switch (cmd->cdw10 & 0xff) {
 	case CNS_NAMESPACE:
-		/* The broadcast value asks for what all namespaces have in common. */
-		if (cmd->nsid != 1 && cmd->nsid != 0xffffffff)
+		if (!ns && cmd->nsid != 0xffffffff)
 			return NVME_INVALID_NAMESPACE;
-		identify_namespace(c, page);
+		/* whoever asks may have been told that it has changed */
+		nvme_ns_check(c, false);
+		if (ns)
+			identify_namespace(ns, page);
+		else
+			identify_common(&c->ns[0], page);
 		break;
 	case CNS_CONTROLLER:
 		identify_controller(c, page);
@@ -100,13 +124,13 @@ int nvme_identify(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		if (cmd->nsid >= 0xfffffffe)
 			return NVME_INVALID_NAMESPACE;
 		/* identifiers above the given one */
-		if (!cmd->nsid)
-			put(page, 4, 1);
+		for (i = cmd->nsid; i < c->nr_ns; i++)
+			put(page + (i - cmd->nsid) * 4, 4, i + 1);
 		break;
 	case CNS_DESCRIPTORS:
-		if (cmd->nsid != 1)
+		if (!ns)
 			return NVME_INVALID_NAMESPACE;
-		identify_descriptors(c, page);
+		identify_descriptors(ns, page);
 		break;
 	default:
 		return NVME_INVALID_FIELD;

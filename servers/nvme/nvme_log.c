@@ -27,16 +27,23 @@ static void put(uint8_t *p, unsigned int bytes, uint64_t v)
  * nvme_critical_warning() - the SMART log's first byte
  * @c: controller
  *
- * Return: bit 1 where the temperature is beyond a threshold, bit 3 for a read-only medium.
+ * Return: bit 1 where the temperature is beyond a threshold, bit 2 where a disk has lost what it
+ * had promised to keep, bit 3 where one cannot be written.
  */
 uint8_t nvme_critical_warning(const struct nvme_ctrl *c)
 {
 	uint8_t v = 0;
+	unsigned int i;
 
 	if (TEMPERATURE >= c->feat.temp_over || TEMPERATURE <= c->feat.temp_under)
 		v |= 2;
-	if (c->disk.read_only)
-		v |= 8;
+	for (i = 0; i < c->nr_ns; i++) {
+		if (c->ns[i].disk.opt.read_only)
+			v |= 8;
+		/* not reliable, and nothing is written to it any more */
+		if (disk_lost(&c->ns[i].disk))
+			v |= 4 | 8;
+	}
 	return v;
 }
 
@@ -79,21 +86,22 @@ void nvme_event(struct nvme_ctrl *c, enum nvme_event type, uint8_t info)
  */
 void nvme_post_events(struct nvme_ctrl *c)
 {
-	static const uint8_t log[NVME_EVENTS] = { LOG_ERROR, LOG_SMART };
+	static const uint8_t log[NVME_EVENTS] = { LOG_ERROR, LOG_SMART, LOG_CHANGED_NS };
+	static const uint8_t type[NVME_EVENTS] = { 0, 1, 2 };
 	unsigned int i;
 
 	for (i = 0; i < NVME_EVENTS; i++) {
 		uint16_t cid;
 
-		if (!c->event_pending[i] || !c->nr_aer || nvme_cq_full(c, 0))
+		if (!c->event_pending[i] || !c->nr_aer || !nvme_cq_room(c, 0))
 			continue;
 		c->event_pending[i] = false;
 		c->event_masked[i] = true;
 		cid = c->aer[0];
 		c->nr_aer--;
 		memmove(&c->aer[0], &c->aer[1], c->nr_aer * sizeof(c->aer[0]));
-		c->result = i | (uint32_t)c->event_info[i] << 8 | (uint32_t)log[i] << 16;
-		nvme_complete(c, 0, cid, NVME_OK);
+		nvme_complete(c, 0, cid, NVME_OK, type[i] | (uint32_t)c->event_info[i] << 8 |
+			      (uint32_t)log[i] << 16);
 	}
 }
 
@@ -139,22 +147,39 @@ static void smart_log(const struct nvme_ctrl *c, uint8_t *p)
 	put(p + 176, 8, c->nr_errors);
 }
 
+/* The namespaces whose size changed since it was read last. */
+static void changed_log(const struct nvme_ctrl *c, uint8_t *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_ns; i++) {
+		if (!c->ns[i].changed)
+			continue;
+		put(p, 4, i + 1);
+		p += 4;
+	}
+}
+
 static void firmware_log(uint8_t *p)
 {
 	p[0] = 1;				/* slot 1 is active */
 	memcpy(p + 8, "1.0     ", 8);
 }
 
-static void effects_log(uint8_t *p)
+static void effects_log(const struct nvme_ctrl *c, uint8_t *p)
 {
 	static const uint8_t admin[] = { 0x00, 0x01, 0x02, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0a,
 					 0x0c };
-	static const uint8_t reads[] = { 0x00, 0x02, 0x05 }, writes[] = { 0x01, 0x08, 0x09 };
+	static const uint8_t reads[] = { 0x00, 0x02, 0x05, 0x0c }, writes[] = { 0x01, 0x08, 0x09 };
 	size_t i;
 
 	/* bit 0: supported; bit 1: changes the content of blocks */
 	for (i = 0; i < sizeof(admin); i++)
 		put(p + admin[i] * 4, 4, 1);
+	/* format: changes blocks, with no other command for the namespace going on */
+	put(p + 0x80 * 4, 4, 0x10003);
+	if (c->shadow_offered)
+		put(p + 0x7c * 4, 4, 1);
 	for (i = 0; i < sizeof(reads); i++)
 		put(p + 1024 + reads[i] * 4, 4, 1);
 	for (i = 0; i < sizeof(writes); i++)
@@ -175,6 +200,7 @@ int nvme_get_log(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 	bool retain = cmd->cdw10 & 0x8000;
 	unsigned int id = cmd->cdw10 & 0xff;
 	uint8_t page[8192] = { 0 };
+	unsigned int i;
 	size_t size;
 	int status;
 
@@ -196,10 +222,11 @@ int nvme_get_log(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		break;
 	case LOG_CHANGED_NS:
 		size = 4096;
+		changed_log(c, page);
 		break;
 	case LOG_EFFECTS:
 		size = 4096;
-		effects_log(page);
+		effects_log(c, page);
 		break;
 	default:
 		return NVME_INVALID_LOG;
@@ -214,5 +241,10 @@ int nvme_get_log(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 		c->event_masked[NVME_EVENT_ERROR] = false;
 	if (!status && !retain && id == LOG_SMART)
 		c->event_masked[NVME_EVENT_SMART] = false;
+	if (!status && !retain && id == LOG_CHANGED_NS) {
+		c->event_masked[NVME_EVENT_NS_CHANGED] = false;
+		for (i = 0; i < c->nr_ns; i++)
+			c->ns[i].changed = false;
+	}
 	return status;
 }

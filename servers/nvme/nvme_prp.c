@@ -84,15 +84,17 @@ static int walk(struct nvme_ctrl *c, const struct nvme_cmd *cmd, uint32_t len,
 	return add_seg(d, cmd->prp2, len);
 }
 
-/* Memory of which any part takes messages goes through a buffer of our own. */
+/* Memory of which any part takes messages, or is not aligned, goes through a buffer of our own. */
 static int bounce(struct nvme_ctrl *c, uint32_t len, bool to_host, struct nvme_data *d)
 {
-	uint8_t *p = calloc(1, len);
+	uint8_t *p = aligned_alloc(NVME_PAGE, (len + NVME_PAGE - 1) / NVME_PAGE * NVME_PAGE);
 	uint32_t done = 0;
 	int i;
 
 	if (!p)
 		return NVME_INTERNAL_ERROR;
+	/* what a read that fails on the way leaves is nobody's business */
+	memset(p, 0, len);
 	d->bounce = p;
 	d->iov[0] = (struct iovec){ p, len };
 	d->n = 1;
@@ -113,13 +115,15 @@ static int bounce(struct nvme_ctrl *c, uint32_t len, bool to_host, struct nvme_d
  * @cmd: command
  * @len: bytes, 1 to NVME_MAX_XFER
  * @to_host: the device will write it
+ * @align: what addresses and lengths of its pieces have to be multiples of, or 0
  * @d: filled in; d->iov is where to read or write. Needs nvme_data_put() where this succeeds
  *
  * Return: a status.
  */
 int nvme_data_get(struct nvme_ctrl *c, const struct nvme_cmd *cmd, uint32_t len, bool to_host,
-		  struct nvme_data *d)
+		  unsigned int align, struct nvme_data *d)
 {
+	uintptr_t odd = 0;
 	int i, n, status;
 
 	d->n = 0;
@@ -138,7 +142,9 @@ int nvme_data_get(struct nvme_ctrl *c, const struct nvme_cmd *cmd, uint32_t len,
 			return NVME_DATA_TRANSFER_ERROR;
 		d->n += n;
 	}
-	return status;
+	for (i = 0; align && !status && i < d->n; i++)
+		odd |= (uintptr_t)d->iov[i].iov_base | d->iov[i].iov_len;
+	return align && odd & (align - 1) ? bounce(c, len, to_host, d) : status;
 }
 
 /**
@@ -181,7 +187,7 @@ int nvme_to_host(struct nvme_ctrl *c, const struct nvme_cmd *cmd, const void *bu
 	struct nvme_data d;
 	int i, status;
 
-	status = nvme_data_get(c, cmd, len, true, &d);
+	status = nvme_data_get(c, cmd, len, true, 0, &d);
 	if (status)
 		return status;
 	for (i = 0; i < d.n; p += d.iov[i++].iov_len)
@@ -204,7 +210,7 @@ int nvme_from_host(struct nvme_ctrl *c, const struct nvme_cmd *cmd, void *buf, u
 	struct nvme_data d;
 	int i, status;
 
-	status = nvme_data_get(c, cmd, len, false, &d);
+	status = nvme_data_get(c, cmd, len, false, 0, &d);
 	if (status)
 		return status;
 	for (i = 0; i < d.n; p += d.iov[i++].iov_len)

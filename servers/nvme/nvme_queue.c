@@ -39,10 +39,15 @@ static void clear_doorbell(struct nvme_ctrl *c, unsigned int qid, unsigned int c
 
 /**
  * nvme_queues_reset() - no queues, all doorbells zero, INTx down
- * @c: controller
+ * @c: controller, in a new generation
  */
 void nvme_queues_reset(struct nvme_ctrl *c)
 {
+	unsigned int i;
+
+	for (i = 1; i <= c->nr_ioq; i++)
+		if (c->sq[i].deleting)
+			nvme_req_put(c->sq[i].deleting);
 	memset(c->sq, 0, sizeof(c->sq));
 	memset(c->cq, 0, sizeof(c->cq));
 	memset(c->db, 0, NVME_DB_SIZE);
@@ -109,18 +114,25 @@ int nvme_create_sq(struct nvme_ctrl *c, unsigned int qid, uint64_t addr, uint32_
 }
 
 /**
- * nvme_delete_sq() - section 5.6; nothing is outstanding, since commands run synchronously
- * @c: controller
+ * nvme_delete_sq() - section 5.6; when the last of its commands has completed, it is done
+ * @req: the command
  * @qid: I/O queue
  *
- * Return: a status.
+ * Return: a status or NVME_PENDING.
  */
-int nvme_delete_sq(struct nvme_ctrl *c, unsigned int qid)
+int nvme_delete_sq(struct nvme_req *req, unsigned int qid)
 {
-	if (!qid || qid > c->nr_ioq || !c->sq[qid].used)
+	struct nvme_ctrl *c = req->c;
+
+	if (!qid || qid > c->nr_ioq || !c->sq[qid].used || c->sq[qid].deleting)
 		return NVME_INVALID_QID;
-	c->sq[qid].used = false;
 	clear_doorbell(c, qid, 0);
+	c->sq[qid].tail = c->sq[qid].head;
+	if (c->sq[qid].busy) {
+		c->sq[qid].deleting = req;
+		return NVME_PENDING;
+	}
+	c->sq[qid].used = false;
 	return NVME_OK;
 }
 
@@ -147,17 +159,17 @@ int nvme_delete_cq(struct nvme_ctrl *c, unsigned int qid)
 }
 
 /**
- * nvme_cq_full() - is there no room for a completion?
+ * nvme_cq_room() - how many more commands can complete?
  * @c: controller
  * @qid: completion queue
  *
- * Return: true if there is none.
+ * Return: entries beside those of the commands that are being executed.
  */
-bool nvme_cq_full(const struct nvme_ctrl *c, unsigned int qid)
+unsigned int nvme_cq_room(const struct nvme_ctrl *c, unsigned int qid)
 {
 	const struct nvme_cq *q = &c->cq[qid];
 
-	return (q->tail + 1) % q->size == q->head;
+	return (q->head + q->size - q->tail - 1) % q->size - q->reserved;
 }
 
 /* The phase tag is in the last 8 bytes; a driver that polls must not see it before the rest. */
@@ -177,24 +189,26 @@ static int put_cqe(struct nvme_ctrl *c, uint64_t addr, const struct nvme_cqe *cq
 
 /**
  * nvme_complete() - post a completion; the interrupt follows at the end of the batch
- * @c: controller; c->result is dword 0
+ * @c: controller
  * @sqid: submission queue; its completion queue must not be full
  * @cid: command identifier
- * @status: status; errors are also logged
+ * @status: status
+ * @result: dword 0
  */
-void nvme_complete(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16_t status)
+void nvme_complete(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16_t status,
+		   uint32_t result)
 {
 	struct nvme_cq *q = &c->cq[c->sq[sqid].cqid];
 	struct nvme_cqe cqe = {
-		.result = c->result,
+		.result = result,
 		.sq_head = (uint16_t)c->sq[sqid].head,
 		.sq_id = (uint16_t)sqid,
 		.cid = cid,
 		.status = (uint16_t)(status << 1 | q->phase),
 	};
 
-	/* Retrying does not help with any of our errors but those of the medium. */
-	if (status && status >> 8 != 2)
+	/* Retrying does not help with any of our errors but one: another try may read a sector. */
+	if (status && status != NVME_READ_ERROR)
 		cqe.status |= 0x8000;
 	if (put_cqe(c, q->addr + q->tail * sizeof(cqe), &cqe)) {
 		nvme_fatal(c, "a completion queue is not in writeable DMA memory");
@@ -243,23 +257,19 @@ static void take_sq_tail(struct nvme_ctrl *c, unsigned int qid)
 	}
 }
 
-static void execute(struct nvme_ctrl *c, unsigned int qid, const struct nvme_cmd *cmd)
+static void execute(struct nvme_req *req)
 {
 	int status;
 
-	c->result = 0;
 	/* PRPs only, no fused commands */
-	if (cmd->flags)
+	if (req->cmd.flags)
 		status = NVME_INVALID_FIELD;
 	else
-		status = qid ? nvme_io(c, cmd) : nvme_admin(c, cmd);
+		status = req->sqid ? nvme_io(req) : nvme_admin(req);
 	if (status == NVME_NO_COMPLETION)
-		return;
-	if (status)
-		nvme_log_error(c, (uint16_t)qid, cmd->cid, (uint16_t)status, 0xffff);
-	/* A command that made the controller stop, or lose its client, gets no answer. */
-	if (nvme_running(c))
-		nvme_complete(c, qid, cmd->cid, (uint16_t)status);
+		nvme_req_put(req);
+	else if (status != NVME_PENDING)
+		nvme_finish(req, status);
 }
 
 /* Returns commands executed; c->more is set where the batch ended before the queue did. */
@@ -268,21 +278,28 @@ static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
 	struct nvme_sq *q = &c->sq[qid];
 	unsigned int n = 0;
 
+	if (q->deleting)
+		return 0;
 	take_sq_tail(c, qid);
-	while (q->used && q->head != q->tail && !nvme_cq_full(c, q->cqid) && nvme_running(c)) {
-		struct nvme_cmd cmd;
+	while (q->used && q->head != q->tail && nvme_cq_room(c, q->cqid) && nvme_running(c)) {
+		struct nvme_req *req;
 
 		if (n == NVME_BATCH) {
 			c->more = true;
 			break;
 		}
-		if (vfus_dma_read(c->vfus, &cmd, q->addr + (uint64_t)q->head * sizeof(cmd),
-				  sizeof(cmd))) {
+		/* the end of any of those that there are makes us look again */
+		req = nvme_req_get(c, qid);
+		if (!req)
+			break;
+		if (vfus_dma_read(c->vfus, &req->cmd, q->addr + (uint64_t)q->head * sizeof(req->cmd),
+				  sizeof(req->cmd))) {
+			nvme_req_put(req);
 			nvme_fatal(c, "a submission queue is not in readable DMA memory");
 			break;
 		}
 		q->head = (q->head + 1) % q->size;
-		execute(c, qid, &cmd);
+		execute(req);
 		n++;
 	}
 	return n;
@@ -351,12 +368,13 @@ static void interrupts(struct nvme_ctrl *c)
  */
 bool nvme_scan(struct nvme_ctrl *c)
 {
-	bool work = false;
+	bool work;
 	unsigned int i;
 
 	c->more = false;
+	work = io_reap(&c->io);
 	if (!nvme_running(c))
-		return false;
+		return work;
 	nvme_shadow_look(c);
 	for (i = 0; i <= c->nr_ioq; i++)
 		if (c->cq[i].used && take_cq_head(c, i))
@@ -365,11 +383,16 @@ bool nvme_scan(struct nvme_ctrl *c)
 		if (!c->sq[i].used || !run_sq(c, i))
 			continue;
 		work = true;
+		if (!io_push(&c->io))
+			c->more = true;
+		/* some end at once */
+		io_reap(&c->io);
 		/* Each queue's interrupt goes out before the next queue's work. */
 		if (c->cq[c->sq[i].cqid].signal)
 			interrupt(c, &c->cq[c->sq[i].cqid]);
 	}
 	if (nvme_running(c)) {
+		nvme_ns_lost(c);
 		nvme_post_events(c);
 		interrupts(c);
 	}
@@ -403,12 +426,16 @@ long nvme_poll(void *priv)
 	unsigned int i, vain = 0;
 	bool worked = false;
 
-	if (!nvme_running(c))
-		return -1;
+	if (!nvme_running(c)) {
+		io_reap(&c->io);
+		if (c->disabling && !nvme_busy(c))
+			nvme_disabled(c);
+		return io_arm(&c->io) ? 0 : -1;
+	}
 	if (c->mode != NVME_DB_MMAP && !c->shadow) {
 		if (c->more)
 			nvme_scan(c);
-		return c->more ? 0 : -1;
+		return c->more || io_arm(&c->io) ? 0 : -1;
 	}
 	start = vfus_now_us();
 	now = start;
@@ -420,7 +447,7 @@ long nvme_poll(void *priv)
 			continue;
 		}
 		if (!nvme_running(c))
-			return -1;
+			return 0;
 		now = vfus_now_us();
 		if (!worked)
 			learn_pause(c, now - c->last_work);
@@ -433,7 +460,9 @@ long nvme_poll(void *priv)
 	if (idle < c->poll_us || c->more)
 		return 0;
 	if (c->mode != NVME_DB_MMAP)
-		return nvme_shadow_arm(c) ? 0 : -1;
+		return nvme_shadow_arm(c) || io_arm(&c->io) ? 0 : -1;
+	if (io_arm(&c->io))
+		return 0;
 	idle /= 8;
 	if (idle < 10)
 		idle = 10;

@@ -5,13 +5,14 @@
  */
 #include <errno.h>
 #include <linux/vfio.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "nvme.h"
 
-/* MQES 1023, contiguous queues, TO 10 s, doorbell stride 4 bytes, NVM command set, 4 KiB pages */
-#define CAP	((uint64_t)(NVME_MAX_DEPTH - 1) | 1ull << 16 | 20ull << 24 | 1ull << 37)
+/* MQES 1023, contiguous queues, TO 60 s, doorbell stride 4 bytes, NVM command set, 4 KiB pages */
+#define CAP	((uint64_t)(NVME_MAX_DEPTH - 1) | 1ull << 16 | 120ull << 24 | 1ull << 37)
 #define VS	0x00010400u
 
 /**
@@ -22,7 +23,7 @@
  */
 bool nvme_running(const struct nvme_ctrl *c)
 {
-	return c->csts == NVME_CSTS_RDY && vfus_usable(c->vfus);
+	return c->csts == NVME_CSTS_RDY && !c->disabling && vfus_usable(c->vfus);
 }
 
 /**
@@ -40,8 +41,39 @@ void nvme_fatal(struct nvme_ctrl *c, const char *why)
 	c->csts |= NVME_CSTS_CFS;
 }
 
+/**
+ * nvme_busy() - does anything still read or change a disk?
+ * @c: controller
+ *
+ * Return: true if it does.
+ */
+bool nvme_busy(const struct nvme_ctrl *c)
+{
+	return c->io.transfers || c->io.erasures;
+}
+
+/* What erases has nobody who waits for its end, and may be long. */
+static void hurry(struct nvme_ctrl *c, bool on)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_ns; i++)
+		atomic_store(&c->ns[i].disk.hurry, on);
+}
+
+/* From now on nobody is answered, and only flushes still go on. */
+static void end_commands(struct nvme_ctrl *c)
+{
+	c->generation++;
+	hurry(c, true);
+	io_drain(&c->io, IO_DRAIN_CHANGES);
+	hurry(c, false);
+}
+
 static void controller_reset(struct nvme_ctrl *c)
 {
+	end_commands(c);
+	c->disabling = false;
 	nvme_shadow_reset(c);
 	nvme_queues_reset(c);
 	nvme_events_reset(c);
@@ -53,6 +85,8 @@ static void controller_reset(struct nvme_ctrl *c)
 /**
  * nvme_device_reset() - VFIO_USER_DEVICE_RESET or function-level reset: as after power-on
  * @priv: controller
+ *
+ * Once it is answered nothing is written to the client's memory, so it waits for reads.
  *
  * Return: 0.
  */
@@ -74,6 +108,7 @@ static void enable(struct nvme_ctrl *c)
 {
 	uint32_t sq = (c->aqa & 0xfff) + 1, cq = (c->aqa >> 16 & 0xfff) + 1;
 
+	c->last_work = 0;
 	if (c->cc & NVME_CC_UNSUPPORTED)
 		nvme_fatal(c, "CC asks for a page size, command set or arbitration not in CAP");
 	else if (nvme_create_cq(c, 0, c->acq, cq, true, 0) ||
@@ -83,21 +118,90 @@ static void enable(struct nvme_ctrl *c)
 		c->csts |= NVME_CSTS_RDY;
 }
 
+/**
+ * nvme_abandon() - the client is gone, and its memory will be
+ * @c: controller
+ *
+ * Queues and registers stay as they are, for the next client to reset; commands end without a word.
+ */
+void nvme_abandon(struct nvme_ctrl *c)
+{
+	unsigned int i;
+
+	end_commands(c);
+	for (i = 0; i <= c->nr_ioq; i++) {
+		if (c->sq[i].deleting) {
+			nvme_req_put(c->sq[i].deleting);
+			c->sq[i].deleting = NULL;
+			c->sq[i].used = false;
+		}
+		c->sq[i].busy = 0;
+		c->cq[i].reserved = 0;
+	}
+}
+
+/**
+ * nvme_disabled() - the driver wanted the controller disabled, and the last data has moved
+ * @c: controller
+ */
+void nvme_disabled(struct nvme_ctrl *c)
+{
+	controller_reset(c);
+	/* it did not wait for CSTS.RDY */
+	if (c->cc & NVME_CC_EN)
+		enable(c);
+}
+
+/* One namespace after the other. */
+static void next_shut_down(struct io *io)
+{
+	struct nvme_ctrl *c = (struct nvme_ctrl *)((char *)io -
+						   offsetof(struct nvme_ctrl, shutdown.io));
+
+	if (c->shutdown.at == c->nr_ns) {
+		c->shutdown.busy = false;
+		if ((c->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY)
+			c->csts ^= NVME_CSTS_SHST_BUSY ^ NVME_CSTS_SHST_DONE;
+		return;
+	}
+	*io = (struct io){ .op = IO_FLUSH, .disk = &c->ns[c->shutdown.at++].disk,
+			   .done = next_shut_down };
+	io_submit(&c->io, io);
+}
+
+/* A flush of before a reset may still be going on: then the namespaces have another turn. */
+static void shut_down(struct nvme_ctrl *c)
+{
+	c->csts = (c->csts & ~NVME_CSTS_SHST_MASK) | NVME_CSTS_SHST_BUSY;
+	c->shutdown.at = 0;
+	if (c->shutdown.busy)
+		return;
+	c->shutdown.busy = true;
+	next_shut_down(&c->shutdown.io);
+}
+
+static void disable(struct nvme_ctrl *c)
+{
+	hurry(c, true);
+	if (nvme_busy(c))
+		c->disabling = true;
+	else
+		controller_reset(c);
+}
+
 static void write_cc(struct nvme_ctrl *c, uint32_t v)
 {
 	uint32_t old = c->cc;
 
 	c->cc = v & 0xfffff1;
-	if (!(old & NVME_CC_EN) && v & NVME_CC_EN) {
-		c->last_work = 0;
+	if (c->disabling)
+		;
+	else if (!(old & NVME_CC_EN) && v & NVME_CC_EN)
 		enable(c);
-	} else if (old & NVME_CC_EN && !(v & NVME_CC_EN)) {
-		controller_reset(c);
-	}
-	if (NVME_CC_SHN(v) && !NVME_CC_SHN(old)) {
-		disk_flush(&c->disk);
-		c->csts = (c->csts & ~NVME_CSTS_SHST_MASK) | NVME_CSTS_SHST_DONE;
-	}
+	else if (old & NVME_CC_EN && !(v & NVME_CC_EN))
+		disable(c);
+	if (NVME_CC_SHN(v) && !NVME_CC_SHN(old))
+		shut_down(c);
 }
 
 static uint32_t reg_read(const struct nvme_ctrl *c, unsigned int offset)

@@ -86,7 +86,7 @@ bool nvme_shadow_arm(struct nvme_ctrl *c)
 			set_event(c, i * 2, c->sq[i].tail);
 		/* Who consumes completions is only of interest where there is no room for more. */
 		if (c->cq[i].used)
-			set_event(c, i * 2 + 1, nvme_cq_full(c, i) ? c->cq[i].head :
+			set_event(c, i * 2 + 1, !nvme_cq_room(c, i) ? c->cq[i].head :
 						NEVER(c->cq[i].head));
 	}
 	/* Pairs with the driver's barrier between storing a doorbell and reading its index. */
@@ -95,7 +95,7 @@ bool nvme_shadow_arm(struct nvme_ctrl *c)
 		if (c->sq[i].used && stored(c, i * 2) != c->sq[i].tail &&
 		    stored(c, i * 2) != c->sq[i].refused)
 			return true;
-		if (c->cq[i].used && nvme_cq_full(c, i) && stored(c, i * 2 + 1) != c->cq[i].head)
+		if (c->cq[i].used && !nvme_cq_room(c, i) && stored(c, i * 2 + 1) != c->cq[i].head)
 			return true;
 	}
 	return false;

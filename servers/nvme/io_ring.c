@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads and writes through io_uring. What the kernel did in part is submitted again for the rest.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io.h"
+
+#define ENTRIES	512	/* more than there are ever operations */
+
+struct io_ring {
+	struct io_uring uring;
+	unsigned int queued;	/* not yet seen by the kernel */
+};
+
+/**
+ * io_ring_create() - set a ring up
+ * @event: eventfd that is signalled after io_ring_arm()
+ *
+ * Return: the ring, or NULL with errno set, as where the administrator forbids it.
+ */
+struct io_ring *io_ring_create(int event)
+{
+	struct io_ring *r = calloc(1, sizeof(*r));
+	int ret;
+
+	if (!r)
+		return NULL;
+	ret = io_uring_queue_init(ENTRIES, &r->uring, 0);
+	if (!ret) {
+		ret = io_uring_register_eventfd(&r->uring, event);
+		if (ret)
+			io_uring_queue_exit(&r->uring);
+	}
+	if (ret) {
+		free(r);
+		errno = -ret;
+		return NULL;
+	}
+	io_uring_cq_eventfd_toggle(&r->uring, false);
+	return r;
+}
+
+/**
+ * io_ring_destroy() - undo; nothing is in flight
+ * @r: ring or NULL
+ */
+void io_ring_destroy(struct io_ring *r)
+{
+	if (!r)
+		return;
+	io_uring_queue_exit(&r->uring);
+	free(r);
+}
+
+/**
+ * io_ring_submit() - queue a read or write
+ * @r: ring
+ * @io: operation
+ *
+ * Return: false where there is no room, which is somebody else's to cope with.
+ */
+bool io_ring_submit(struct io_ring *r, struct io *io)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+
+	if (!sqe)
+		return false;
+	if (io->n == 1 && io->op == IO_READ)
+		io_uring_prep_read(sqe, io->disk->fd, io->iov->iov_base,
+				   (unsigned int)io->iov->iov_len, io->offset);
+	else if (io->n == 1)
+		io_uring_prep_write(sqe, io->disk->fd, io->iov->iov_base,
+				    (unsigned int)io->iov->iov_len, io->offset);
+	else if (io->op == IO_READ)
+		io_uring_prep_readv(sqe, io->disk->fd, io->iov, (unsigned int)io->n, io->offset);
+	else
+		io_uring_prep_writev(sqe, io->disk->fd, io->iov, (unsigned int)io->n, io->offset);
+	io_uring_sqe_set_data(sqe, io);
+	r->queued++;
+	return true;
+}
+
+/**
+ * io_ring_push() - have the kernel see what was queued
+ * @r: ring
+ *
+ * Return: true where it has seen all; otherwise it has to be tried again.
+ */
+bool io_ring_push(struct io_ring *r)
+{
+	int ret;
+
+	if (!r->queued)
+		return true;
+	ret = io_uring_submit(&r->uring);
+	if (ret > 0)
+		r->queued -= (unsigned int)ret < r->queued ? (unsigned int)ret : r->queued;
+	return !r->queued;
+}
+
+/* Returns true if the operation has ended. */
+static bool ended(struct io_ring *r, struct io *io, int res)
+{
+	size_t done = res > 0 ? (size_t)res : 0;
+
+	if (res == -EINTR || res == -EAGAIN)
+		return !io_ring_submit(r, io);
+	if (res < 0) {
+		io->result = res;
+		return true;
+	}
+	if (!res && io->op == IO_READ) {
+		io->result = -ENXIO;
+		disk_lose(io->disk, -ENXIO, "shorter than it was");
+		return true;
+	}
+	if (!res) {
+		io->result = -EIO;
+		return true;
+	}
+	io->offset += done;
+	while (io->n && done >= io->iov->iov_len) {
+		done -= io->iov->iov_len;
+		io->iov++;
+		io->n--;
+	}
+	if (!io->n)
+		return true;
+	io->iov->iov_base = (uint8_t *)io->iov->iov_base + done;
+	io->iov->iov_len -= done;
+	if (io_ring_submit(r, io))
+		return false;
+	io->result = -EIO;
+	return true;
+}
+
+/**
+ * io_ring_reap() - take what has ended
+ * @r: ring
+ *
+ * Return: a list of operations, or NULL.
+ */
+struct io *io_ring_reap(struct io_ring *r)
+{
+	struct io *list = NULL, **last = &list, *io;
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&r->uring, &cqe)) {
+		int res = cqe->res;
+
+		io = io_uring_cqe_get_data(cqe);
+		io_uring_cqe_seen(&r->uring, cqe);
+		if (!ended(r, io, res))
+			continue;
+		io->next = NULL;
+		*last = io;
+		last = &io->next;
+	}
+	if (r->queued)
+		io_ring_push(r);
+	return list;
+}
+
+/**
+ * io_ring_arm() - we are about to sleep: have the event signalled
+ * @r: ring
+ *
+ * Return: true if something has ended already.
+ */
+bool io_ring_arm(struct io_ring *r)
+{
+	io_uring_cq_eventfd_toggle(&r->uring, true);
+	/* Pairs with the kernel's between a completion and its look at the flag. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!io_uring_cq_ready(&r->uring))
+		return false;
+	io_uring_cq_eventfd_toggle(&r->uring, false);
+	return true;
+}
