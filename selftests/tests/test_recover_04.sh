@@ -115,12 +115,13 @@ kill -USR2 "$SERVER_PID"
 wait $fg
 ktap_is "REQ in the foreground: exit status" $? 0
 
-# When all of a service is killed, its device waits for the next one: it is not removed.
-vfiouserctl attach --foreground --reconnect=100s --name=fg "$SOCKET" >"$WORK/fg.out" 2>&1 &
+# When all of a service is killed, its device waits for the next one: it is not removed. (A file of its own:
+# the one above has the words that are waited for until the shell in the background has opened it anew.)
+vfiouserctl attach --foreground --reconnect=100s --name=fg "$SOCKET" >"$WORK/killed.out" 2>&1 &
 fg=$!
-wait_for 120 grep -q nvme "$WORK/fg.out"
+wait_for 120 grep -q nvme "$WORK/killed.out"
 ktap_ok $? "killed in the foreground: attached"
-BDF=$(awk '{ print $2 }' "$WORK/fg.out")
+BDF=$(awk '{ print $2 }' "$WORK/killed.out")
 kill -KILL $fg
 wait $fg
 wait_for 60 state_is "$BDF" frozen
