@@ -3,6 +3,7 @@
 #
 # Who reads memory that is no memory: the kernel's memory as a whole, and an instruction that the decoder does
 # not know, which is named in the log, and then the kernel's own oops.
+# VM: own
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"

@@ -3,6 +3,7 @@
 #
 # Passthrough DMA: who gets it, what a server can do with the host's memory, the DMA API, and a server that
 # is cut off.
+# VM: own
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"

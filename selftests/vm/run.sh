@@ -1,26 +1,36 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Runs test scripts, each in a virtual machine of its own, and judges what they say.
+# Runs test scripts in virtual machines and judges what they say.
 #
 # A test is an executable that prints KTAP (../lib/ktap.sh).  It may say in comments at its top:
 #
 #   # TIMEOUT: 600       seconds, instead of those of ../settings
-#   # SMP: 4             CPUs, instead of 2
+#   # SMP: 4             CPUs, instead of 2; "SMP: 2 4" runs it on each
 #   # DISK: 128M         wants a disk of this size: /dev/vda
 #   # SHARE: yes         wants /share, a directory that the host sees
 #   # DEVICE: intel-iommu one more device of QEMU's
 #   # APPEND: words      for the kernel's command line
+#   # VM: own            leaves the kernel in a state from which there is no way back
 #
-# and TEST.host beside TEST.sh is run on the host after the VM has ended, with the directory of the
+# and TEST.host beside TEST.sh is run on the host after the test has ended, with the directory of the
 # results as its argument (disk.img and share/ are in there); its KTAP counts as well.
+#
+# Tests that want the same VM share one, one after the other; process 1 (init) makes sure that each
+# finds what it would find after booting: no module of those that tests load, no process, no mount, no
+# file of another's, an empty kernel log.  What a test leaves behind is a failure of that test, and the
+# rest goes on in a new VM; so it does where a test crashes its VM or hangs.  A test that says
+# "VM: own" or ends its VM (vm.end= in APPEND) has it for itself.
 #
 # Beside each result of the test, these are failures: no plan or one that is not kept, an exit
 # status that is not kselftest's pass or skip, a VM that crashes or that the watchdog has to kill,
-# and a warning in the kernel's log since the test began ("dmesg clean") which it did not announce.
-# A kernel that dies before the test begins is booted again, once.
+# and a warning in the kernel's log from the test's begin to its clean end ("dmesg clean") which it
+# did not announce.  A kernel that dies before it takes a test is booted again, once, and counted.
 #
-# Everything is kept in $O/vm/SERIES/TEST/: console.log, ktap.log, and the verdict in result.
+# Everything is kept in $O/vm/SERIES/TEST/: console.log, ktap.log, and the verdict in result (numbers
+# passed, failed, skipped; seconds; seconds of QEMU's CPU time).  What each VM had to say as a whole is
+# in $O/vm/SERIES/vm.N/, and $O/vm/SERIES/boots has a line for each.  Of a test on another number of
+# CPUs than its first one the name ends in -smpN.
 # The last line of the output is "N passed, N failed"; the exit status is 1 where anything failed.
 
 set -euo pipefail
@@ -43,10 +53,11 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
 
   --tests LIST     the same as naming them after SERIES
   --jobs N         VMs at a time (1)
-  --smp N          CPUs of a VM (2)
+  --smp N          CPUs of a VM, whatever the tests want (2)
+  --alone          a VM for each test
   --mem SIZE       memory of a VM (1G)
   --disk IMG       a raw image, as /dev/vda
-  --timeout SEC    kill a VM after SEC seconds
+  --timeout SEC    a test that takes longer has failed, whatever it says
   --scale N        all times of the tests are N times as long (1; 6 for 6.12-debug, 6.12-kcsan)
   --append WORDS   add to the kernel's command line
   --icount         count instructions for time: slow, and the same whatever else the machine does
@@ -65,13 +76,14 @@ die()
 	exit 1
 }
 
-jobs=1 smp='' mem='' disk='' limit='' scale='' append='' extra='' icount='' build=1 stream='' raw=''
+jobs=1 smp='' alone='' mem='' disk='' limit='' scale='' append='' extra='' icount='' build=1 stream='' raw=''
 shell='' device='' tests=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
 	--jobs) jobs=$2; shift ;;
 	--smp) smp=$2; shift ;;
+	--alone) alone=1 ;;
 	--mem) mem=$2; shift ;;
 	--disk) disk=$(realpath "$2"); shift ;;
 	--timeout) limit=$2; shift ;;
@@ -94,6 +106,7 @@ shift
 tests+=("$@")
 out=$O/vm/$series
 mkdir -p "$out"
+clock=$(getconf CLK_TCK)
 # each of these needs a multiple of everything
 case $series in
 *-debug|*-kcsan) : "${scale:=6}" "${mem:=3G}" ;;
@@ -201,33 +214,36 @@ trouble_lines()
 	fi
 }
 
-# verdict DIR STATUS SECONDS: judge a finished VM; prints the lines to show, writes DIR/result
+# verdict DIR NAME STATUS SECONDS CPU: judge a test that has ended, or its VM; prints the lines to show,
+# writes DIR/result.  STATUS is ok, died, late (for the watchdog).
 verdict()
 {
-	local dir=$1 status=$2 seconds=$3 passed=0 failed=0 skipped=0 notes='' warnings code allow
+	local dir=$1 name=$2 status=$3 seconds=$4 cpu=$5 passed=0 failed=0 skipped=0 notes='' warnings
+	local code allow left
 
-	sed '0,/^vm: start/d; /^vm: exit/d' "$dir/ktap.log" >"$dir/ktap"
+	sed '0,/^vm: start/d; /^vm: /d' "$dir/ktap.log" >"$dir/ktap"
 	count "$dir/ktap"
 	[ ! -e "$dir/host.log" ] || count "$dir/host.log"
 
 	code=$(sed -n 's/^vm: exit //p' "$dir/ktap.log")
 	case $status in
-	124|137)
-		fault "the watchdog ended the VM after $seconds s"
-		;;
+	late) fault "the watchdog ended the VM after $seconds s" ;;
 	*)
 		if [ -z "$code" ]; then
 			fault "the VM ended before the test did"
 		elif [ "$code" != 0 ] && [ "$code" != 4 ] && [ "$failed" = 0 ]; then
 			fault "exit status $code"
+		elif [ "$status" = died ]; then
+			fault "the VM ended when the test had"
 		fi
 		;;
 	esac
+	while read -r left; do
+		fault "left behind: $left"
+	done < <(sed -n 's/^vm: left //p' "$dir/ktap.log")
 
 	allow=$(sed -n 's/^# dmesg-allow: //p' "$dir/ktap" | paste -sd'|')
-	# what a kernel complains of before the test begins, when booting slowly, is not about us
-	warnings=$(sed '1,/vm: test begins/d' "$dir/console.log" |
-		   grep -aE '\[ *[0-9]+\.[0-9]{6}\]' | grep -aE "$trouble" |
+	warnings=$(grep -aE '\[ *[0-9]+\.[0-9]{6}\]' "$dir/console.log" | grep -aE "$trouble" |
 		   grep -avE "$quiet${allow:+|$allow}" || true)
 	if [ -n "$warnings" ]; then
 		fault "dmesg clean"
@@ -238,71 +254,184 @@ verdict()
 		passed=$((passed + 1))
 	fi
 
-	echo "$passed $failed $skipped $seconds" >"$dir/result"
+	echo "$passed $failed $skipped $seconds $cpu" >"$dir/result"
 	printf '%-5s %-28s %3d passed %3d failed %3d skipped %5d s\n' \
-		"$series" "$(basename "$dir")" "$passed" "$failed" "$skipped" "$seconds"
+		"$series" "$name" "$passed" "$failed" "$skipped" "$seconds"
 	sed -n '/./s/^/      /p' <<<"$notes"
 	[ "$failed" = 0 ] || echo "      see $dir/console.log"
 }
 
-# boot DIR SECONDS: the VM of qemu, to its end
-boot()
-{
-	local status=0
+# ---- a virtual machine: vm_dir, vm_pid, vm_class, vm_from and vm_to, which a worker has ----
 
-	{
-		timeout --kill-after=5 "$2" "${qemu[@]}" </dev/null 2>"$1/qemu.log" || status=$?
-		echo "$status" >"$1/status"
-	} | if [ -n "$stream" ]; then
-		tee "$1/ktap.log" | sed -u '/^vm: /d'
-	else
-		cat >"$1/ktap.log"
-	fi
+vm_dir='' vm_pid='' vm_class='' vm_from='' vm_to='' vm_console=0
+
+# cpu_seconds: of the VM so far
+cpu_seconds()
+{
+	local stat
+
+	stat=$(cat "/proc/$vm_pid/stat" 2>/dev/null) || { echo 0; return; }
+	# shellcheck disable=SC2086
+	set -- ${stat##*) }
+	echo $(((${12} + ${13}) / clock))
 }
 
-# run_one TEST: in a VM; prints the verdict
+# vm_line SECONDS: the next line of the VM's in LINE; 1 where the VM has ended, 2 where it is late
+vm_line()
+{
+	[ "$1" -gt 0 ] || return 2
+	IFS= read -r -t "$1" LINE <&"$vm_from" && return 0
+	# a timeout is more than 128
+	[ $? -gt 128 ] && return 2
+	[ -n "$LINE" ]
+}
+
+# vm_kill: at once
+vm_kill()
+{
+	[ -n "$vm_pid" ] || return 0
+	kill -KILL "$vm_pid" 2>/dev/null || true
+	wait "$vm_pid" 2>/dev/null || true
+	exec {vm_from}<&- {vm_to}>&-
+	vm_pid='' vm_class=''
+}
+
+# vm_stop: in the orderly way
+vm_stop()
+{
+	local end=$((SECONDS + 60 * scale))
+
+	[ -n "$vm_pid" ] || return 0
+	{ echo end >&"$vm_to"; } 2>/dev/null || true
+	while [ $SECONDS -lt $end ]; do
+		vm_line $((60 * scale)) || break
+	done
+	vm_kill
+}
+
+# vm_begin CLASS SMP DISK DEVICE APPEND: start QEMU for tests that want that
+vm_begin()
+{
+	local number args=()
+
+	number=1
+	while ! mkdir "$out/vm.$number" 2>/dev/null; do
+		number=$((number + 1))
+	done
+	vm_dir=$out/vm.$number
+	mkdir "$vm_dir/share"
+	device=$4
+	args=(-smp "$2")
+	if [ -n "$3$disk" ]; then
+		[ -n "$disk" ] || truncate -s "$3" "$vm_dir/disk.img"
+		args+=(-drive "file=${disk:-$vm_dir/disk.img},format=raw,if=virtio,cache=unsafe")
+	fi
+	[ -z "$4" ] || args+=(-device "$4")
+	qemu_command "${3:+vm.disk}${disk:+ vm.disk} $5 $append$([ "$scale" = 1 ] || echo " vm.scale=$scale")" \
+		"${args[@]}" \
+		-virtfs "local,path=$vm_dir/share,mount_tag=share,security_model=none" \
+		-serial "file:$vm_dir/console.log" -chardev stdio,id=ktap,signal=off -serial chardev:ktap
+	: >"$vm_dir/console.log"
+	# it ends with this shell, however that ends
+	coproc VM { exec setpriv --pdeathsig KILL "${qemu[@]}" 2>"$vm_dir/qemu.log"; }
+	# shellcheck disable=SC2153	# as coproc names it
+	vm_pid=$VM_PID
+	exec {vm_from}<&"${VM[0]}" {vm_to}>&"${VM[1]}"
+	vm_class=$1
+}
+
+# vm_boot CLASS...: as vm_begin, until it takes a test; false where it never does
+vm_boot()
+{
+	local try start end how
+
+	for try in 1 2; do
+		start=$SECONDS end=$((SECONDS + 300 * scale)) how=''
+		vm_begin "$@"
+		while vm_line $((end > SECONDS ? end - SECONDS : 0)); do
+			[ "$LINE" != "vm: ready" ] || { how=ready; break; }
+		done
+		if [ "$how" = ready ]; then
+			echo "ready $((SECONDS - start)) $(cpu_seconds) ${vm_dir##*/} $1" >>"$out/boots"
+			vm_console=0
+			return 0
+		fi
+		how="died before it took a test"
+		[ $SECONDS -lt $end ] || how="did not come up in $((300 * scale)) s"
+		# Linux 7.2 now and then dies under TCG when it patches itself, before anything of ours is there.
+		echo "died $((SECONDS - start)) $(cpu_seconds) ${vm_dir##*/} $1" >>"$out/boots"
+		echo "run.sh: $series: a kernel $how: see $vm_dir/console.log" >&2
+		[ ! -s "$vm_dir/qemu.log" ] || tail -n 3 "$vm_dir/qemu.log" >&2
+		vm_kill
+	done
+	return 1
+}
+
+# ---- tests ----
+
+# slice DIR: DIR/console.log is what the kernel had to say since the last test; of the VM's first one,
+# since the test began: what a kernel complains of when booting slowly is not about us
+slice()
+{
+	local size
+
+	size=$(stat -c %s "$vm_dir/console.log")
+	tail -c +$((vm_console + 1)) "$vm_dir/console.log" | head -c $((size - vm_console)) >"$1/console.log"
+	[ "$vm_console" != 0 ] || sed -i -n '/vm: test begins/,$p' "$1/console.log"
+	vm_console=$size
+}
+
+# run_one NAME TEST OWN: in this VM; prints the verdict
 run_one()
 {
-	local test=$1 dir args=() words status start seconds size device seclimit host qemu
+	local name=$1 test=$2 own=$3 dir=$out/$1 seclimit start end cpu words status=ok host try
 
-	dir=$out/$(basename "${test%.sh}")
-	rm -rf "$dir"
 	mkdir -p "$dir"
-	words="vm.test=/selftests/${test#"$selftests/"} $(header APPEND "$test" '') $append"
-	[ "$scale" = 1 ] || words+=" vm.scale=$scale"
-	args=(-smp "${smp:-$(header SMP "$test" 2)}")
-	size=$(header DISK "$test" '')
-	if [ -n "$size" ] && [ -z "$disk" ]; then
-		truncate -s "$size" "$dir/disk.img"
-	fi
-	if [ -n "$size$disk" ]; then
-		words+=" vm.disk"
-		args+=(-drive "file=${disk:-$dir/disk.img},format=raw,if=virtio,cache=unsafe")
-	fi
-	device=$(header DEVICE "$test" '')
-	[ -z "$device" ] || args+=(-device "$device")
-	if [ "$(header SHARE "$test" no)" = yes ]; then
-		mkdir "$dir/share"
-		words+=" vm.share"
-		args+=(-virtfs "local,path=$dir/share,mount_tag=share,security_model=none")
-	fi
 	seclimit=${limit:-$(header TIMEOUT "$test" "$(sed -n 's/^timeout=//p' "$selftests/settings")")}
 	seclimit=$((seclimit * scale))
-
-	qemu_command "$words" "${args[@]}" -serial "file:$dir/console.log" \
-		-chardev stdio,id=ktap,signal=off -serial chardev:ktap
-	start=$SECONDS
-	boot "$dir" "$seclimit"
-	# Linux 7.2 now and then dies under TCG when it patches itself, before anything of ours is there.
-	if ! grep -q '^vm: start' "$dir/ktap.log" && [ "$(cat "$dir/status")" = 0 ]; then
-		echo "run.sh: $series $(basename "$dir"): the kernel died before the test began:" \
-			"booted again" >&2
-		mv "$dir/console.log" "$dir/console.died.log"
-		boot "$dir" "$seclimit"
+	words="run /selftests/${test#"$selftests/"}"
+	[ "$(header SHARE "$test" no)" != yes ] || words+=" share"
+	[ -z "$own" ] || words+=" own"
+	start=$SECONDS end=$((SECONDS + seclimit)) cpu=$(cpu_seconds)
+	: >"$dir/ktap.log"
+	{ echo "$words" >&"$vm_to"; } 2>/dev/null || true
+	while :; do
+		vm_line $((end > SECONDS ? end - SECONDS : 0)) || {
+			[ $? = 1 ] && status=died || status=late
+			break
+		}
+		printf '%s\n' "$LINE" >>"$dir/ktap.log"
+		case $LINE in
+		"vm: next") break ;;
+		"vm: exit "*) cpu=$(($(cpu_seconds) - cpu)) ;;
+		"vm: "*) ;;
+		*) [ -z "$stream" ] || printf '%s\n' "$LINE" ;;
+		esac
+	done
+	case $status in
+	ok)
+		# the two ports are not one: the log up to here has arrived when this has
+		for ((try = 0; try < 100; try++)); do
+			! tail -c 4096 "$vm_dir/console.log" | grep -aq 'vm: test ended' || break
+			sleep 0.1
+		done
+		;;
+	died)
+		# a VM that ends itself
+		[ -z "$own" ] || ! grep -q '^vm: exit' "$dir/ktap.log" || status=ok
+		;;
+	esac
+	if [ $status != ok ] || [ -n "$own" ] || grep -q '^vm: left' "$dir/ktap.log"; then
+		vm_kill
 	fi
-	seconds=$((SECONDS - start))
-	status=$(cat "$dir/status")
-
+	slice "$dir"
+	if [ "$(header SHARE "$test" no)" = yes ]; then
+		mkdir -p "$dir/share"
+		find "$vm_dir/share" -mindepth 1 -maxdepth 1 -exec mv -t "$dir/share" {} +
+	fi
+	if [ -n "$(header DISK "$test" '')" ] && [ -z "$disk" ]; then
+		ln -f "$vm_dir/disk.img" "$dir/disk.img"
+	fi
 	if [ -n "$raw" ]; then
 		[ "$(sed -n 's/^vm: exit //p' "$dir/ktap.log")" = 0 ]
 		return
@@ -311,12 +440,85 @@ run_one()
 	if [ -x "$host" ]; then
 		"$host" "$dir" >"$dir/host.log" 2>&1 </dev/null || true
 	fi
-	verdict "$dir" "$status" "$seconds"
+	verdict "$dir" "$name" "$status" $((SECONDS - start)) "$cpu"
+}
+
+# list_jobs TEST...: a line for each run: seconds it may take, kind of VM, name, test, CPUs, "own"
+list_jobs()
+{
+	local test name cpus words class own seconds first
+
+	for test in "$@"; do
+		words=$(header APPEND "$test" '')
+		own=$alone
+		case "$(header VM "$test" '') $words" in
+		*own*|*vm.end=*) own=1 ;;
+		esac
+		first=
+		for cpus in ${smp:-$(header SMP "$test" 2)}; do
+			name=$(basename "${test%.sh}")${first:+-smp$cpus}
+			first=1
+			class="$cpus $(header DEVICE "$test" -) $words${own:+ $name}"
+			# a disk is as empty as the test may expect
+			[ -z "$(header DISK "$test" '')" ] || class+=" $name"
+			# as long as last time; without that the time that it is given says something too
+			seconds=
+			[ ! -e "$out/$name/result" ] || read -r _ _ _ seconds _ <"$out/$name/result"
+			printf '%s\t%s\t%s\t%s\t%s\t%s\n' "${seconds:-$(($(header TIMEOUT "$test" 200) / 10))}" \
+				"$class" "$name" "$test" "$cpus" "${own:-}"
+		done
+	done
+}
+
+# take CLASS: the next job, of that kind of VM if there is one, is removed from the list and printed
+take()
+(
+	flock 9
+	line=$(awk -F'\t' -v class="$1" 'class != "" && $2 == class { print; exit }' "$out/jobs")
+	[ -n "$line" ] || line=$(head -n 1 "$out/jobs")
+	[ -n "$line" ] || exit 1
+	grep -vxF -- "$line" "$out/jobs" >"$out/jobs.new" || true
+	mv "$out/jobs.new" "$out/jobs"
+	printf '%s\n' "$line"
+) 9>>"$out/jobs.lock"
+
+# worker: tests, one after the other, as long as there are any
+worker()
+{
+	local job class name test cpus own
+
+	trap 'vm_kill; exit 1' TERM INT
+	# a VM that is no more takes no orders
+	trap : PIPE
+	while job=$(take "$vm_class"); do
+		# no tab: one that is empty would be none
+		IFS=$'\x1f' read -r _ class name test cpus own <<<"${job//$'\t'/$'\x1f'}"
+		if [ "$class" != "$vm_class" ]; then
+			vm_stop
+			vm_boot "$class" "$cpus" "$(header DISK "$test" '')" "$(header DEVICE "$test" '')" \
+				"$(header APPEND "$test" '')" || {
+				mkdir -p "$out/$name"
+				echo "0 1 0 0 0" >"$out/$name/result"
+				raw_status=1
+				printf '%-5s %-28s   not run: no VM came up for it\n' "$series" "$name"
+				continue
+			}
+		fi
+		if [ -n "$stream" ]; then
+			run_one "$name" "$test" "$own" || raw_status=$?
+		else
+			run_one "$name" "$test" "$own" >"$out/$name.text" 2>&1 || true
+			# a verdict is printed in one piece
+			cat "$out/$name.text"
+			rm -f "$out/$name.text"
+		fi
+	done
+	vm_stop
 }
 
 main()
 {
-	local args path paths test text passed failed result p f
+	local args path paths test list names name workers passed failed result p f i
 
 	if [ -n "$build" ]; then
 		"$vm/kernels.sh" build "$series" "$(dirname "$selftests")" "$out/build" >"$out/build.log" 2>&1 || {
@@ -347,38 +549,50 @@ main()
 	fi
 	[ ${#paths[@]} -gt 0 ] || die "there are no tests in selftests/tests"
 
-	if [ -n "$raw" ]; then
-		run_one "${paths[0]}"
-		exit
+	# two at a time in one directory would be one too many
+	exec 8>>"$out/lock"
+	flock -n 8 || {
+		echo "run.sh: waiting for another one that is at work in $out" >&2
+		flock 8
+	}
+	list=$(list_jobs "${paths[@]}")
+	# What is alone in its VM first, what many share last, the longest first: so all end together.
+	awk -F'\t' 'NR == FNR { n[$2]++; next } { print n[$2] "\t" $0 }' <(echo "$list") <(echo "$list") |
+		sort -t$'\t' -k1,1n -k2,2nr | cut -f2- >"$out/jobs"
+	rm -rf "$out"/vm.[0-9]*
+	: >"$out/boots"
+	mapfile -t names < <(cut -f3 <<<"$list")
+	rm -rf "${names[@]/#/$out/}"
+
+	if [ "$jobs" = 1 ]; then
+		raw_status=0
+		worker 8>&-
+		[ -z "$raw" ] || exit "$raw_status"
+	else
+		workers=()
+		trap 'kill "${workers[@]}" 2>/dev/null; exit 1' INT TERM
+		for ((i = 0; i < jobs; i++)); do
+			worker 8>&- &
+			workers+=($!)
+		done
+		wait
 	fi
 
-	for test in "${paths[@]}"; do
-		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
-			wait -n || true
-		done
-		# a verdict is printed in one piece
-		{
-			if [ -n "$stream" ]; then
-				run_one "$test"
-			else
-				text=$(run_one "$test" 2>&1) || true
-				echo "$text"
-			fi
-		} &
-	done
-	wait
-
 	passed=0 failed=0
-	for test in "${paths[@]}"; do
-		result=$out/$(basename "${test%.sh}")/result
+	for name in "${names[@]}"; do
+		result=$out/$name/result
 		if [ -e "$result" ]; then
 			read -r p f _ <"$result"
 			passed=$((passed + p))
 			failed=$((failed + f))
 		else
+			echo "$series $name: not run"
 			failed=$((failed + 1))
 		fi
 	done
+	awk -v series="$series" '{ n++; s += $2; died += $1 == "died" }
+		END { printf "%s: %d VMs, %d s for booting, %d kernels died before a test and were booted again\n",
+			series, n, s, died }' "$out/boots"
 	echo "$passed passed, $failed failed"
 	[ "$failed" = 0 ]
 }
