@@ -17,6 +17,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
 TESTS ?=
 JOBS ?=
+QUICK ?=
+SMP ?=
 TIME ?= 60
 
 prefix ?= /usr/local
@@ -132,11 +134,11 @@ deps:
 	scripts/install-deps
 
 check: deps
-	scripts/check $(if $(JOBS),--jobs $(JOBS))
+	scripts/check $(if $(QUICK),--quick) $(if $(JOBS),--jobs $(JOBS)) $(if $(SMP),--smp $(SMP))
 
 check-vm: deps helper servers
 	$(MAKE) -C selftests programs
-	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) --tests "$(TESTS)" $(KERNEL)
+	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) $(if $(SMP),--smp $(SMP)) --tests "$(TESTS)" $(KERNEL)
 
 # the kernel is built here, once: that takes long
 check-debug: deps helper servers
@@ -204,7 +206,9 @@ help:
 	@echo 'module, helper, servers    one of these'
 	@echo 'demo           a vfio-user NVMe disk in a VM, from nothing'
 	@echo 'check          all tests: unit, command line, DKMS, and VMs of Linux 6.1, 6.12, 7.2'
-	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N'
+	@echo '               QUICK=1 for some of them on one kernel, in a few minutes; JOBS=N VMs at a time;'
+	@echo '               SMP=N CPUs in the VMs, whatever the tests want'
+	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N SMP=N'
 	@echo 'soak           tests that take minutes each, with figures: KERNEL=6.1|6.12|7.2 TESTS="recover ..."'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'check-debug    VM tests on kernels built for finding bugs (KASAN, lockdep, ...; KCSAN): TESTS'
