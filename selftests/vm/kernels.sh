@@ -30,8 +30,9 @@ usage: kernels.sh fetch SERIES                     print the directory of the ne
        kernels.sh checkpatch                       print the path of checkpatch.pl, kernel-doc beside it
        kernels.sh list                             print the series that the tests run on
 
-SERIES is a kernel series as 6.1, or 6.12-debug or 6.12-kcsan, which are built here out of Debian's
-source (debug.sh); RELEASE a Debian release as bookworm.  A kernel that is in the
+SERIES is a kernel series as 6.1, with -cloud or -rt behind it that flavour of Debian's, or 6.12-debug or
+6.12-kcsan, which are built here out of Debian's source (debug.sh); RELEASE a Debian release as
+bookworm.  A kernel that is in the
 cache is used as it is; VFIOUSER_UPDATE=1 looks for a newer one.
 Cache: $cache (VFIOUSER_CACHE)
 END
@@ -58,8 +59,8 @@ need_root()
 release_of()
 {
 	case $1 in
-	6.1|6.12|6.12-debug|6.12-kcsan) echo bookworm ;;
-	7.*) echo trixie ;;
+	6.1|6.12|6.1-cloud|6.1-rt|6.12-*) echo bookworm ;;
+	6.1[3-9]|6.1[3-9]-*|7.*) echo trixie ;;
 	*) die "no Debian release is known for kernel $1: use one of $(list_series)" ;;
 	esac
 }
@@ -142,12 +143,12 @@ make_chroot()
 	mv "$root.partial" "$root"
 }
 
-# Print the newest version VERSION for which linux-image-VERSION is a plain amd64 kernel of the
-# series and linux-headers-VERSION exists; runs in the chroot.
+# Print the newest version VERSION for which linux-image-VERSION is an amd64 kernel of the series, and of
+# the flavour if that is not empty, and linux-headers-VERSION exists; runs in the chroot.
 newest='
-	series=$1
+	series=$1 flavour=$2
 	apt-cache pkgnames "linux-image-$series." |
-		sed -nE "s/^linux-image-([0-9.]+(-[0-9]+)?(\+[a-z]+[0-9.]+)?-amd64)$/\1/p" |
+		sed -nE "s/^linux-image-([0-9.]+(-[0-9]+)?(\+[a-z]+[0-9.]+)?${flavour:+-$flavour}-amd64)$/\1/p" |
 	while read -r v; do
 		apt-cache show "linux-headers-$v" >/dev/null 2>&1 || continue
 		echo "$(apt-cache policy "linux-image-$v" | sed -n "s/ *Candidate: //p") $v"
@@ -191,7 +192,7 @@ extract_vmlinux()
 
 fetch()
 {
-	local series=$1 release root dir version debs boot
+	local series=$1 flavour release root dir version debs boot
 
 	release=$(release_of "$series")
 	root=$cache/chroot/$release
@@ -222,7 +223,11 @@ fetch()
 	make_chroot "$release"
 	in_chroot "$root" '' apt-get -q update >"$cache/apt.$release.log" 2>&1 ||
 		die "apt-get update failed in the $release chroot: see $cache/apt.$release.log"
-	version=$(in_chroot "$root" '' sh -c "$newest" sh "$series")
+	case $series in
+	*-*) flavour=${series#*-} ;;
+	*) flavour= ;;
+	esac
+	version=$(in_chroot "$root" '' sh -c "$newest" sh "${series%%-*}" "$flavour")
 	[ -n "$version" ] || die "no kernel $series with headers in Debian $release and its backports"
 	if [ -e "$dir/version" ] && [ "$(cat "$dir/version")" = "$version" ]; then
 		echo "$dir"
