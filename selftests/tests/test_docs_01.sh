@@ -48,4 +48,6 @@ type_in admin-guide.rst vhost_disk
 umount /mnt && detach disk2
 ktap_ok $? "admin-guide.rst: umount, detach"
 ktap_is "no device is left" "$(ls /sys/class/vfiouser)" ""
+# what was typed made these
+rm -f /tmp/*.sock /tmp/*.img /run/*.sock
 ktap_end
