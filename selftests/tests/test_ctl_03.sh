@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-export LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8 TMUX_TMPDIR=$WORK
 tm()
 {
 	tmux -f /dev/null -L test "$@"

@@ -141,10 +141,12 @@ suspend()
 	done
 	ktap_run "after that the disk can be read" dd if="$(disk_of "$BDF")" of=/dev/null bs=64k count=16
 	ktap_run "detach" detach "$BDF"
+	delay=$(cat /sys/module/suspend/parameters/pm_test_delay)
 	echo 1 >/sys/module/suspend/parameters/pm_test_delay
 	echo devices >/sys/power/pm_test
 	ktap_run "without a device: all others suspend and resume" sh -c 'echo freeze >/sys/power/state'
 	echo none >/sys/power/pm_test
+	echo "$delay" >/sys/module/suspend/parameters/pm_test_delay
 	attach "$SOCKET"
 	ktap_ok $? "attach after that"
 	detach "$BDF"
