@@ -22,7 +22,7 @@ export O
 
 # target: executions of the short run; a few seconds each
 declare -A runs=([version]=100000 [region]=8000 [engine]=12000 [insn]=200000 [pciconf]=20000
-		 [serve]=30000)
+		 [serve]=30000 [vhost]=1000)
 seconds='' targets=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ ${#targets[@]} -gt 0 ] || targets=(version region engine insn pciconf serve)
+[ ${#targets[@]} -gt 0 ] || targets=(version region engine insn pciconf serve vhost)
 
 ktap_plan ${#targets[@]}
 if ! make --no-print-directory -s -j"$(nproc)" -C "$fuzz" >"$O/fuzz/log/build" 2>&1; then

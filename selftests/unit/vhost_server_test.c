@@ -1141,6 +1141,7 @@ static void lie(const char *kind, int message)
 
 	snprintf(fault, sizeof(fault), "--fault=%s:%d", kind, message);
 	args[4] = fault;
+	print_message("# %s\n", fault);
 	begin(&d);
 	d.back = back(vublk, args);
 	/* It may never come up. */

@@ -285,7 +285,12 @@ static void features_came(void *ctx, int err, struct wire_reply *reply, unsigned
 		introduce(h);
 }
 
-static void greet(struct vhost *h, int fd)
+/**
+ * link_adopt() - begin with a back end
+ * @h: device; link down
+ * @fd: connected to it, non-blocking; owned from here on
+ */
+void link_adopt(struct vhost *h, int fd)
 {
 	know_peer(h, fd);
 	wire_open(&h->wire, fd);
@@ -320,7 +325,7 @@ static void try_connect(struct vhost *h)
 	if (!ret && connect(fd, (struct sockaddr *)&sun, sizeof(sun)))
 		ret = -errno;
 	if (!ret) {
-		greet(h, fd);
+		link_adopt(h, fd);
 		return;
 	}
 	if (fd >= 0)
@@ -408,7 +413,7 @@ static void accept_backend(struct vhost *h)
 	int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0 && h->link == LINK_DOWN)
-		greet(h, fd);
+		link_adopt(h, fd);
 	else if (fd >= 0)
 		close(fd);
 }

@@ -2,7 +2,8 @@
 /*
  * vfiouser-vhost: the device of a vhost-user back end as a vfio-user device. What its files share.
  *
- *	main.c		command line, event loop, life of the process
+ *	main.c		command line, life of the process
+ *	events.c	who is told of what happens; the log
  *	types.c		what device types there are, and what a device of each looks like
  *	pci.c		what the driver and the vfio-user client do, as events for the files below
  *	link.c		the connection: connecting, greeting, comparing, losing it
@@ -209,7 +210,7 @@ enum vhost_source {
 	SRC_LINK, SRC_LISTEN, SRC_BACKREQ, SRC_PEER, SRC_CALL, SRC_ERR, SRC_KICK,
 };
 
-/* main.c */
+/* events.c */
 void vhost_log(const struct vhost *h, int level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int vhost_watch(struct vhost *h, int fd, uint32_t events, enum vhost_source src, unsigned int q);
@@ -231,11 +232,11 @@ extern const struct vfus_ops vhost_vfus_ops;
 void link_init(struct vhost *h);
 void link_free(struct vhost *h);
 int link_listen(struct vhost *h);
+void link_adopt(struct vhost *h, int fd);
 void link_event(struct vhost *h, enum vhost_source src, unsigned int which);
 void link_keep_peer(struct vhost *h);
 long link_poll(struct vhost *h);
 void link_lost(struct vhost *h, const char *why);
-void link_refresh(struct vhost *h);
 void link_watch(struct vhost *h);
 
 /* config.c */
