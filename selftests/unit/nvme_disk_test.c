@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfiouser-nvme and its disks: what it promises of what was written, what goes on while a disk takes
- * its time, and what happens to that when the driver resets the controller or goes away.
+ * vfiouser-nvme and its disks: what it promises of what was written, what goes on while a disk
+ * takes its time, and what happens to that when the driver resets the controller or goes away.
  *
- * The server has faults below its disks (selftests/servers/disk_fault.c). A disk that takes its time
- * waits for us to open a FIFO, so that nothing here depends on how long anything takes.
+ * The server has faults below its disks (selftests/servers/disk_fault.c). A disk that takes its
+ * time waits for us to open a FIFO, so that nothing here depends on how long anything takes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -214,7 +214,7 @@ static void test_durable_fails(void **state)
 		if (i == 0 || i == 1 || i == 3)
 			cmd.dw[2] |= 1u << 30;
 		if (i == 2)
-			assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 9, .dw = { 6, 0 } }),
+			assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 9, .dw = { 6 } }),
 					 0x280 | DNR);
 		else
 			assert_int_equal(run(&r.n, 1, cmd), 0x280 | DNR);
@@ -626,6 +626,7 @@ static void test_resize(void **state)
 {
 	struct nc_cmd events = { .opcode = 9, .dw = { 11, 0x100 } }, aer = { .opcode = 12 };
 	struct nc_cmd log = { .opcode = 2, .prp1 = NC_IOVA + NC_DATA, .dw = { 1023 << 16 | 4 } };
+	struct nc_cmd identify = { .opcode = 6, .nsid = 1, .prp1 = NC_IOVA + NC_DATA };
 	uint8_t page[4096];
 	struct nc_cqe cqe;
 	uint64_t blocks;
@@ -644,8 +645,7 @@ static void test_resize(void **state)
 		if (i < 2)
 			assert_int_equal(kill(r.s.pid, SIGHUP), 0);
 		else
-			assert_int_equal(nc_submit(&r.n, 0, &(struct nc_cmd){ .opcode = 6, .nsid = 1,
-					 .prp1 = NC_IOVA + NC_DATA }), 0);
+			assert_int_equal(nc_submit(&r.n, 0, &identify), 0);
 		if (i == 2)
 			assert_int_equal(nc_poll(&r.n, 0, &cqe, MC_TIMEOUT_MS), 0);
 		assert_int_equal(nc_poll(&r.n, 0, &cqe, MC_TIMEOUT_MS), 0);
@@ -715,7 +715,9 @@ static void test_identity(void **state)
 static void test_discard_off(void **state)
 {
 	uint64_t range[2] = { 8ull << 32, 0 };
-	struct nc_cmd cmd = { .opcode = DSM, .nsid = 1, .prp1 = NC_IOVA + NC_LISTS, .dw = { 0, 4 } };
+	const struct nc_cmd zeroes = { .opcode = ZEROES, .nsid = 1, .dw = { 0, 0, 1u << 25 | 7 } };
+	struct nc_cmd cmd = { .opcode = DSM, .nsid = 1, .prp1 = NC_IOVA + NC_LISTS,
+			      .dw = { 0, 4 } };
 	uint8_t page[4096];
 	unsigned int i;
 	struct rig r;
@@ -732,9 +734,7 @@ static void test_discard_off(void **state)
 		assert_int_equal(io(&r.n, READ, 0, 8), 0);
 		assert_int_equal(r.n.mem[NC_DATA + 5], i ? 0x77 : 0);
 		/* zeros are zeros all the same, asked to be deallocated or not */
-		cmd.opcode = DSM;
-		assert_int_equal(run(&r.n, 1, (struct nc_cmd){ .opcode = ZEROES, .nsid = 1,
-				 .dw = { 0, 0, 1u << 25 | 7 } }), 0);
+		assert_int_equal(run(&r.n, 1, zeroes), 0);
 		assert_int_equal(io(&r.n, READ, 0, 8), 0);
 		assert_int_equal(r.n.mem[NC_DATA + 5], 0);
 		end(&r, 0);
@@ -745,8 +745,10 @@ static void test_discard_off(void **state)
 
 static void test_format(void **state)
 {
+	static const uint32_t bad[] = { 1, 0x10, 0x20, 0x400 };
 	struct nc_cmd format = { .opcode = 0x80, .nsid = 1 };
 	struct nc_cqe cqe;
+	unsigned int i;
 	struct rig r;
 
 	(void)state;
@@ -755,21 +757,20 @@ static void test_format(void **state)
 	assert_int_equal(io(&r.n, WRITE, 8, 8), 0);
 	assert_int_equal(run(&r.n, 1, command(WRITE, 2, 8, 8)), 0);
 	/* another format, metadata, protection, cryptographic erasure: there are none */
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 1, .dw = { 1 } }),
-			 0x10a | DNR);
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 1, .dw = { 0x10 } }),
-			 0x10a | DNR);
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 1, .dw = { 0x20 } }),
-			 0x10a | DNR);
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 1, .dw = { 0x400 } }),
-			 2 | DNR);
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 3 }), 0x0b | DNR);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		format.dw[0] = bad[i];
+		assert_int_equal(run(&r.n, 0, format), (i < 3 ? 0x10a : 2) | DNR);
+	}
+	format.nsid = 3;
+	format.dw[0] = 0;
+	assert_int_equal(run(&r.n, 0, format), 0x0b | DNR);
+	format.nsid = 1;
 	/* while it goes on, the namespace has no blocks, and the other is as it was */
 	format.dw[0] = 0x200;
 	assert_int_equal(nc_submit(&r.n, 0, &format), 0);
 	assert_int_equal(nc_poll(&r.n, 0, &cqe, 50), -ETIMEDOUT);
 	assert_int_equal(io(&r.n, READ, 8, 8), 0x84 | DNR);
-	assert_int_equal(run(&r.n, 0, (struct nc_cmd){ .opcode = 0x80, .nsid = 1 }), 0x84 | DNR);
+	assert_int_equal(run(&r.n, 0, format), 0x84 | DNR);
 	assert_int_equal(run(&r.n, 1, command(READ, 2, 8, 8)), 0);
 	assert_int_equal(r.n.mem[NC_DATA], 0x77);
 	release();

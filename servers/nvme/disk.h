@@ -40,7 +40,7 @@ struct disk {
 	unsigned int memory_align;	/* of buffers, where it is direct */
 	pthread_mutex_t flushing;
 	atomic_bool hurry;	/* what erases ends early, unfinished: nobody waits for it */
-	_Atomic int lost;	/* negative errno: see above */
+	atomic_int lost;	/* negative errno: see above */
 };
 
 /* disk.c */

@@ -2,7 +2,7 @@
 /*
  * Disks: zeros, and space that is given back.
  *
- * The kernel takes whole blocks of the backing only: the pieces at either end of a range are written.
+ * The kernel takes whole blocks of the backing only: pieces at either end of a range are written.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -37,8 +37,8 @@ void disk_lose(struct disk *d, int error, const char *what)
 
 	if (!atomic_compare_exchange_strong(&d->lost, &none, error))
 		return;
-	fprintf(stderr, "vfiouser-nvme: %s: %s: %s; acknowledged writes may be lost, nothing more is written\n",
-		d->path, what, strerror(-error));
+	fprintf(stderr, "vfiouser-nvme: %s: %s: %s; %s\n", d->path, what, strerror(-error),
+		"acknowledged writes may be lost, nothing more is written");
 }
 
 /* Drop the first @done bytes of a vector. */

@@ -3,9 +3,9 @@
  * Operations on disks that go on while the controller does something else.
  *
  * One thread, the controller's, submits them and is told of their ends: done() is called by
- * io_submit() itself for a disk in memory, and otherwise by io_reap(), in any order. Reads and writes
- * go through io_uring where the kernel lets us, the rest through threads (io_threads.c), as does
- * everything where it does not.
+ * io_submit() itself for a disk in memory, and otherwise by io_reap(), in any order. Reads and
+ * writes go through io_uring where the kernel lets us, the rest through threads (io_threads.c), as
+ * does everything where it does not.
  *
  * The memory that an operation reads or writes is the kernel's until its end; those that have any
  * are counted, so that a reset can wait for them. It waits for what erases, too: that must not come

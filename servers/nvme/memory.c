@@ -19,8 +19,8 @@
  *
  * An I/O flusher's allocations do not write to file systems or devices, and it is throttled by its
  * own backing alone; threads inherit that. Pages that are locked never have to be read back. Both
- * take privileges; without them there is a disk all the same, for which the administrator should not
- * let memory run short.
+ * take privileges; without them there is a disk all the same, for which the administrator should
+ * not let memory run short.
  */
 void nvme_below_memory(bool future)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Format NVM (NVMe 1.4 section 5.23): there is one format, so all that it does is to erase. What was
- * there reads as zeros when it has completed; where the backing keeps it below, a file system's or a
- * drive's matter, is not ours to know.
+ * Format NVM (NVMe 1.4 section 5.23): there is one format, so all that it does is to erase. What
+ * was there reads as zeros when it has completed; where the backing keeps it below, a file system's
+ * or a drive's matter, is not ours to know.
  */
 #include <stddef.h>
 
@@ -10,7 +10,8 @@
 
 /* cdw10 */
 #define LBAF(v)		((v) & 0xf)
-#define OPTIONS(v)	((v) >> 4 & 0x1f)	/* metadata and protection, of which there are none */
+/* metadata and protection, of which there are none */
+#define OPTIONS(v)	((v) >> 4 & 0x1f)
 #define SES(v)		((v) >> 9 & 7)
 #define SES_CRYPTO	2
 

@@ -59,7 +59,7 @@ static void identify_controller(const struct nvme_ctrl *c, uint8_t *p)
 
 static void identify_namespace(const struct nvme_ns *ns, uint8_t *p)
 {
-	uint64_t whole = (ns->disk.physical >> ns->lba_shift) - (ns->disk.physical >> ns->lba_shift != 0);
+	uint64_t blocks = ns->disk.physical >> ns->lba_shift, whole = blocks - (blocks != 0);
 
 	put(p + 0, 8, ns->blocks);		/* NSZE */
 	put(p + 8, 8, ns->blocks);		/* NCAP */

@@ -292,7 +292,8 @@ static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
 		req = nvme_req_get(c, qid);
 		if (!req)
 			break;
-		if (vfus_dma_read(c->vfus, &req->cmd, q->addr + (uint64_t)q->head * sizeof(req->cmd),
+		if (vfus_dma_read(c->vfus, &req->cmd,
+				  q->addr + (uint64_t)q->head * sizeof(req->cmd),
 				  sizeof(req->cmd))) {
 			nvme_req_put(req);
 			nvme_fatal(c, "a submission queue is not in readable DMA memory");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands that are being executed. All there can be are made at the start, since a disk that memory
- * is written to must not need any: with none left, commands wait in their queues.
+ * Commands that are being executed. All there can be are made at the start, since a disk that
+ * memory is written to must not need any: with none left, commands wait in their queues.
  */
 #include <errno.h>
 #include <stdlib.h>
