@@ -76,7 +76,8 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @old: device to take over, or NULL
  * @last_status: of the attempt before this one to take it over
  * @foreground: stay
- * @force: with one CPU, too
+ * @force: with one CPU, too, and with IDs on which the kernel acts beyond the device
+ * @io_bars: VFIOUSER_DEV_F_IO_SHOW, _HIDE, or 0 for as it is best
  * @sandbox: confine the helper
  * @direct: map BARs
  * @passthrough: let the server reach all memory
@@ -105,6 +106,7 @@ struct attach_options {
 	int last_status;
 	bool foreground;
 	bool force;
+	uint32_t io_bars;
 	bool sandbox;
 	bool direct;
 	bool passthrough;

@@ -52,7 +52,7 @@ static void print(const struct options *opt, const char *name, const struct netl
 		       name, term_colour(TERM_PLAIN), device->name, bdf,
 		       *device->socket ? device->socket : "-");
 		if (event->error)
-			printf(" (%s)", strerror(event->error));
+			printf(" (%s)", *event->reason ? event->reason : strerror(event->error));
 		putchar('\n');
 		fflush(stdout);
 		return;
@@ -68,6 +68,8 @@ static void print(const struct options *opt, const char *name, const struct netl
 	json_object_object_add(o, "pid", json_object_new_int64(device->pid));
 	json_object_object_add(o, "error", event->error ? json_object_new_int64(event->error) :
 			       NULL);
+	json_object_object_add(o, "reason", *event->reason ?
+			       json_object_new_string(event->reason) : NULL);
 	cmd_print_json_line(o);
 }
 

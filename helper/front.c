@@ -111,10 +111,15 @@ static int wait_added(struct front *front)
 	for (;;) {
 		while (!netlink_event(front->nl, &event)) {
 			log_debug("event %u for device %u", event.event, event.device.id);
-			if (event.device.id == id && event.event == VFIOUSER_EVENT_FAILED)
-				return log_fail(ST_KERNEL,
-						"the kernel could not add the device (%s); see its log",
-						strerror(event.error));
+			if (event.device.id != id || event.event != VFIOUSER_EVENT_FAILED)
+				continue;
+			front->refused = true;
+			if (*event.reason)
+				return log_fail(ST_KERNEL, "the device cannot be attached: %s",
+						event.reason);
+			return log_fail(ST_KERNEL,
+					"the kernel could not add the device (%s); see its log",
+					strerror(event.error));
 		}
 		err = netlink_device_get(front->nl, id, &front->device);
 		if (err && err != -ENODEV)
@@ -264,7 +269,7 @@ int front_run(const struct attach_options *opt, pid_t helper, int fd, struct net
 	log_progress_end();
 	if (status) {
 		/* Its device did not come to be; leave nothing behind. */
-		if (front.helper) {
+		if (front.helper && (!front.refused || front_pause(&front, HELPER_END_MS))) {
 			kill(front.helper, SIGTERM);
 			front_pause(&front, HELPER_END_MS);
 		}

@@ -22,6 +22,7 @@ struct attach_options;
  * @nl: subscribed to events
  * @helper: process id
  * @fd: our end of the pair; readable or hung up
+ * @refused: the kernel has refused the device, and ends its helper
  * @device: what is being attached
  */
 struct front {
@@ -29,6 +30,7 @@ struct front {
 	struct netlink *nl;
 	pid_t helper;
 	int fd;
+	bool refused;
 	struct netlink_device device;
 };
 

@@ -752,6 +752,9 @@ static int on_event(struct nl_msg *msg, void *arg)
 	get_device(&event->device, tb);
 	get_u32(&event->event, tb[VFIOUSER_A_EVENT]);
 	get_u32(&event->error, tb[VFIOUSER_A_ERROR]);
+	event->reason[0] = '\0';
+	if (tb[VFIOUSER_A_REASON])
+		nla_strlcpy(event->reason, tb[VFIOUSER_A_REASON], sizeof(event->reason));
 	return NL_STOP;
 }
 

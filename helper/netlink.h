@@ -132,11 +132,13 @@ struct netlink_details {
  * struct netlink_event - one message of the events group
  * @event: enum vfiouser_event
  * @error: errno of VFIOUSER_EVENT_FAILED, positive
+ * @reason: why, in words, or ""
  * @device: whose; only what the event carries is filled in
  */
 struct netlink_event {
 	uint32_t event;
 	uint32_t error;
+	char reason[VFIOUSER_REASON_MAX];
 	struct netlink_device device;
 };
 

@@ -50,7 +50,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
-		OPT_FORCE, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
+		OPT_FORCE, OPT_IO_BARS, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
 		OPT_RECONNECT, OPT_GRACE,
 		OPT_RECORD, OPT_INJECT, OPT_SERVER, OPT_VHOST,
 	};
@@ -70,6 +70,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "no-sandbox", no_argument, NULL, OPT_SANDBOX },
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
 		{ "no-interrupts", no_argument, NULL, OPT_IRQS },
+		{ "io-bars", required_argument, NULL, OPT_IO_BARS },
 		{ "force", no_argument, NULL, OPT_FORCE },
 		{ "record", required_argument, NULL, OPT_RECORD },
 		{ "inject", required_argument, NULL, OPT_INJECT },
@@ -193,6 +194,14 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			break;
 		case OPT_VHOST:
 			opt->vhost = optarg;
+			break;
+		case OPT_IO_BARS:
+			opt->io_bars = VFIOUSER_DEV_F_IO_SHOW;
+			if (!strcmp(optarg, "hide"))
+				opt->io_bars = VFIOUSER_DEV_F_IO_HIDE;
+			else if (strcmp(optarg, "show"))
+				return cmd_usage(&cmd_attach, "\"%s\" is nothing to do with BARs of I/O ports: show or hide",
+						 optarg);
 			break;
 		case OPT_FORCE:
 			opt->force = true;

@@ -170,6 +170,7 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		params.flags |= VFIOUSER_DEV_F_RESET;
 	if (opt->force)
 		params.flags |= VFIOUSER_DEV_F_FORCE;
+	params.flags |= opt->io_bars;
 	if (memory->passthrough)
 		params.flags |= VFIOUSER_DEV_F_PASSTHROUGH;
 	status = cmd_netlink(&nl);

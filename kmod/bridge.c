@@ -23,7 +23,9 @@
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/vgaarb.h>
 
+#include "bars.h"
 #include "bridge.h"
 #include "compat.h"
 #include "config.h"
@@ -206,7 +208,8 @@ static struct vfu_pci_slot *vfu_slot_of_bus(struct pci_bus *bus)
  */
 struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev)
 {
-	if (pdev->bus->ops != &vfu_pci_ops)
+	/* A virtual function, if there ever is one, is not the function that has it. */
+	if (pdev->bus->ops != &vfu_pci_ops || PCI_SLOT(pdev->devfn) || pdev->is_virtfn)
 		return NULL;
 	/* Nobody else becomes this function while there is a PCI device of it. */
 	return rcu_dereference_raw(vfu_slot_of_bus(pdev->bus)->functions[PCI_FUNC(pdev->devfn)]);
@@ -352,6 +355,7 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 		return err;
 	}
 	rcu_assign_pointer(slot->functions[vdev->place.fn], vdev);
+	vfu_bars_tell(vdev);
 	vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
 	return 0;
@@ -471,6 +475,9 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	vfu_dma_setup(vdev, &pdev->dev);
 	dev_set_msi_domain(&pdev->dev, vdev->irq.domain);
 	vfu_irq_setup(vdev, pdev);
+	/* Nor is it what answers at the addresses of VGA, for whose sake others would be turned off. */
+	if (pdev->class >> 8 == PCI_CLASS_DISPLAY_VGA)
+		vga_set_legacy_decoding(pdev, VGA_RSRC_NONE);
 	/* To map a trapped page into a process would give it the bare bus. */
 	pci_dev_for_each_resource(pdev, res)
 		if (res->flags & IORESOURCE_MEM)

@@ -3,9 +3,9 @@
  * Config space.
  *
  * It is the server's, but for what the kernel has to keep itself: the base
- * address registers and their sizing (the server's region sizes say how large
- * they are), and the enable and mask bits of MSI and MSI-X, which also go to the
- * server. A function level reset becomes the server's reset.
+ * address registers (bars.c), what was checked when the device was made (image.c), and
+ * the enable and mask bits of MSI and MSI-X. Whatever is written goes to the server too, in
+ * order. A function level reset becomes the server's reset.
  *
  * Locking: vfu_dev.cfg_lock protects vfu_dev.cfg and the MSI-X table. It is never
  * held over a request to the helper.
@@ -17,15 +17,17 @@
 #include <linux/stacktrace.h>
 #include <linux/virtio_pci.h>
 
+#include "bars.h"
 #include "bridge.h"
 #include "config.h"
 #include "device.h"
+#include "fixups.h"
+#include "image.h"
 #include "irq.h"
 #include "ring.h"
 #include "trace.h"
+#include "virtio.h"
 #include "window.h"
-
-#define VFU_ROM			VFU_NR_BARS	/* index of the ROM's register */
 
 static int vfu_cfg_get(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
 {
@@ -46,84 +48,6 @@ static void vfu_cfg_put(struct vfu_dev *vdev, unsigned int where, int size, u32 
 	vfu_region_write(vdev, VFIO_PCI_CONFIG_REGION_INDEX, where, &raw, size, false);
 }
 
-/* ---- base address registers ---- */
-
-static bool vfu_bar_is_64(const struct vfu_config *cfg, int i)
-{
-	return i < VFU_NR_BARS - 1 && (cfg->bar_type[i] & PCI_BASE_ADDRESS_MEM_TYPE_64);
-}
-
-/* The upper half of a 64-bit BAR belongs to the register before it. */
-static int vfu_bar_lower(const struct vfu_config *cfg, int i)
-{
-	return i > 0 && i < VFU_NR_BARS && vfu_bar_is_64(cfg, i - 1) ? i - 1 : i;
-}
-
-static u64 vfu_bar_mask(const struct vfu_dev *vdev, int i)
-{
-	u64 size = vdev->regions[i].size;
-
-	if (!size)
-		return 0;
-	size = roundup_pow_of_two(size);
-	return ~(max_t(u64, size, i == VFU_ROM ? SZ_2K : 16) - 1);
-}
-
-/* Which register does an offset in config space belong to, or -1? */
-static int vfu_bar_at(unsigned int where)
-{
-	if (where >= PCI_BASE_ADDRESS_0 && where < PCI_BASE_ADDRESS_0 + 4 * VFU_NR_BARS)
-		return (where - PCI_BASE_ADDRESS_0) / 4;
-	if (where >= PCI_ROM_ADDRESS && where < PCI_ROM_ADDRESS + 4)
-		return VFU_ROM;
-	return -1;
-}
-
-static u32 vfu_bar_read(struct vfu_dev *vdev, int i, unsigned int byte, int size)
-{
-	struct vfu_config *cfg = &vdev->cfg;
-	unsigned long flags;
-	u32 val;
-
-	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	val = cfg->bar[i] | cfg->bar_type[i];
-	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-	return val >> (8 * byte) & GENMASK(8 * size - 1, 0);
-}
-
-static void vfu_bar_write(struct vfu_dev *vdev, int i, unsigned int byte, int size, u32 val)
-{
-	struct vfu_config *cfg = &vdev->cfg;
-	u32 bits = GENMASK(8 * size - 1, 0) << (8 * byte);
-	unsigned long flags;
-	int lower;
-	u64 mask;
-
-	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	lower = vfu_bar_lower(cfg, i);
-	mask = vfu_bar_mask(vdev, lower) >> (lower == i ? 0 : 32);
-	if (i == VFU_ROM && mask)
-		mask |= PCI_ROM_ADDRESS_ENABLE;
-	val = (cfg->bar[i] & ~bits) | (val << (8 * byte) & bits);
-	cfg->bar[i] = val & mask;
-	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-}
-
-/* Bus address of a register, or 0 where it decodes nothing. cfg_lock held. */
-static u64 vfu_bar_base(const struct vfu_dev *vdev, int i)
-{
-	const struct vfu_config *cfg = &vdev->cfg;
-	u64 base = cfg->bar[i];
-
-	if (vfu_bar_lower(cfg, i) != i || !vdev->regions[i].size)
-		return 0;
-	if (i == VFU_ROM)
-		return base & PCI_ROM_ADDRESS_ENABLE ? base & PCI_ROM_ADDRESS_MASK : 0;
-	if (vfu_bar_is_64(cfg, i))
-		base |= (u64)cfg->bar[i + 1] << 32;
-	return base;
-}
-
 /**
  * vfu_config_decodes() - is memory space enabled in the command register?
  * @vdev: device
@@ -136,35 +60,6 @@ static u64 vfu_bar_base(const struct vfu_dev *vdev, int i)
 bool vfu_config_decodes(struct vfu_dev *vdev)
 {
 	return READ_ONCE(vdev->cfg.command) & PCI_COMMAND_MEMORY;
-}
-
-/**
- * vfu_config_resolve() - which region lies at a CPU address?
- * @vdev: device
- * @phys: address in its window
- * @offset: set to the bytes into the region
- *
- * Context: any.
- * Return: VFIO_PCI_*_REGION_INDEX or -ENXIO.
- */
-int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
-{
-	u64 bus = vfu_window_to_bus(vdev, phys);
-	unsigned long flags;
-	int i, ret = -ENXIO;
-
-	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	for (i = 0; i <= VFU_ROM; i++) {
-		u64 base = vfu_bar_base(vdev, i);
-
-		if (base && bus >= base && bus - base < vdev->regions[i].size) {
-			*offset = bus - base;
-			ret = i;
-			break;
-		}
-	}
-	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-	return ret;
 }
 
 /**
@@ -182,13 +77,13 @@ int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset)
  */
 void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count)
 {
-	const struct vfu_config *cfg = &vdev->cfg;
+	const struct vfu_virtio *virtio = &vdev->cfg.virtio;
 	u64 offset;
 
 	memset(data, 0xff, count);
-	if (cfg->virtio_status && count == 1 && vfu_dev_offline(vdev) &&
-	    vfu_config_resolve(vdev, phys, &offset) == cfg->virtio_bir &&
-	    offset == cfg->virtio_status)
+	if (virtio->modern && count == 1 && vfu_dev_offline(vdev) &&
+	    vfu_config_resolve(vdev, phys, &offset) == virtio->bir &&
+	    offset == virtio->common + offsetof(struct virtio_pci_common_cfg, device_status))
 		memset(data, 0, count);
 }
 
@@ -404,18 +299,19 @@ static u16 vfu_word(unsigned int where, u32 val, unsigned int reg)
 
 /* ---- accesses ---- */
 
-#define VFU_HEADER_MULTI	0x80	/* PCI_HEADER_TYPE_MFD, from 6.8 on */
-
-/* Bits @bits of the 32-bit register @reg as they are seen by a read of @size at @where. */
-static void vfu_cfg_fix(u32 *val, unsigned int where, int size, unsigned int reg, u32 bits, bool on)
+/*
+ * The command register is the server's, but what it decodes is what the driver has turned on. A
+ * driver does not know of I/O ports.
+ */
+static void vfu_command_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
 {
-	u64 mask;
+	u16 command = READ_ONCE(vdev->cfg.command), off, on;
 
-	if (where + size <= reg || where >= reg + 4)
+	if (where != PCI_COMMAND)
 		return;
-	mask = where < reg ? (u64)bits << (8 * (reg - where)) : bits >> (8 * (where - reg));
-	mask &= GENMASK(8 * size - 1, 0);
-	*val = on ? *val | mask : *val & ~mask;
+	off = ~command & (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_IO);
+	on = command & PCI_COMMAND_IO;
+	*val = (*val & ~(u32)off) | on;
 }
 
 static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
@@ -432,17 +328,19 @@ static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int siz
 		*val = vfu_bar_read(vdev, i, where % 4, size);
 		return;
 	}
+	*val = 0;
+	/* While a reset is under way nothing answers, also not what is known here. */
+	if (vfu_image_answers(vdev, where, size) && !vfu_in_reset(vdev)) {
+		vfu_image_apply(vdev, where, size, val);
+		return;
+	}
 	if (vfu_cfg_get(vdev, where, size, val)) {
 		*val = ones;
 		return;
 	}
-	/* Whether there are more functions is the slot's business. */
-	vfu_cfg_fix(val, where, size, PCI_HEADER_TYPE, VFU_HEADER_MULTI,
-		    vfu_slot_multi(vdev->place.slot));
-	/* A server that can be reset shows it, so that sysfs offers it. */
-	if (vdev->cfg.pcie && (vdev->flags & VFIOUSER_DEV_F_RESET))
-		vfu_cfg_fix(val, where, size, vdev->cfg.pcie + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR,
-			    true);
+	vfu_command_read(vdev, where, size, val);
+	vfu_virtio_config_read(vdev, where, size, val);
+	vfu_image_apply(vdev, where, size, val);
 }
 
 /* Who asks for config space is somewhere above the PCI core: the reader of a trace picks it. */
@@ -473,11 +371,43 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 		vfu_config_trace(vdev, false, where, size, *val, start);
 }
 
+/*
+ * What resets the function, by the server's reset or by its own. Base addresses are the driver's
+ * again only if it writes them, which it does not where it reads what it wrote before: so the
+ * server is told of them behind the reset, before anything that the driver does.
+ */
+static bool vfu_reset_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+	unsigned int reg = cfg->pcie + PCI_EXP_DEVCTL;
+	bool own = vdev->flags & VFIOUSER_DEV_F_RESET;
+	u32 flr = 0;
+
+	if (cfg->pcie && vfu_covers(where, size, reg) &&
+	    (vfu_word(where, val, reg) & PCI_EXP_DEVCTL_BCR_FLR))
+		flr = (u32)PCI_EXP_DEVCTL_BCR_FLR << (8 * (reg - where));
+	if (flr) {
+		vfu_cfg_put(vdev, where, size, own ? val & ~flr : val);
+	} else {
+		reg = cfg->af + PCI_AF_CTRL;
+		if (!cfg->af || where > reg || where + size <= reg ||
+		    !(val >> (8 * (reg - where)) & PCI_AF_CTRL_FLR))
+			return false;
+		if (!own)
+			vfu_cfg_put(vdev, where, size, val);
+	}
+	if (own)
+		vfu_request_reset(vdev);
+	vfu_bars_tell(vdev);
+	return true;
+}
+
 static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
 {
 	struct vfu_config *cfg = &vdev->cfg;
 	int i = vfu_bar_at(where);
 	unsigned int reg;
+	u32 told;
 
 	if (vfu_dev_offline(vdev) ||
 	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size)
@@ -486,24 +416,21 @@ static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int si
 		vfu_bar_write(vdev, i, where % 4, size, val);
 		return;
 	}
-
-	reg = cfg->pcie + PCI_EXP_DEVCTL;
-	if (cfg->pcie && (vdev->flags & VFIOUSER_DEV_F_RESET) && vfu_covers(where, size, reg) &&
-	    (vfu_word(where, val, reg) & PCI_EXP_DEVCTL_BCR_FLR)) {
-		val &= ~((u32)PCI_EXP_DEVCTL_BCR_FLR << (8 * (reg - where)));
-		vfu_cfg_put(vdev, where, size, val);
-		vfu_request_reset(vdev);
+	if (vfu_reset_write(vdev, where, size, val))
 		return;
-	}
-	reg = cfg->af + PCI_AF_CTRL;
-	if (cfg->af && (vdev->flags & VFIOUSER_DEV_F_RESET) && where <= reg &&
-	    where + size > reg && (val >> (8 * (reg - where)) & PCI_AF_CTRL_FLR)) {
-		vfu_request_reset(vdev);
-		return;
-	}
 
-	vfu_cfg_put(vdev, where, size, val);
+	told = val;
+	/* Whoever may reach memory may reach ports, which drivers see as memory if at all. */
+	if (where == PCI_COMMAND && cfg->bars_io && (val & PCI_COMMAND_MEMORY))
+		told |= PCI_COMMAND_IO;
+	vfu_virtio_config_write(vdev, where, size, &told);
+	vfu_cfg_put(vdev, where, size, told);
 
+	/* Back from D3hot, a function may be as of power-on. */
+	reg = cfg->pm + PCI_PM_CTRL;
+	if (cfg->pm && vfu_covers(where, size, reg) &&
+	    !(vfu_word(where, val, reg) & PCI_PM_CTRL_STATE_MASK))
+		vfu_bars_tell(vdev);
 	if (where == PCI_COMMAND)
 		vfu_command_write(vdev, size == 1 ? (cfg->command & 0xff00) | val : val);
 	if (where == PCI_COMMAND + 1)
@@ -575,8 +502,12 @@ void vfu_config_forget(struct vfu_dev *vdev)
 void vfu_config_restore(struct vfu_dev *vdev)
 {
 	const struct vfu_config *cfg = &vdev->cfg;
+	u16 command = cfg->command;
 
-	vfu_cfg_put(vdev, PCI_COMMAND, 2, cfg->command);
+	if (cfg->bars_io && (command & PCI_COMMAND_MEMORY))
+		command |= PCI_COMMAND_IO;
+	vfu_bars_tell(vdev);
+	vfu_cfg_put(vdev, PCI_COMMAND, 2, command);
 	if (cfg->msi)
 		vfu_cfg_put(vdev, cfg->msi + PCI_MSI_FLAGS, 2, cfg->msi_ctrl);
 	if (cfg->msix)
@@ -585,106 +516,24 @@ void vfu_config_restore(struct vfu_dev *vdev)
 
 /* ---- set-up ---- */
 
-/* A vendor's capability; with virtio's id it may say where the common configuration is. */
-static int vfu_config_vendor_cap(struct vfu_dev *vdev, u32 pos)
+static int vfu_msix_init(struct vfu_dev *vdev)
 {
 	struct vfu_config *cfg = &vdev->cfg;
-	u32 id, type, bar, offset;
-	int err;
+	u32 table = vfu_image_get(vdev, cfg->msix + PCI_MSIX_TABLE, 4), i;
 
-	err = vfu_cfg_get(vdev, PCI_VENDOR_ID, 2, &id);
-	if (err || id != PCI_VENDOR_ID_REDHAT_QUMRANET || cfg->virtio_status)
-		return err;
-	err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, cfg_type), 1, &type);
-	if (err || type != VIRTIO_PCI_CAP_COMMON_CFG)
-		return err;
-	err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, bar), 1, &bar);
-	if (!err)
-		err = vfu_cfg_get(vdev, pos + offsetof(struct virtio_pci_cap, offset), 4, &offset);
-	if (err)
-		return err;
-	cfg->virtio_bir = bar;
-	cfg->virtio_status = offset + (u64)offsetof(struct virtio_pci_common_cfg, device_status);
-	return 0;
-}
-
-static int vfu_config_caps(struct vfu_dev *vdev)
-{
-	struct vfu_config *cfg = &vdev->cfg;
-	u32 val, pos, table;
-	int err, ttl = 48;
-
-	err = vfu_cfg_get(vdev, PCI_STATUS, 2, &val);
-	if (err || !(val & PCI_STATUS_CAP_LIST))
-		return err;
-	err = vfu_cfg_get(vdev, PCI_CAPABILITY_LIST, 1, &pos);
-	for (; !err && (pos &= ~3u) >= 0x40 && ttl--; pos = val >> 8) {
-		err = vfu_cfg_get(vdev, pos, 2, &val);
-		if (err || (val & 0xff) == 0xff)
-			break;
-		switch (val & 0xff) {
-		case PCI_CAP_ID_MSI:
-			cfg->msi = pos;
-			err = vfu_cfg_get(vdev, pos + PCI_MSI_FLAGS, 2, &table);
-			if (!err && (table & PCI_MSI_FLAGS_MASKBIT))
-				cfg->msi_mask = pos + (table & PCI_MSI_FLAGS_64BIT ?
-						       PCI_MSI_MASK_64 : PCI_MSI_MASK_32);
-			break;
-		case PCI_CAP_ID_MSIX:
-			cfg->msix = pos;
-			err = vfu_cfg_get(vdev, pos + PCI_MSIX_FLAGS, 2, &table);
-			cfg->msix_count = (table & PCI_MSIX_FLAGS_QSIZE) + 1;
-			if (!err)
-				err = vfu_cfg_get(vdev, pos + PCI_MSIX_TABLE, 4, &table);
-			cfg->msix_bir = table & PCI_MSIX_TABLE_BIR;
-			cfg->msix_table = table & PCI_MSIX_TABLE_OFFSET;
-			break;
-		case PCI_CAP_ID_VNDR:
-			err = vfu_config_vendor_cap(vdev, pos);
-			break;
-		case PCI_CAP_ID_EXP:
-			cfg->pcie = pos;
-			break;
-		case PCI_CAP_ID_AF:
-			cfg->af = pos;
-			break;
-		}
-	}
-	return err;
-}
-
-static int vfu_config_bars(struct vfu_dev *vdev)
-{
-	struct vfu_config *cfg = &vdev->cfg;
-	u32 val;
-	int i, err;
-
-	for (i = 0; i < VFU_NR_BARS; i++) {
-		u64 size = vdev->regions[i].size;
-
-		if (vfu_bar_lower(cfg, i) != i) {
-			if (size) {
-				dev_err(vdev->dev, "BAR %d is the upper half of BAR %d, but the server gives it a size\n",
-					i, i - 1);
-				return -EPROTO;
-			}
-			continue;
-		}
-		if (!size)
-			continue;
-		err = vfu_cfg_get(vdev, PCI_BASE_ADDRESS_0 + 4 * i, 4, &val);
-		if (err)
-			return err;
-		/* I/O ports cannot be trapped; pci_iomap() serves both kinds. */
-		if (val & PCI_BASE_ADDRESS_SPACE_IO)
-			continue;
-		cfg->bar_type[i] = val & (PCI_BASE_ADDRESS_MEM_TYPE_MASK |
-					  PCI_BASE_ADDRESS_MEM_PREFETCH);
-		if ((cfg->bar_type[i] & PCI_BASE_ADDRESS_MEM_TYPE_64) && i == VFU_NR_BARS - 1) {
-			dev_err(vdev->dev, "BAR 5 cannot be 64 bits wide\n");
-			return -EPROTO;
-		}
-	}
+	cfg->msix_count = (vfu_image_get(vdev, cfg->msix + PCI_MSIX_FLAGS, 2) &
+			   PCI_MSIX_FLAGS_QSIZE) + 1;
+	cfg->msix_bir = table & PCI_MSIX_TABLE_BIR;
+	cfg->msix_table = table & PCI_MSIX_TABLE_OFFSET;
+	if (cfg->msix_bir >= VFU_NR_BARS ||
+	    cfg->msix_table + (u64)cfg->msix_count * PCI_MSIX_ENTRY_SIZE >
+	    vfu_bar_bytes(vdev, cfg->msix_bir))
+		return vfu_dev_refuse(vdev, -EPROTO, "the MSI-X table lies outside of its BAR");
+	cfg->table = kvcalloc(cfg->msix_count, PCI_MSIX_ENTRY_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!cfg->table)
+		return -ENOMEM;
+	for (i = 0; i < cfg->msix_count; i++)
+		vfu_msix_mask_entry(vdev, i);
 	return 0;
 }
 
@@ -694,48 +543,30 @@ static int vfu_config_bars(struct vfu_dev *vdev)
  *
  * Context: may sleep.
  * Return: 0; -ENODEV: no function there; -EPROTO: a server that contradicts
- * itself; -EOPNOTSUPP: a bridge; -ENOMEM; or the helper's errno.
+ * itself; -EOPNOTSUPP: nothing that can be attached; -ENOMEM; or the helper's errno.
  */
 int vfu_config_init(struct vfu_dev *vdev)
 {
+	const u16 decode = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_IO;
 	struct vfu_config *cfg = &vdev->cfg;
-	u32 val, i;
+	u16 command;
 	int err;
 
-	err = vfu_cfg_get(vdev, PCI_VENDOR_ID, 4, &val);
-	if (err)
-		return err;
-	if (val == U32_MAX || !val) {
-		dev_err(vdev->dev, "the server's config space holds no vendor id\n");
-		return -ENODEV;
-	}
-	err = vfu_cfg_get(vdev, PCI_HEADER_TYPE, 1, &val);
-	if (err)
-		return err;
-	if ((val & PCI_HEADER_TYPE_MASK) != PCI_HEADER_TYPE_NORMAL) {
-		dev_err(vdev->dev, "only endpoints are supported, header type is %u\n", val);
-		return -EOPNOTSUPP;
-	}
-	err = vfu_cfg_get(vdev, PCI_COMMAND, 2, &val);
-	if (err)
-		return err;
-	cfg->command = val;
-	err = vfu_config_bars(vdev);
+	err = vfu_image_create(vdev);
 	if (!err)
-		err = vfu_config_caps(vdev);
-	if (err || !cfg->msix)
+		err = vfu_fixups_check(vdev);
+	if (!err)
+		err = vfu_bars_init(vdev);
+	if (!err && cfg->msix)
+		err = vfu_msix_init(vdev);
+	if (!err)
+		err = vfu_virtio_init(vdev);
+	if (err)
 		return err;
-
-	if (cfg->msix_bir >= VFU_NR_BARS ||
-	    cfg->msix_table + (u64)cfg->msix_count * PCI_MSIX_ENTRY_SIZE >
-	    vdev->regions[cfg->msix_bir].size) {
-		dev_err(vdev->dev, "the MSI-X table lies outside of its BAR\n");
-		return -EPROTO;
-	}
-	vdev->cfg.table = kvcalloc(cfg->msix_count, PCI_MSIX_ENTRY_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!vdev->cfg.table)
-		return -ENOMEM;
-	for (i = 0; i < cfg->msix_count; i++)
-		vfu_msix_mask_entry(vdev, i);
+	/* As of power-on, whatever somebody else has left there. */
+	command = vfu_image_get(vdev, PCI_COMMAND, 2);
+	cfg->command = command & ~decode;
+	if (command & decode)
+		vfu_cfg_put(vdev, PCI_COMMAND, 2, cfg->command);
 	return 0;
 }

@@ -8,13 +8,21 @@
 #include <linux/types.h>
 
 #include "region.h"
+#include "virtio.h"
 
+struct resource;
 struct vfu_dev;
+struct vfu_image;
 
 /**
  * struct vfu_config - the config registers that are the kernel's own
+ * @image: what was checked
  * @bar: base address registers 0..5 and the ROM's as [6], as last written
  * @bar_type: their read-only low bits
+ * @bars_io: which of them the server has as I/O ports
+ * @bars_hidden: which of these are not shown
+ * @port: numbers of these ports, as the server has them
+ * @ports: where they are shown: ports of the host with that number, which nobody uses
  * @command: PCI_COMMAND as last written
  * @msi: offset of the MSI capability, or 0
  * @msi_mask: offset of its mask register, or 0
@@ -26,13 +34,18 @@ struct vfu_dev;
  * @msix_count: vectors in it
  * @table: the vector table (16 bytes an entry), @msix_count entries
  * @pcie: offset of the PCI Express capability, or 0
+ * @pm: offset of the power management capability, or 0
  * @af: offset of the Advanced Features capability, or 0
- * @virtio_bir: region of a virtio function's device status
- * @virtio_status: its offset there, or 0
+ * @virtio: see there
  */
 struct vfu_config {
+	struct vfu_image *image;
 	u32 bar[VFU_NR_BARS + 1];
 	u32 bar_type[VFU_NR_BARS + 1];
+	unsigned long bars_io;
+	unsigned long bars_hidden;
+	u32 port[VFU_NR_BARS];
+	struct resource *ports[VFU_NR_BARS];
 	u16 command;
 	u8 msi;
 	u8 msi_mask;
@@ -44,9 +57,9 @@ struct vfu_config {
 	u32 msix_count;
 	u32 (*table)[4];
 	u8 pcie;
+	u8 pm;
 	u8 af;
-	u32 virtio_bir;
-	u64 virtio_status;
+	struct vfu_virtio virtio;
 };
 
 int vfu_config_init(struct vfu_dev *vdev);
@@ -56,7 +69,6 @@ void vfu_config_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *va
 void vfu_config_write(struct vfu_dev *vdev, unsigned int where, int size, u32 val);
 void vfu_intx_control(struct vfu_dev *vdev);
 bool vfu_config_decodes(struct vfu_dev *vdev);
-int vfu_config_resolve(struct vfu_dev *vdev, phys_addr_t phys, u64 *offset);
 void vfu_config_gone(struct vfu_dev *vdev, phys_addr_t phys, void *data, u32 count);
 bool vfu_msix_page(struct vfu_dev *vdev, u32 region, u64 offset);
 bool vfu_msix_hit(struct vfu_dev *vdev, u32 region, u64 offset, u32 count);

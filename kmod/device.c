@@ -18,10 +18,12 @@
 #include <linux/xarray.h>
 #include <net/netlink.h>
 
+#include "bars.h"
 #include "bridge.h"
 #include "config.h"
 #include "device.h"
 #include "dma.h"
+#include "image.h"
 #include "ioeventfd.h"
 #include "irq.h"
 #include "netlink.h"
@@ -158,6 +160,8 @@ static void vfu_dev_free_work(struct work_struct *work)
 	vfu_pool_destroy(vdev->pool);
 	vfu_ram_put(vdev->ram);
 	kvfree(vdev->cfg.table);
+	vfu_bars_destroy(vdev);
+	vfu_image_destroy(vdev);
 	if (vdev->serving.helper)
 		mmdrop(vdev->serving.helper);
 	vfu_ring_put(vdev->ring);
@@ -303,8 +307,6 @@ static void vfu_dev_add_work(struct work_struct *work)
 
 	err = vfu_config_init(vdev);
 	if (!err)
-		err = vfu_recover_remember(vdev);
-	if (!err)
 		err = vfu_window_create(vdev);
 	if (!err)
 		err = vfu_irq_domain_create(vdev);
@@ -396,6 +398,26 @@ void vfu_dev_lose(struct vfu_dev *vdev, const char *why)
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_LOST);
 	vfu_dev_wake_all(vdev);
 	vfu_dev_remove(vdev);
+}
+
+/**
+ * vfu_dev_refuse() - the server's device cannot be added
+ * @vdev: device that is being added
+ * @err: negative errno
+ * @fmt: why, one line: for the log, and for whoever has asked for it
+ *
+ * Context: may sleep.
+ * Return: @err.
+ */
+int vfu_dev_refuse(struct vfu_dev *vdev, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vscnprintf(vdev->refusal, sizeof(vdev->refusal), fmt, args);
+	va_end(args);
+	dev_err(vdev->dev, "%s\n", vdev->refusal);
+	return err;
 }
 
 /**

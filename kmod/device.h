@@ -69,6 +69,7 @@ struct vfu_ram;
  * @offline: nothing is forwarded now, reads are all-ones (set under @cfg_lock)
  * @lost: nor will it ever be again; implies @offline
  * @removing: the removal work has been asked for
+ * @refusal: why it cannot be added, in words, or ""
  * @add_work: scans the bus
  * @remove_work: removes it
  * @rcu: frees it once nobody looks at its slot's functions any more
@@ -104,6 +105,7 @@ struct vfu_dev {
 	bool offline;
 	bool lost;
 	unsigned long removing;
+	char refusal[VFIOUSER_REASON_MAX];
 	struct work_struct add_work;
 	struct work_struct remove_work;
 	struct rcu_head rcu;
@@ -194,6 +196,7 @@ struct vfu_dev *vfu_dev_next(unsigned long *id);
 void vfu_work_queue(struct work_struct *work);
 void vfu_dev_remove(struct vfu_dev *vdev);
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
+__printf(3, 4) int vfu_dev_refuse(struct vfu_dev *vdev, int err, const char *fmt, ...);
 bool vfu_dev_set_lost(struct vfu_dev *vdev);
 void vfu_dev_set_state(struct vfu_dev *vdev, u32 state);
 void vfu_dev_wake_all(struct vfu_dev *vdev);

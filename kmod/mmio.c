@@ -29,6 +29,7 @@
 #include <asm/ptrace.h>
 
 #include "arch.h"
+#include "bars.h"
 #include "bridge.h"
 #include "compat.h"
 #include "config.h"
@@ -38,6 +39,7 @@
 #include "recover.h"
 #include "ring.h"
 #include "trace.h"
+#include "virtio.h"
 #include "window.h"
 
 struct vfu_area {
@@ -97,7 +99,8 @@ static struct page *vfu_direct_page(struct vfu_dev *vdev, u32 region, u64 offset
 	struct vfu_region *r = &vdev->regions[region];
 	u32 i;
 
-	if (vfu_dev_offline(vdev) || vfu_msix_page(vdev, region, offset))
+	if (vfu_dev_offline(vdev) || vfu_msix_page(vdev, region, offset) ||
+	    vfu_virtio_page(vdev, region, offset))
 		return NULL;
 	for (i = 0; i < r->nr_direct; i++) {
 		u64 nr = (offset - r->direct[i].offset) >> PAGE_SHIFT;
@@ -188,11 +191,17 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 		return NULL;
 	rcu_read_lock();
 	vdev = vfu_window_find(phys);
-	if (vdev && (vfu_window_find(phys + size - 1) != vdev || !kref_get_unless_zero(&vdev->ref)))
+	if (vdev && !kref_get_unless_zero(&vdev->ref))
 		vdev = NULL;
 	rcu_read_unlock();
 	if (!vdev)
 		return NULL;
+	/* Its neighbours in the window are other devices, which have not asked for this. */
+	if (!vfu_bars_contain(vdev, phys, size)) {
+		dev_warn_ratelimited(vdev->dev, "a mapping of %#zx bytes at %pa leaves its BAR: refused\n",
+				     size, &phys);
+		goto err_dev;
+	}
 
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
 	if (!area)
@@ -309,8 +318,8 @@ static void vfu_phys_read(struct vfu_dev *vdev, phys_addr_t phys, void *data, u3
 		vfu_config_gone(vdev, phys, data, count);
 	else if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_read(vdev, offset, data, count);
-	else
-		vfu_region_read(vdev, region, offset, data, count);
+	else if (!vfu_region_read(vdev, region, offset, data, count))
+		vfu_virtio_read(vdev, region, offset, data, count);
 }
 
 static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *data, u32 count,
@@ -318,9 +327,15 @@ static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *d
 {
 	u64 offset;
 	int region = vfu_phys_region(vdev, phys, count, VFIO_REGION_INFO_FLAG_WRITE, &offset);
+	u8 copy[VFIOUSER_DATA_MAX];
 
 	if (region < 0)
 		return;
+	if (vdev->cfg.virtio.modern && region == vdev->cfg.virtio.bir) {
+		memcpy(copy, data, count);
+		vfu_virtio_write(vdev, region, offset, copy, count);
+		data = copy;
+	}
 	if (vfu_msix_hit(vdev, region, offset, count))
 		vfu_msix_write(vdev, offset, data, count);
 	else if (!vfu_ioeventfd_write(vdev, region, offset, data, count))

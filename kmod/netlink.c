@@ -78,7 +78,9 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, VFIOUSER_DEV_F_RESET |
 							  VFIOUSER_DEV_F_FORCE |
 							  VFIOUSER_DEV_F_PASSTHROUGH |
-							  VFIOUSER_DEV_F_CHECK),
+							  VFIOUSER_DEV_F_CHECK |
+							  VFIOUSER_DEV_F_IO_SHOW |
+							  VFIOUSER_DEV_F_IO_HIDE),
 	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_timeout_range),
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),
@@ -108,8 +110,8 @@ static bool vfu_name_ok(const char *name)
 	return true;
 }
 
-static int vfu_parse_area(struct nlattr *nest, struct vfu_region *region,
-			  struct netlink_ext_ack *extack)
+static int vfu_parse_area(struct nlattr *nest, const char *name, u32 index,
+			  struct vfu_region *region, struct netlink_ext_ack *extack)
 {
 	struct nlattr *tb[VFIOUSER_AREA_A_MAX + 1];
 	struct vfu_direct *direct;
@@ -143,9 +145,15 @@ static int vfu_parse_area(struct nlattr *nest, struct vfu_region *region,
 	}
 	direct = &region->direct[region->nr_direct];
 	err = vfu_pin(&direct->pinned, addr, size);
-	if (err) {
+	if (err == -ENOMEM || err == -EINTR) {
 		NL_SET_ERR_MSG_ATTR(extack, nest, "cannot pin the pages of an area");
 		return err;
+	}
+	if (err) {
+		/* A file on a disk, a device's own memory: it is as slow as without the offer. */
+		pr_notice("vfiouser_pci: %s: region %u: the pages at %#llx cannot be pinned (%d), accesses are forwarded\n",
+			  name[0] ? name : "a device", index, offset, err);
+		return 0;
 	}
 	direct->offset = offset;
 	region->nr_direct++;
@@ -186,7 +194,7 @@ static int vfu_parse_region(struct nlattr *nest, struct vfu_dev_params *params,
 		areas += nla_type(area) == VFIOUSER_REGION_A_AREA;
 	if (!areas)
 		return 0;
-	if (areas > VFU_MAX_AREAS) {
+	if (areas > VFIOUSER_AREAS_MAX) {
 		NL_SET_ERR_MSG_ATTR(extack, nest, "a region has too many areas");
 		return -E2BIG;
 	}
@@ -196,7 +204,7 @@ static int vfu_parse_region(struct nlattr *nest, struct vfu_dev_params *params,
 	nla_for_each_nested(area, nest, rem) {
 		if (nla_type(area) != VFIOUSER_REGION_A_AREA)
 			continue;
-		err = vfu_parse_area(area, region, extack);
+		err = vfu_parse_area(area, params->name, index, region, extack);
 		if (err)
 			return err;
 	}
@@ -740,7 +748,9 @@ void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 	failed = !hdr || vfu_put_dev(msg, vdev);
 	mutex_unlock(&vdev->irq.lock);
 	if (failed || nla_put_u32(msg, VFIOUSER_A_EVENT, event) ||
-	    nla_put_u32(msg, VFIOUSER_A_ERROR, err)) {
+	    nla_put_u32(msg, VFIOUSER_A_ERROR, err) ||
+	    (event == VFIOUSER_EVENT_FAILED && vdev->refusal[0] &&
+	     nla_put_string(msg, VFIOUSER_A_REASON, vdev->refusal))) {
 		nlmsg_free(msg);
 		return;
 	}

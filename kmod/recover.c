@@ -677,24 +677,6 @@ void vfu_recover_arm(struct vfu_dev *vdev)
 /* ---- set-up ---- */
 
 /**
- * vfu_recover_remember() - remember what the server's device looks like
- * @vdev: device after vfu_config_init()
- *
- * Context: may sleep; the helper serves the ring.
- * Return: 0 or a negative errno.
- */
-int vfu_recover_remember(struct vfu_dev *vdev)
-{
-	u32 i;
-	int err = 0;
-
-	for (i = 0; !err && i < VFU_IDENTITY; i += 4)
-		err = vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, i,
-				      vdev->recover.config + i, 4);
-	return err;
-}
-
-/**
  * vfu_recover_stop() - the device is being removed: wait until its driver is told nothing
  * @vdev: device
  *

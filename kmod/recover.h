@@ -61,7 +61,6 @@ int vfu_enter(struct vfu_dev *vdev);
 void vfu_leave(struct vfu_dev *vdev, int idx);
 int vfu_recover_init(struct vfu_dev *vdev);
 void vfu_recover_exit(struct vfu_dev *vdev);
-int vfu_recover_remember(struct vfu_dev *vdev);
 void vfu_recover_stop(struct vfu_dev *vdev);
 void vfu_dev_fail(struct vfu_dev *vdev, const char *why);
 int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *extack);

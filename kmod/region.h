@@ -12,7 +12,6 @@
 
 #define VFU_NR_REGIONS		VFIO_PCI_NUM_REGIONS
 #define VFU_NR_BARS		6
-#define VFU_MAX_AREAS		64	/* direct areas of one region */
 
 /**
  * struct vfu_direct - pages of a region which drivers reach without a trap

@@ -624,6 +624,36 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
 }
 
 /**
+ * vfu_region_restore() - tell the server what it has to know again, also behind a reset
+ * @vdev: device
+ * @region: VFIO_PCI_*_REGION_INDEX
+ * @offset: bytes into the region
+ * @data: what to write
+ * @count: bytes, at most VFIOUSER_DATA_MAX
+ *
+ * As vfu_region_write(), but a reset that is under way does not swallow it: requests
+ * are carried out in their order.
+ *
+ * Context: any but NMI; waits only while the ring is full.
+ */
+void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_WRITE,
+		.flags = VFIOUSER_REQ_POSTED,
+		.region = region,
+		.offset = offset,
+		.count = count,
+	};
+
+	if (unlikely(vfu_nobody_answers(vdev)))
+		return;
+	memcpy(req.data, data, count);
+	vfu_count(vdev, VFU_STAT_WRITES, 1);
+	vfu_ring_submit(vdev, &req, NULL);
+}
+
+/**
  * vfu_region_pushed() - has the server seen all posted writes?
  * @vdev: device
  *

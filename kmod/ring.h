@@ -68,6 +68,7 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 		    u32 count);
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count,
 		     bool burst);
+void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count);
 bool vfu_region_pushed(const struct vfu_dev *vdev);
 void vfu_region_push(struct vfu_dev *vdev);
 void vfu_region_settle(struct vfu_dev *vdev);

@@ -16,6 +16,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 
+#include "bars.h"
 #include "bridge.h"
 #include "compat.h"
 #include "config.h"
@@ -32,9 +33,21 @@ static struct maple_tree vfu_windows = MTREE_INIT(vfu_windows, MT_FLAGS_USE_RCU)
 
 static u64 vfu_bar_size(const struct vfu_dev *vdev, int i)
 {
-	u64 size = vdev->regions[i].size;
+	u64 size = vfu_bar_bytes(vdev, i);
 
 	return size ? max_t(u64, roundup_pow_of_two(size), PAGE_SIZE) : 0;
+}
+
+/* I/O ports that are shown: their address ends with their number, see bars.c. */
+static bool vfu_bar_is_ports(const struct vfu_dev *vdev, int i)
+{
+	return i < VFU_NR_BARS && vdev->cfg.ports[i];
+}
+
+/* Room that the BAR takes. */
+static u64 vfu_bar_room(const struct vfu_dev *vdev, int i)
+{
+	return vfu_bar_is_ports(vdev, i) ? 2 * SZ_64K : vfu_bar_size(vdev, i);
 }
 
 /*
@@ -58,11 +71,14 @@ static void vfu_window_place(struct vfu_dev *vdev, u64 next, bool is_64)
 		if (best < 0)
 			return;
 		__set_bit(best, &placed);
+		if (vfu_bar_is_ports(vdev, best))
+			next = ALIGN(next, SZ_64K) + vdev->cfg.port[best];
 		bus = vfu_window_to_bus(vdev, next);
 		cfg->bar[best] = bus;
 		if (is_64)
 			cfg->bar[best + 1] = bus >> 32;
-		next += vfu_bar_size(vdev, best);
+		next += vfu_bar_is_ports(vdev, best) ? SZ_64K - vdev->cfg.port[best] :
+						       vfu_bar_size(vdev, best);
 	}
 }
 
@@ -126,7 +142,7 @@ int vfu_window_create(struct vfu_dev *vdev)
 	int i, err = 0;
 
 	for (i = 0; i <= VFU_NR_BARS; i++) {
-		u64 bar = vfu_bar_size(vdev, i);
+		u64 bar = vfu_bar_room(vdev, i);
 
 		align = max(align, bar);
 		if (vdev->cfg.bar_type[i] & PCI_BASE_ADDRESS_MEM_TYPE_64)

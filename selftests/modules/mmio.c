@@ -454,6 +454,51 @@ static bool bar_memory(struct vft *t, int bar, u32 offset)
 	return vft_log_is(t, want, ARRAY_SIZE(want)) && ok;
 }
 
+/* A mapping is of one BAR: what is behind that is nobody's, or another device's. */
+static void run_map_beyond(struct vft *t)
+{
+	resource_size_t start = pci_resource_start(t->pdev, 0), len = pci_resource_len(t->pdev, 0);
+	const struct {
+		resource_size_t start;
+		size_t size;
+		bool fits;
+	} ranges[] = {
+		{ start, len, true },
+		{ start + len - PAGE_SIZE, PAGE_SIZE, true },
+		{ start, len + 1, false },
+		{ start + len - PAGE_SIZE, 2 * PAGE_SIZE, false },
+		{ start, SZ_1G, false },
+		{ start + len - 1, 2, false },
+	};
+	void __iomem *p;
+	bool ok = true;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		p = ioremap(ranges[i].start, ranges[i].size);
+		if (!!p != ranges[i].fits) {
+			vft_note("%#zx bytes at BAR 0 + %#llx: %p", ranges[i].size,
+				 (u64)(ranges[i].start - start), p);
+			ok = false;
+		}
+		if (p)
+			iounmap(p);
+	}
+	vft_check(ok, "a mapping stays in its BAR");
+}
+
+/* For what others do meanwhile. */
+static void run_log_on(struct vft *t)
+{
+	vft_log_start(t);
+	vft_check(vft_log_quiet(t), "nothing yet");
+}
+
+static void run_log_quiet(struct vft *t)
+{
+	vft_check(vft_log_quiet(t), "nothing has reached this device");
+}
+
 static void run_bars(struct vft *t)
 {
 	static const u32 sizes[] = {
@@ -467,16 +512,20 @@ static void run_bars(struct vft *t)
 	u32 i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		ok &= pci_resource_len(t->pdev, i) == sizes[i];
+		ok &= pci_resource_len(t->pdev, i) == (i == 4 && !t->bar[4] ? 0 : sizes[i]);
 	vft_check(ok, "sizes");
 	vft_check(bar_memory(t, 1, 0) && bar_memory(t, 1, TESTDEV_BAR1_SIZE - 4),
 		  "BAR 1, smaller than a page");
 	vft_check(pci_resource_flags(t->pdev, 2) & IORESOURCE_PREFETCH &&
 		  pci_resource_flags(t->pdev, 2) & IORESOURCE_MEM_64, "BAR 2, type");
 	vft_check(bar_memory(t, 2, 2 * TESTDEV_PAGE + 8), "BAR 2, 64 bits wide");
-	vft_check(pci_resource_flags(t->pdev, 4) & IORESOURCE_MEM, "BAR 4, type");
-	vft_check(bar_memory(t, 4, 0) && bar_memory(t, 4, TESTDEV_BAR4_SIZE - 4),
-		  "BAR 4, of I/O ports, by pci_iomap");
+	if (t->bar[4]) {
+		vft_check(pci_resource_flags(t->pdev, 4) & IORESOURCE_MEM, "BAR 4, type");
+		vft_check(bar_memory(t, 4, 0) && bar_memory(t, 4, TESTDEV_BAR4_SIZE - 4),
+			  "BAR 4, of I/O ports, by pci_iomap");
+	} else {
+		vft_check(!pci_resource_flags(t->pdev, 4), "BAR 4, of I/O ports, is not there");
+	}
 
 	part = pci_iomap_range(t->pdev, 0, TESTDEV_RAM + 0x1234, 0x20);
 	ok = part;
@@ -662,6 +711,9 @@ const struct vft_case vft_mmio_cases[] = {
 	{ "edge", run_edge },
 	{ "msix-table", run_msix_table },
 	{ "bars", run_bars },
+	{ "map-beyond", run_map_beyond },
+	{ "log-on", run_log_on },
+	{ "log-quiet", run_log_quiet },
 	{ "disable", run_disable },
 	{ "reset", run_reset },
 	{ "errors", run_errors },

@@ -827,7 +827,7 @@ static void parse_options(struct testdev *t, struct vfus_config *cfg, struct vfu
 				bad_option("class", optarg, "a number such as 010802");
 			break;
 		case OPT_CONFIG_LOG:
-			t->config_log = fopen(optarg, "we");
+			t->config_log = fopen(optarg, "ae");
 			if (!t->config_log)
 				bad_option("config-log", optarg, "a file that can be written");
 			break;

@@ -56,7 +56,7 @@ rom_image()
 load_module
 modprobe vfu_test
 SERVER=vfiouser-testdev start_server
-attach "$SOCKET" || ktap_bail "cannot attach the test device"
+attach --io-bars=show "$SOCKET" || ktap_bail "cannot attach the test device"
 DIR=/sys/bus/pci/devices/$BDF
 [ ! -e "$DIR/driver" ] || echo "$BDF" >"$DIR/driver/unbind"
 

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-testdev_attach
+ATTACH_OPTIONS=--io-bars=show testdev_attach
 for case in widths counter rep memcpy direct edge msix-table bars disable slow posted reset errors; do
 	testdev_case $case
 done

@@ -28,6 +28,7 @@ usage: kernels.sh fetch SERIES                     print the directory of the ne
        kernels.sh overlay SERIES [COMMAND..]       as chroot, with the kernel's modules in it
        kernels.sh systemd SERIES [COMMAND..]       as overlay, with systemd and what it takes to boot it
        kernels.sh checkpatch                       print the path of checkpatch.pl, kernel-doc beside it
+       kernels.sh fixups SERIES                    print a directory with the sources of its PCI fixups
        kernels.sh list                             print the series that the tests run on
 
 SERIES is a kernel series as 6.1, with -cloud or -rt behind it that flavour of Debian's, or 6.12-debug or
@@ -411,6 +412,42 @@ checkpatch()
 	echo "$dir/checkpatch.pl"
 }
 
+# What scripts/check-fixups reads of a kernel's source.
+fixups()
+{
+	local series=$1 release dir=$cache/fixups/$1
+
+	if [ -e "$dir/include/linux/pci_ids.h" ]; then
+		echo "$dir"
+		return 0
+	fi
+	need_root
+	release=$(release_of "$series")
+	fetch "$series" >/dev/null
+	mkdir -p "$cache/fixups"
+	exec {lock}>"$cache/lock.fixups"
+	flock $lock
+	[ ! -e "$dir/include/linux/pci_ids.h" ] || { echo "$dir"; return 0; }
+	say "fetching the sources of PCI fixups out of linux-source-$series"
+	rm -rf "$dir.partial"
+	mkdir -p "$dir.partial"
+	in_chroot "$cache/chroot/$release" "mount --bind '$dir.partial' \$root/mnt" \
+		sh -c 'cd /mnt && apt-get -q download "linux-source-$1"' sh "$series" \
+		>"$cache/apt.fixups.log" 2>&1 ||
+		die "linux-source-$series: see $cache/apt.fixups.log"
+	# patterns: which of the files there are differs from kernel to kernel
+	dpkg-deb --fsys-tarfile "$dir.partial"/*.deb |
+		tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc -T0 |
+		tar -C "$dir.partial" -x --strip-components=1 --wildcards \
+			'*/include/linux/pci_ids.h' '*/arch/x86/kernel/*.c' '*/arch/x86/pci/*.c' \
+			'*/drivers/clocksource/*.c' '*/drivers/iommu/intel/*.c' '*/drivers/pci/*.c' \
+			'*/drivers/usb/host/pci-quirks.c' '*/drivers/video/*.c'
+	rm -f "$dir.partial"/*.deb
+	rm -rf "$dir"
+	mv "$dir.partial" "$dir"
+	echo "$dir"
+}
+
 main()
 {
 	local cmd=${1:-} dir release
@@ -420,6 +457,10 @@ main()
 	fetch)
 		[ $# = 1 ] || usage
 		fetch "$1"
+		;;
+	fixups)
+		[ $# = 1 ] || usage
+		fixups "$1"
 		;;
 	build)
 		[ $# -ge 3 ] || usage

@@ -24,6 +24,8 @@
 #define VFIOUSER_NAME_MAX	32		/* with the NUL */
 #define VFIOUSER_SOCKET_MAX	256		/* with the NUL, information only */
 #define VFIOUSER_OPTIONS_MAX	256		/* with the NUL, the helper's own business */
+#define VFIOUSER_REASON_MAX	200		/* with the NUL */
+#define VFIOUSER_AREAS_MAX	64		/* direct areas of one region */
 
 /*
  * Request ring
@@ -325,16 +327,24 @@ enum vfiouser_attr {
 	VFIOUSER_A_OPTIONS,		/* string: of the helper, for the next one */
 	VFIOUSER_A_KEEPER_PID,		/* u32: who starts helpers for it; 0: nobody */
 	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS; while the device is frozen (DEVICE_GET) */
+	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED, in words, if it has any */
 	__VFIOUSER_A_MAX,
 };
 
 #define VFIOUSER_A_MAX (__VFIOUSER_A_MAX - 1)
 
 #define VFIOUSER_DEV_F_RESET	(1U << 0)	/* the server can reset it */
-#define VFIOUSER_DEV_F_FORCE	(1U << 1)	/* attach with one CPU too */
+/* with one CPU too, and with ids on which the kernel acts beyond the device */
+#define VFIOUSER_DEV_F_FORCE	(1U << 1)
 /* Bus addresses are physical ones; the channel has done VFIOUSER_IOC_RAM. Without POOL. */
 #define VFIOUSER_DEV_F_PASSTHROUGH (1U << 2)
 #define VFIOUSER_DEV_F_CHECK	(1U << 3)	/* DEVICE_RESUME: only say whether it would do */
+/*
+ * BARs of I/O ports, which drivers see as memory: shown, or not. Without either they are not
+ * shown where there is a BAR of memory as well.
+ */
+#define VFIOUSER_DEV_F_IO_SHOW	(1U << 4)
+#define VFIOUSER_DEV_F_IO_HIDE	(1U << 5)
 
 enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_UNSPEC,
@@ -349,7 +359,10 @@ enum vfiouser_region_attr {
 
 #define VFIOUSER_REGION_A_MAX (__VFIOUSER_REGION_A_MAX - 1)
 
-/* A part of a region that the driver may reach without a trap. */
+/*
+ * A part of a region that the driver may reach without a trap. One whose pages cannot be pinned,
+ * as of a file on a disk or a device's memory, traps.
+ */
 enum vfiouser_area_attr {
 	VFIOUSER_AREA_A_UNSPEC,
 	VFIOUSER_AREA_A_PAD,
