@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/vfiouser.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,17 +60,18 @@ const char *device_irq_name(uint32_t index)
 static void *map_area(const struct vfuc_region_info *info, const struct vfuc_area *area)
 {
 	uint64_t start = info->offset + area->offset;
+	int fd = area->fd >= 0 ? area->fd : info->fd;
 	struct stat st;
 	void *addr;
 
-	if (fstat(info->fd, &st)) {
+	if (fstat(fd, &st)) {
 		addr = MAP_FAILED;
 	} else if (S_ISREG(st.st_mode) &&
 		   (start > (uint64_t)st.st_size || area->size > (uint64_t)st.st_size - start)) {
 		errno = ENXIO;		/* mmap() would work, and touching it would not */
 		addr = MAP_FAILED;
 	} else {
-		addr = mmap(NULL, area->size, PROT_READ | PROT_WRITE, MAP_SHARED, info->fd, start);
+		addr = mmap(NULL, area->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
 	}
 	if (addr != MAP_FAILED)
 		return addr;
@@ -91,6 +93,12 @@ static int map_region(struct device_region *region, const struct vfuc_region_inf
 	if (!region->areas)
 		return -ENOMEM;
 	for (i = 0; i < info->nr_areas; i++) {
+		if (region->nr_areas == VFIOUSER_AREAS_MAX) {
+			log_note("%s: only the first %u mappable areas are used; accesses to the other %u are forwarded",
+				 device_region_name(info->index), VFIOUSER_AREAS_MAX,
+				 info->nr_areas - i);
+			break;
+		}
 		addr = map_area(info, &info->areas[i]);
 		if (!addr)
 			continue;

@@ -258,6 +258,8 @@ int vfuc_get_info(struct vfuc *c, struct vfuc_info *info, struct vfuc_error *err
 struct vfuc_area {
 	uint64_t offset;	/* in the region; in the file it is at info->offset + offset */
 	uint64_t size;
+	unsigned int index;	/* the how manieth of the server's */
+	int fd;			/* its own, or -1: that of the region */
 };
 
 /**
@@ -266,7 +268,7 @@ struct vfuc_area {
  * @flags: VFIO_REGION_INFO_FLAG_*, as the server sent them
  * @size: bytes, 0 if the region does not exist
  * @offset: file offset of the region in @fd
- * @fd: what to mmap(), or -1; never -1 where @nr_areas is not 0
+ * @fd: what to mmap() for areas without a descriptor of their own, or -1
  * @sparse: the server gave the sparse mmap capability
  * @nr_areas: how many areas of @areas
  * @areas: what can be mapped: the server's sparse areas, or the whole region

@@ -7,6 +7,7 @@
  * loop is found.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,24 +39,71 @@ static int compare_areas(const void *a, const void *b)
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Sorts, and checks what user and kernel rely on. */
-static int check_areas(struct vfuc_region_info *info, struct vfuc_error *error)
+/* Why an area is of no use, or NULL. What is before it is in order. */
+static const char *area_useless(const struct vfuc_region_info *info, unsigned int i)
 {
+	const struct vfuc_area *area = &info->areas[i];
 	uint64_t page = sysconf(_SC_PAGESIZE);
-	unsigned int i;
+
+	if (area->offset % page || area->size % page)
+		return "it is not page aligned";
+	if (area->offset > info->size || area->size > info->size - area->offset)
+		return "it is beyond the region's end";
+	if (i && area->offset - area[-1].offset < area[-1].size)
+		return "it overlaps another one";
+	return NULL;
+}
+
+/* It traps, as if the server had not offered it. */
+static void drop_area(struct vfuc *c, struct vfuc_region_info *info, unsigned int i,
+		      const char *why)
+{
+	vfuc_note(c, VFUC_WARN,
+		  "region %u: the mappable area 0x%" PRIx64 "+0x%" PRIx64 " is not used: %s",
+		  info->index, info->areas[i].offset, info->areas[i].size, why);
+	if (info->areas[i].fd >= 0)
+		close(info->areas[i].fd);
+	memmove(&info->areas[i], &info->areas[i + 1],
+		(--info->nr_areas - i) * sizeof(*info->areas));
+}
+
+/* Sorts, and leaves what user and kernel can rely on. */
+static void check_areas(struct vfuc *c, struct vfuc_region_info *info)
+{
+	unsigned int i = 0;
+	const char *why;
 
 	qsort(info->areas, info->nr_areas, sizeof(*info->areas), compare_areas);
-	for (i = 0; i < info->nr_areas; i++) {
-		const struct vfuc_area *area = &info->areas[i];
-
-		if (area->offset % page || area->size % page)
-			return bad(error, info->index, "a mappable area is not page aligned");
-		if (area->offset > info->size || area->size > info->size - area->offset)
-			return bad(error, info->index, "a mappable area is beyond its end");
-		if (i && area->offset - area[-1].offset < area[-1].size)
-			return bad(error, info->index, "mappable areas overlap");
+	while (i < info->nr_areas) {
+		why = area_useless(info, i);
+		if (why)
+			drop_area(c, info, i, why);
+		else
+			i++;
 	}
-	return 0;
+}
+
+/*
+ * Either one descriptor is that of the whole region, or each area has its own, in the order in
+ * which the server named them; offsets are those in the region in both cases. An area whose
+ * descriptor is missing is never looked for in another's.
+ */
+static void take_fds(struct vfuc *c, struct vfuc_call *call, struct vfuc_region_info *info)
+{
+	unsigned int i = 0;
+
+	if (call->fds.count <= 1 || !info->sparse) {
+		info->fd = vfuc_fds_take(&call->fds, 0);
+		return;
+	}
+	for (i = 0; i < info->nr_areas; i++)
+		info->areas[i].fd = vfuc_fds_take(&call->fds, info->areas[i].index);
+	for (i = 0; i < info->nr_areas;) {
+		if (info->areas[i].fd < 0)
+			drop_area(c, info, i, "its descriptor did not come");
+		else
+			i++;
+	}
 }
 
 static int parse_sparse(struct chain *chain, size_t at)
@@ -84,9 +132,11 @@ static int parse_sparse(struct chain *chain, size_t at)
 			continue;
 		info->areas[info->nr_areas].offset = area.offset;
 		info->areas[info->nr_areas].size = area.size;
+		info->areas[info->nr_areas].index = i;
+		info->areas[info->nr_areas].fd = -1;
 		info->nr_areas++;
 	}
-	return check_areas(info, chain->error);
+	return 0;
 }
 
 static int parse_type(struct chain *chain, size_t at)
@@ -149,6 +199,7 @@ static int whole_region(struct vfuc_region_info *info, struct vfuc_error *error)
 	if (!info->areas)
 		return vfuc_error_set(error, VFUC_SYSTEM, -ENOMEM, "out of memory");
 	info->areas[0].size = info->size - info->size % page;
+	info->areas[0].fd = -1;
 	info->nr_areas = info->areas[0].size ? 1 : 0;
 	return 0;
 }
@@ -180,17 +231,22 @@ static int parse(struct vfuc *c, struct vfuc_call *call, uint32_t index,
 		if (err)
 			return err;
 	}
-	if (wire.flags & VFIO_REGION_INFO_FLAG_MMAP && info->size) {
-		info->fd = vfuc_fds_take(&call->fds, 0);
-		if (info->fd < 0 && c->caps.can_pass_fds)
+	if (!(wire.flags & VFIO_REGION_INFO_FLAG_MMAP) || !info->size) {
+		info->nr_areas = 0;
+		return 0;
+	}
+	if (!call->fds.count) {
+		if (c->caps.can_pass_fds)
 			vfuc_note(c, VFUC_WARN,
 				  "region %u is called mappable and no descriptor came with it",
 				  index);
-		else if (info->fd >= 0 && !info->sparse)
-			return whole_region(info, error);
-	}
-	if (info->fd < 0)
 		info->nr_areas = 0;
+		return 0;
+	}
+	take_fds(c, call, info);
+	if (!info->sparse)
+		return whole_region(info, error);
+	check_areas(c, info);
 	return 0;
 }
 
@@ -285,10 +341,15 @@ int vfuc_get_region_info(struct vfuc *c, uint32_t index, struct vfuc_region_info
  */
 void vfuc_region_info_free(struct vfuc_region_info *info)
 {
+	unsigned int i;
+
 	if (!info)
 		return;
 	if (info->fd >= 0)
 		close(info->fd);
+	for (i = 0; i < info->nr_areas; i++)
+		if (info->areas[i].fd >= 0)
+			close(info->areas[i].fd);
 	free(info->areas);
 	free(info);
 }
