@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alias.h"
 #include "clock.h"
 #include "cmd.h"
 #include "front.h"
@@ -22,6 +23,8 @@
 #define NO_DISK_MS		3000
 /* How long udev may take for its names. */
 #define UDEV_MS			30000
+/* How long a driver that no list knows of may take: one that was told of the device by hand. */
+#define UNKNOWN_MS		1000
 #define PCI_CLASS_NVME		0x010802
 
 /* An NVMe controller's disk: there, not empty, and with a device node. */
@@ -87,9 +90,12 @@ int front_wait_usable(struct front *front)
 	int64_t bound = 0, live = 0;
 	unsigned int class = 0;
 	struct sysfs_nodes nodes;
-	char driver[64];
+	char driver[64], modalias[128];
+	bool known;
 
 	sysfs_pci_id(bdf, "class", &class);
+	known = sysfs_pci_attr(bdf, "modalias", modalias, sizeof(modalias)) ||
+		alias_find(modalias) != 0;
 	while (now_ms() < end) {
 		if (sysfs_pci_driver(bdf, driver, sizeof(driver)))
 			bound = 0;
@@ -106,6 +112,11 @@ int front_wait_usable(struct front *front)
 			sysfs_nodes_free(&nodes);
 			if (usable || (live && now_ms() - live >= NO_DISK_MS))
 				return wait_named(front);
+		}
+		if (!bound && !known && now_ms() - start >= UNKNOWN_MS) {
+			log_note("no module of this kernel is a driver for it (%s): it has none",
+				 modalias);
+			return ST_OK;
 		}
 		front_progress(front, start, bound ? "waiting for the disk" : "waiting for a driver");
 		if (!front_pause(front, FRONT_LOOK_MS))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The helper's own files, with the engine, under ASan and UBSan.
 HELPER_TESTS := helper_parse helper_peer helper_busy helper_ring helper_pciconf helper_serve helper_iofds \
-	helper_notify helper_record
+	helper_notify helper_record helper_alias
 UNIT_TESTS += $(HELPER_TESTS) helper_proc
 
 HELPER_DIR := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))../../helper)
