@@ -16,6 +16,7 @@
 #include "device.h"
 #include "engine/client.h"
 #include "log.h"
+#include "offer.h"
 #include "pciconf.h"
 #include "record.h"
 #include "status.h"
@@ -185,9 +186,31 @@ static void print_region(const struct probe *p, const struct vfuc_region_info *r
 		       fds->entries[i].size, fds->entries[i].flags, fds->entries[i].value);
 }
 
+static struct offer offer_of(const struct probe *p)
+{
+	return (struct offer) {
+		.config = p->config,
+		.len = p->config_len,
+		.regions = p->regions,
+		.nr_regions = p->info.num_regions,
+	};
+}
+
+static void print_fate(void *opaque, enum offer_fate fate, const char *what, const char *why)
+{
+	bool *any = opaque;
+
+	if (!*any)
+		printf("Attached:\n");
+	*any = true;
+	printf("  %s: %s (%s)\n", offer_fate_name(fate), what, why);
+}
+
 static void print_text(const struct probe *p, const char *address)
 {
 	uint64_t bar_size[PCICONF_BARS] = { 0 };
+	const struct offer offer = offer_of(p);
+	bool any = false;
 	uint32_t i;
 
 	print_server(p, address);
@@ -212,6 +235,7 @@ static void print_text(const struct probe *p, const char *address)
 	}
 	printf("Config space: %zu bytes\n", p->config_len);
 	pciconf_print(stdout, p->config, p->config_len, bar_size);
+	offer_visit(&offer, print_fate, &any);
 	if (log_verbose)
 		pciconf_dump(stdout, p->config, p->config_len);
 }
@@ -285,12 +309,24 @@ static struct json_object *region_json(const struct probe *p, const struct vfuc_
 	return o;
 }
 
+static void add_fate(void *opaque, enum offer_fate fate, const char *what, const char *why)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "fate", json_object_new_string(offer_fate_name(fate)));
+	json_object_object_add(o, "what", json_object_new_string(what));
+	json_object_object_add(o, "why", json_object_new_string(why));
+	json_object_array_add(opaque, o);
+}
+
 static void print_json(const struct probe *p, const char *address)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *device = json_object_new_object();
 	struct json_object *regions = json_object_new_array();
 	struct json_object *irqs = json_object_new_array();
+	const struct offer offer = offer_of(p);
+	struct json_object *attached;
 	struct json_object *entry;
 	uint32_t i;
 
@@ -313,6 +349,10 @@ static void print_json(const struct probe *p, const char *address)
 		json_object_array_add(irqs, entry);
 	}
 	json_object_object_add(o, "interrupts", irqs);
+	attached = json_object_new_array();
+	if (p->config_len)
+		offer_visit(&offer, add_fate, attached);
+	json_object_object_add(o, "attached", attached);
 	json_object_object_add(o, "config",
 			       p->config_len ? pciconf_json(p->config, p->config_len) : NULL);
 	cmd_print_json(o);
@@ -426,7 +466,8 @@ const struct cmd cmd_probe = {
 	.help =
 "Connects to a vfio-user server and prints what it offers: protocol version and\n"
 "capabilities, regions with the parts that can be mapped (direct), I/O descriptors,\n"
-"interrupts, and PCI config space in words. Needs neither the kernel module nor root,\n"
+"interrupts, PCI config space in words, and what of all that the host will not see as it\n"
+"is (hidden, changed, trapped, refused) if it is attached. Needs neither the kernel module nor root,\n"
 "only access to the socket. Most servers take one client at a time, so a server whose\n"
 "device is attached will not answer.\n\n"
 "SOCKET is a path (unix:PATH), @NAME (unix-abstract:NAME), fd:N, vsock:CID:PORT or\n"

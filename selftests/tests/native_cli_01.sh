@@ -105,6 +105,31 @@ ktap_match "probe as JSON" \
 stop_server
 ktap_ok $? "the server ends"
 
+# What the host will not see as the server shows it, in words.
+# fate PROGRAM REGEX [OPTION...]
+fate()
+{
+	local program=$1 regex=$2
+
+	shift 2
+	SERVER=$BUILD/servers/$program start_server "$@"
+	ktap_match "probe: $* $regex" "$("$CTL" probe "$SOCKET" 2>&1)" "$regex"
+	"$CTL" probe --json "$SOCKET" >fate.json
+	ktap_run "probe: $* as JSON" "$dir/lib/check-json" probe fate.json
+	stop_server
+}
+fate vfiouser-testdev '^  hidden: SR-IOV \(' --shape=host-caps
+fate vfiouser-testdev '^  hidden: resizable BAR \(' --shape=host-caps
+fate vfiouser-testdev '^  hidden: BAR 4, I/O ports \(' --shape=vga
+fate vfiouser-testdev '^  hidden: VGA region \(' --shape=vga
+fate vfiouser-testdev '^  changed: BAR 4, I/O ports \(' --shape=ports
+fate vfiouser-testdev '^  refused: a bridge \(' --shape=bridge
+fate vfiouser-testdev '^  refused: the class of a bridge \(' --class=060100
+fate vfiouser-testdev '^  refused: an IDE controller' --class=01018a
+fate vfiouser-virtio-blk '^  hidden: virtio shared memory \(' --looks=shm
+fate vfiouser-virtio-blk '^  changed: VIRTIO_F_ACCESS_PLATFORM \(' --looks=transitional
+fate vfiouser-virtio-blk '^  refused: a virtio device with the legacy' --looks=legacy
+
 # Each kind of socket.
 MAKE_SOCKET=$BUILD/tests/vfu_socket
 [ -x "$MAKE_SOCKET" ] || ktap_bail "vfu_socket is not built"
