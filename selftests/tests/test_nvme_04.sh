@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 900
+# DISK: 512M
+#
+# What lies below vfiouser-nvme: a device that fails under it (device mapper), after which no write
+# that was acknowledged is lost without an error; and memory that is short while it is written to the
+# disk, whose image is on a file system of the same machine.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+
+# below linear|error
+below()
+{
+	local target="linear /dev/vda 0"
+
+	[ "$1" = linear ] || target=error
+	dmsetup suspend --noflush --nolockfs below &&
+	dmsetup load below --table "0 262144 $target" && dmsetup resume below
+}
+
+critical()
+{
+	nvme smart-log "${disk%n*}" | sed -n 's/^critical_warning[ \t]*:[ \t]*//p'
+}
+
+ktap_plan 18
+load_module
+modprobe dm_mod || ktap_bail "no device mapper"
+dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
+below=/dev/mapper/below
+[ -b $below ] || mknod $below b $(dmsetup info -c --noheadings --separator ' ' -o major,minor below)
+
+start_server --file=$below
+ktap_run "a second server of the device: refused" sh -c \
+	"! vfiouser-nvme --socket-path=$WORK/second --file=$below"
+attach "$SOCKET" || ktap_bail "attach failed"
+disk=$(disk_of "$BDF") || ktap_bail "no disk"
+ktap_run "write, flush" dd if=/dev/urandom of="$disk" bs=64k count=16 conv=fsync
+# acknowledged without a flush, and then it cannot be written
+ktap_run "write" dd if=/dev/urandom of="$disk" bs=64k count=16 oflag=direct
+below error
+ktap_status '!0' "flush, without the device" nvme flush "$disk"
+below linear
+ktap_status '!0' "flush, with the device back" nvme flush "$disk"
+ktap_status '!0' "and again" nvme flush "$disk"
+ktap_status '!0' "write" dd if=/dev/zero of="$disk" bs=64k count=1 oflag=direct
+ktap_match "critical warning" "$(critical)" '^(0xc|12)'
+ktap_is "one line about it" "$(grep -c 'flush failed' "$SOCKET.log")" 1
+ktap_run "what is there can be read" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+detach "$BDF"
+stop_server
+start_server --file=$below --direct
+attach "$SOCKET" || ktap_bail "attach failed"
+disk=$(disk_of "$BDF") || ktap_bail "no disk"
+ktap_run "a new server writes again" dd if=/dev/zero of="$disk" bs=64k count=16 oflag=direct conv=fsync
+below error
+ktap_status '!0' "direct: a write that fails says so" \
+	dd if=/dev/zero of="$disk" bs=64k count=1 oflag=direct
+below linear
+detach "$BDF"
+stop_server
+dmsetup remove below
+
+# All but 100 MiB of memory is gone; it takes as long as it takes.
+mke2fs -q -t ext4 /dev/vda || ktap_bail "mke2fs"
+mkdir -p /image /mnt /hog
+mount -t ext4 /dev/vda /image || ktap_bail "mount"
+truncate -s 384M /image/disk
+start_server --file=/image/disk
+attach "$SOCKET" || ktap_bail "attach failed"
+disk=$(disk_of "$BDF") || ktap_bail "no disk"
+ktap_match "its memory is locked" "$(sed -n 's/^VmLck:[ \t]*//p' "/proc/$SERVER_PID/status")" '^[1-9]'
+mke2fs -q -t ext4 "$disk" && mount -t ext4 "$disk" /mnt || ktap_bail "no file system"
+mount -t tmpfs -o size=90% none /hog
+free=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+dd if=/dev/zero of=/hog/hog bs=1M count=$((free - 100)) 2>/dev/null
+ktap_log "memory: $(sed -n 's/^MemAvailable: *//p' /proc/meminfo) available"
+(
+	for i in $(seq 1 1500); do
+		echo "$i" >"/mnt/small.$i"
+	done
+) &
+small=$!
+ktap_run "write more than there is memory" \
+	fio --name=big --directory=/mnt --size=200M --bs=64k --rw=write --ioengine=sync --end_fsync=1 \
+	--verify=crc32c --do_verify=0 --minimal
+wait $small
+ktap_ok $? "many small files meanwhile"
+ktap_run "all of it is there" sh -c "sync; echo 3 >/proc/sys/vm/drop_caches; \
+	fio --name=big --directory=/mnt --size=200M --bs=64k --rw=read --ioengine=sync \
+	--verify=crc32c --minimal && [ \$(ls /mnt | grep -c small) = 1500 ] && [ \$(cat /mnt/small.777) = 777 ]"
+ktap_run "umount" umount /mnt
+ktap_run "the file system is clean" e2fsck -fn "$disk"
+umount /hog
+detach "$BDF"
+stop_server
+umount /image
+ktap_end
