@@ -290,7 +290,7 @@ static int close_disks(struct nvme_ctrl *c)
 	return ret;
 }
 
-/* Locked, such a disk would be memory that nothing gets back. */
+/* Locked, such a disk would be all there at once, and could not give anything back. */
 static bool has_ram(const struct options *o)
 {
 	unsigned int i;

@@ -357,7 +357,7 @@ void nvme_log_error(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16
 uint8_t nvme_critical_warning(const struct nvme_ctrl *c);
 
 /* memory.c */
-void nvme_below_memory(bool future);
+void nvme_below_memory(bool lock);
 
 /* nvme.c */
 int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks);
