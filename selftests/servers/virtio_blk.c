@@ -5,6 +5,9 @@
  *
  * This file owns the command line and what makes a block device out of a virtio device (virtio 1.2
  * section 5.2). Requests are carried out one after the other, by the thread that serves the client.
+ *
+ * After --answer=N of them, and after SIGUSR1, they are taken and never given back; registers are
+ * served as before.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +16,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +39,25 @@ struct blk {
 	uint8_t *disk;
 	uint64_t size;
 	uint64_t requests;
+	uint64_t answer;	/* requests still to be answered */
 };
+
+/* SIGUSR1 stays blocked, and pending for good: it interrupts nothing. */
+static void block_usr1(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool muted(void)
+{
+	sigset_t set;
+
+	return !sigpending(&set) && sigismember(&set, SIGUSR1);
+}
 
 /* ---- requests, section 5.2.6 ---- */
 
@@ -122,8 +144,11 @@ static long blk_poll(void *priv)
 				break;
 			continue;
 		}
-		request(b);
 		done++;
+		if (!b->answer || muted())
+			continue;
+		b->answer--;
+		request(b);
 	}
 	virtq_signal(v, 0);
 	if (done < BATCH)
@@ -156,14 +181,15 @@ static const char usage_text[] =
 "  --platform            offer VIRTIO_F_ACCESS_PLATFORM, which devices made for a VM do not\n"
 "  --looks=HOW           transitional: also as virtio 0.9 had it; legacy: only so;\n"
 "                        shm: with a shared memory region\n"
+"  --answer=N            answer so many requests and then none, as after SIGUSR1 (all)\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --fault=KIND[:N]      misbehave: %s\n"
 "  --verbose             say what happens on standard error; twice for more\n"
 "  --help\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_FD, OPT_SIZE, OPT_PLATFORM, OPT_LOOKS, OPT_NO_MAP, OPT_FAULT,
-	OPT_VERBOSE, OPT_HELP,
+	OPT_SOCKET = 256, OPT_FD, OPT_SIZE, OPT_PLATFORM, OPT_LOOKS, OPT_ANSWER, OPT_NO_MAP,
+	OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -172,6 +198,7 @@ static const struct option long_options[] = {
 	{ "size-mib", required_argument, NULL, OPT_SIZE },
 	{ "platform", no_argument, NULL, OPT_PLATFORM },
 	{ "looks", required_argument, NULL, OPT_LOOKS },
+	{ "answer", required_argument, NULL, OPT_ANSWER },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "fault", required_argument, NULL, OPT_FAULT },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -221,6 +248,11 @@ static void parse_options(struct blk *b, struct vfus_config *cfg, struct vfus_ho
 			break;
 		case OPT_LOOKS:
 			b->v.looks = looks_arg(optarg);
+			break;
+		case OPT_ANSWER:
+			b->answer = strtoull(optarg, &end, 0);
+			if (end == optarg || *end)
+				bad_option("answer", optarg, "a number");
 			break;
 		case OPT_NO_MAP:
 			cfg->no_dma_fds = true;
@@ -288,6 +320,8 @@ int main(int argc, char **argv)
 
 	vfus_config_init(&cfg);
 	b->size = 16 << 20;
+	b->answer = UINT64_MAX;
+	block_usr1();
 	parse_options(b, &cfg, &hooks, &platform, argc, argv);
 	b->disk = calloc(1, b->size);
 	ret = b->disk ? build_device(b, platform, &dev) : -ENOMEM;

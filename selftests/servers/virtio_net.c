@@ -4,7 +4,7 @@
  * cable, make a network.
  *
  * This file owns the command line and what makes a network device out of a virtio device (virtio
- * 1.2 section 5.1): one receive and one transmit queue, mergeable receive buffers, link status.
+ * 1.2 section 5.1): one receive and one transmit queue, on demand one for commands, mergeable receive buffers, link status.
  *
  * The cable loses nothing for as long as both ends keep up. A frame that the far end does not take
  * is held back, and the transmit queue with it, for HOLD_US; then frames are dropped until it does,
@@ -31,7 +31,7 @@
 #define PROG		"vfiouser-virtio-net"
 #define CLASS_ETHERNET	0x020000u
 
-enum { RX, TX, NR_QUEUES };
+enum { RX, TX, CTRL, NR_QUEUES };
 
 #define QUEUE_MAX	256
 
@@ -57,6 +57,7 @@ struct net {
 	struct virtio v;
 	struct cable cable;
 	unsigned int mtu;
+	bool control;			/* has a control queue */
 	bool no_platform;
 	uint64_t last_work;		/* vfus_now_us() */
 
@@ -251,6 +252,29 @@ static bool receive(struct net *n, bool *more)
 	return done;
 }
 
+/* ---- control, section 5.1.6.5 ---- */
+
+/* Nothing is filtered here, so whatever is asked for is so. */
+static void control(struct net *n)
+{
+	const uint8_t status = VIRTIO_NET_OK;
+	struct virtq_chain *c = &n->chain;
+	struct virtio *v = &n->v;
+
+	while (v->nr_queues > CTRL && virtio_live(v) && virtq_pop(v, CTRL, c) > 0) {
+		if (!c->in_len) {
+			virtio_broken(v, "a control buffer has no room for its status");
+			return;
+		}
+		if (virtq_copy_in(v, c, c->in_len - 1, &status, sizeof(status)))
+			return;
+		virtq_push(v, CTRL, c->head, 1, 0);
+		virtq_publish(v, CTRL, 1);
+		virtq_want(v, CTRL, true);
+		virtq_signal(v, CTRL);
+	}
+}
+
 /* ---- the device ---- */
 
 static void link_update(struct net *n)
@@ -315,6 +339,7 @@ static long net_poll(void *priv)
 	link_update(n);
 	if (!virtio_live(v))
 		return us;
+	control(n);
 	worked = transmit(n, &more);
 	worked |= receive(n, &more);
 	/* Sending and receiving is how the end of a cable is seen. */
@@ -347,12 +372,14 @@ static int build_device(struct net *n, unsigned int irqs, const uint8_t *mac,
 
 	memcpy(config.mac, mac, sizeof(config.mac));
 	v->ops = &ops;
-	v->nr_queues = NR_QUEUES;
+	v->nr_queues = n->control ? NR_QUEUES : CTRL;
 	v->queue_max = QUEUE_MAX;
 	v->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM |
 		     1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX |
 		     1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |
 		     1ull << VIRTIO_NET_F_MTU | 1ull << VIRTIO_NET_F_MRG_RXBUF;
+	if (n->control)
+		v->offered |= 1ull << VIRTIO_NET_F_CTRL_VQ | 1ull << VIRTIO_NET_F_CTRL_RX;
 	if (n->no_platform)
 		v->offered &= ~(1ull << VIRTIO_F_ACCESS_PLATFORM);
 	/* up to the MTU, which is the last field of what was offered */
@@ -366,7 +393,7 @@ static int watch_all(struct net *n)
 	unsigned int i;
 	int ret = cable_init(&n->cable);
 
-	for (i = 0; !ret && n->v.notify == VIRTIO_NOTIFY_IOEVENTFD && i < NR_QUEUES; i++)
+	for (i = 0; !ret && n->v.notify == VIRTIO_NOTIFY_IOEVENTFD && i < n->v.nr_queues; i++)
 		ret = cable_watch(&n->cable, n->v.events[i]);
 	return ret;
 }
@@ -390,6 +417,7 @@ static const char usage_text[] =
 "  --no-platform         do not offer VIRTIO_F_ACCESS_PLATFORM, as a device made for a VM\n"
 "  --looks=HOW           transitional: also as virtio 0.9 had it; legacy: only so;\n"
 "                        shm: with a shared memory region\n"
+"  --control-queue       with a queue for commands, all of which are done by doing nothing\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
@@ -401,7 +429,7 @@ static const char usage_text[] =
 
 enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_LISTEN, OPT_CONNECT, OPT_MAC, OPT_MTU, OPT_NOTIFY,
-	OPT_INTERRUPTS, OPT_NO_PLATFORM, OPT_LOOKS, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN,
+	OPT_INTERRUPTS, OPT_NO_PLATFORM, OPT_LOOKS, OPT_CONTROL, OPT_NO_MAP, OPT_MAX_FDS, OPT_MAX_XFER, OPT_TWIN,
 	OPT_NO_MULTI, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
@@ -416,6 +444,7 @@ static const struct option long_options[] = {
 	{ "interrupts", required_argument, NULL, OPT_INTERRUPTS },
 	{ "no-platform", no_argument, NULL, OPT_NO_PLATFORM },
 	{ "looks", required_argument, NULL, OPT_LOOKS },
+	{ "control-queue", no_argument, NULL, OPT_CONTROL },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
@@ -541,6 +570,9 @@ static void set_option(struct options *o, struct net *n, int opt)
 		break;
 	case OPT_LOOKS:
 		n->v.looks = looks_arg(optarg);
+		break;
+	case OPT_CONTROL:
+		n->control = true;
 		break;
 	case OPT_NO_MAP:
 		o->vfus.no_dma_fds = true;
