@@ -10,7 +10,17 @@
  *
  * The server may write anything into the pool at any time. So what is mapped
  * where is remembered outside of it, in struct vfu_slot, and a byte of the
- * pool is only ever copied, never looked at.
+ * pool is only ever copied, never looked at, but for this:
+ *
+ * What a device leaves alone of a buffer that it may write must stay as it was, as with hardware,
+ * which writes less where a transfer ends early. But the buffer cannot be copied into the
+ * pool to be copied back: what it holds before is anyone's, that of a page that someone freed, and
+ * no server's business. So such a mapping is filled with a word of eight random bytes, over and
+ * over, which no device knows before, and where that word still is when the mapping ends, the
+ * driver's buffer is not touched. A device that means to write this very word is taken for one that
+ * did not, once in 2^64 words. It can also read the word and write it on purpose: then it has left
+ * the buffer alone. Words that it writes in part come back whole, with random bytes in the rest; and
+ * what is mapped before the first aligned word, or after the last, always comes back.
  *
  * Locking: none. Whoever got pages from the IOVA allocator owns their slots
  * until it gives them back, and the allocator's locks order that against the
@@ -29,6 +39,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/random.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/clock.h>
 #include <linux/sizes.h>
@@ -62,6 +73,7 @@
  * @nr: in the first page of a mapping or allocation its number of pages, else 0
  * @start: first byte of the page that is mapped
  * @end: last such byte + 1; 0 in pages that are free or of an allocation
+ * @fill: what its words hold that the device has not written; 0: all comes back
  *
  * The offset within the page is the same in both pages, hence one page of the
  * pool never stands for parts of two.
@@ -71,6 +83,7 @@ struct vfu_slot {
 	u32 nr;
 	u16 start;
 	u16 end;
+	u64 fill;
 };
 
 /**
@@ -199,6 +212,22 @@ void vfu_pool_destroy(struct vfu_pool *pool)
 }
 
 /**
+ * vfu_pool_is_of() - is a pool a mapping of a file?
+ * @pool: the pool
+ * @file: any file
+ *
+ * Context: any.
+ * Return: true if its first and its last page are pages of it.
+ */
+bool vfu_pool_is_of(const struct vfu_pool *pool, const struct file *file)
+{
+	struct page *const *pages = pool->pinned.pages;
+
+	return page_folio(pages[0])->mapping == file->f_mapping &&
+	       page_folio(pages[pool->pinned.nr - 1])->mapping == file->f_mapping;
+}
+
+/**
  * vfu_pool_info() - what can be told about a pool
  * @pool: the pool, or NULL
  * @iova: bus address of its first byte
@@ -263,6 +292,35 @@ static void vfu_pool_free(struct vfu_pool *pool, long index, u32 nr)
 		       VFU_PFN_BIAS + (pool->iova >> PAGE_SHIFT) + index, nr);
 }
 
+/**
+ * vfu_dma_poke() - write a byte as the device would, into memory that a driver has mapped
+ * @vdev: device with a pool
+ * @phys: where the driver's memory begins
+ * @size: bytes of it
+ * @val: for the last byte of it that is mapped, but not as a part of what is mapped from @phys on
+ *
+ * Context: any; what is mapped there is not unmapped meanwhile.
+ */
+void vfu_dma_poke(struct vfu_dev *vdev, phys_addr_t phys, size_t size, u8 val)
+{
+	struct vfu_pool *pool = vdev->pool;
+	unsigned long i, last = pool->pinned.nr;
+	phys_addr_t start, end, found = 0;
+
+	for (i = 0; i < pool->pinned.nr; i++) {
+		const struct vfu_slot *slot = &pool->slots[i];
+
+		start = PFN_PHYS(slot->pfn) + slot->start;
+		end = PFN_PHYS(slot->pfn) + slot->end;
+		if (start < end && start > phys && end <= phys + size && end > found) {
+			found = end;
+			last = i;
+		}
+	}
+	if (last < pool->pinned.nr)
+		((u8 *)pool->vaddr)[(last << PAGE_SHIFT) + pool->slots[last].end - 1] = val;
+}
+
 /* Streaming mappings */
 
 /* Most are whole pages, which the CPU has faster ways for than memcpy() and memset() know. */
@@ -274,12 +332,66 @@ static void vfu_copy(void *to, void *from, size_t size)
 		memcpy(to, from, size);
 }
 
-static void vfu_clear(void *to, size_t size)
+/* Words of a page's part from @start to @end: from which byte on, up to which. */
+static size_t vfu_words(size_t start, size_t end, size_t *last)
 {
-	if (size == PAGE_SIZE)
-		clear_page(to);
-	else
-		memset(to, 0, size);
+	size_t first = ALIGN(start, sizeof(u64));
+
+	*last = max(first, ALIGN_DOWN(end, sizeof(u64)));
+	return first;
+}
+
+/* What the device may write, of a page of the pool. */
+static void vfu_prefill(void *page, const struct vfu_slot *slot)
+{
+	size_t last, first = vfu_words(slot->start, slot->end, &last);
+
+	if (first > slot->end) {
+		memset(page + slot->start, 0, slot->end - slot->start);
+		return;
+	}
+	memset(page + slot->start, 0, first - slot->start);
+	memset64(page + first, slot->fill, (last - first) / sizeof(u64));
+	memset(page + last, 0, slot->end - last);
+}
+
+/* Has the device left a word alone, out of those from @first to @last? */
+static bool vfu_unwritten(const void *page, size_t first, size_t last, u64 fill)
+{
+	const u64 *word = page + first, *end = page + last;
+	bool found = false;
+
+	for (; !found && end - word >= 8; word += 8)
+		found = (word[0] == fill) | (word[1] == fill) | (word[2] == fill) |
+			(word[3] == fill) | (word[4] == fill) | (word[5] == fill) |
+			(word[6] == fill) | (word[7] == fill);
+	for (; !found && word < end; word++)
+		found = *word == fill;
+	return found;
+}
+
+/*
+ * Copy from a page of the pool to the one it stands for what the device has written of the bytes
+ * from @from to @to. Whatever it changes meanwhile is what it writes.
+ */
+static void vfu_take(void *orig, const void *page, const struct vfu_slot *slot, size_t from,
+		     size_t to)
+{
+	size_t last, first = vfu_words(slot->start, slot->end, &last);
+	size_t at, next, word;
+
+	if (!slot->fill || !vfu_unwritten(page, max(first, ALIGN_DOWN(from, sizeof(u64))),
+					  min(last, ALIGN(to, sizeof(u64))), slot->fill)) {
+		vfu_copy(orig + from, (void *)page + from, to - from);
+		return;
+	}
+	for (at = from; at < to; at = next) {
+		word = ALIGN_DOWN(at, sizeof(u64));
+		next = min(to, word + sizeof(u64));
+		if (word >= first && word < last && READ_ONCE(*(u64 *)(page + word)) == slot->fill)
+			continue;
+		memcpy(orig + at, page + at, next - at);
+	}
 }
 
 /*
@@ -300,12 +412,12 @@ static void vfu_bounce(struct vfu_dev *vdev, struct vfu_pool *pool,
 		u64 to = min(last, page + slot->end);
 
 		if (from < to) {
-			void *orig = phys_to_virt(PFN_PHYS(slot->pfn) + from - page);
+			void *orig = phys_to_virt(PFN_PHYS(slot->pfn));
 
 			if (to_pool)
-				vfu_copy(pool->vaddr + from, orig, to - from);
+				vfu_copy(pool->vaddr + from, orig + from - page, to - from);
 			else
-				vfu_copy(orig, pool->vaddr + from, to - from);
+				vfu_take(orig, pool->vaddr + page, slot, from - page, to - page);
 			copied += to - from;
 		}
 		offset = page + PAGE_SIZE;
@@ -341,8 +453,8 @@ static int vfu_check_phys(struct device *dev, phys_addr_t phys, size_t size, uns
  * byte. The caller owns the pages.
  *
  * They are filled whatever the direction and DMA_ATTR_SKIP_CPU_SYNC, or what an earlier mapping
- * left in the pool would come back where the device writes less than it may. For what it only
- * writes, with zeroes: the driver's own bytes may be what someone freed, and no server's business.
+ * left in the pool would be seen by the device, or come back where it writes less than it may. See
+ * the top of this file for what it only writes.
  */
 static dma_addr_t vfu_fill(struct vfu_dev *vdev, struct vfu_pool *pool, long index,
 			   phys_addr_t phys, size_t size, enum dma_data_direction dir)
@@ -352,14 +464,16 @@ static dma_addr_t vfu_fill(struct vfu_dev *vdev, struct vfu_pool *pool, long ind
 	unsigned long pfn = PHYS_PFN(phys);
 	size_t start = offset_in_page(phys), left = size;
 	void *page = pool->vaddr + ((u64)index << PAGE_SHIFT);
+	u64 fill = dir == DMA_FROM_DEVICE ? get_random_u64() ?: 1 : 0;
 
 	for (; left; slot++, start = 0) {
 		slot->pfn = pfn++;
 		slot->start = start;
 		slot->end = min_t(size_t, PAGE_SIZE, start + left);
+		slot->fill = fill;
 		left -= slot->end - start;
-		if (dir == DMA_FROM_DEVICE)
-			vfu_clear(page + start, slot->end - start);
+		if (fill)
+			vfu_prefill(page, slot);
 		page += PAGE_SIZE;
 	}
 	if (dir != DMA_FROM_DEVICE)
@@ -374,6 +488,8 @@ static void vfu_mapped(struct vfu_dev *vdev, struct vfu_pool *pool, long index, 
 		       enum dma_data_direction dir, unsigned long attrs)
 {
 	WRITE_ONCE(pool->slots[index].nr, nr);
+	if (dir != DMA_FROM_DEVICE)
+		this_cpu_inc(vdev->stats->to_device);
 	vfu_count(vdev, VFU_STAT_DMA_MAPS, 1);
 	vfu_account(vdev, VFIOUSER_PATH_DMA_MAP, local_clock() - start, size);
 	trace_vfiouser_dma_map(vdev->id, addr, size, dir, attrs);
@@ -454,6 +570,8 @@ static dma_addr_t vfu_unmap(struct device *dev, dma_addr_t addr, size_t size,
 		size += slot[i].end - slot[i].start;
 	memset(slot, 0, nr * sizeof(*slot));
 	vfu_pool_free(pool, index, nr);
+	if (dir != DMA_FROM_DEVICE)
+		this_cpu_dec(vdev->stats->to_device);
 	vfu_account(vdev, VFIOUSER_PATH_DMA_UNMAP, local_clock() - start, size);
 	trace_vfiouser_dma_unmap(vdev->id, addr, size, dir, attrs);
 	return end;
@@ -570,7 +688,9 @@ static int vfu_map_some(struct device *dev, struct scatterlist *sgl, int nents, 
 static int vfu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		      enum dma_data_direction dir, unsigned long attrs)
 {
-	unsigned long max = VFU_OPT_MAPPING >> PAGE_SHIFT;
+	/* Aligned to its size, what is no larger does not cross the device's boundary. */
+	unsigned long max = min(VFU_OPT_MAPPING >> PAGE_SHIFT,
+				dma_get_seg_boundary_nr_pages(dev, PAGE_SHIFT));
 	struct scatterlist *sg = sgl;
 	int ret, mapped = 0;
 

@@ -42,8 +42,10 @@ struct vfu_path {
 	u64 hist[VFIOUSER_HIST_BUCKETS];
 };
 
+/* @to_device: mappings that the device reads, made on this CPU less those undone on it */
 struct vfu_stats {
 	u64 count[VFU_NR_STATS];
+	s64 to_device;
 	struct vfu_path path[VFU_NR_PATHS];
 };
 
