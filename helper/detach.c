@@ -23,7 +23,7 @@
 
 #define DEFAULT_TIMEOUT_US	60000000
 /* How long a helper may take to end after its device has gone, or after it was killed. */
-#define HELPER_END_MS		5000
+#define HELPER_END_MS		20000
 /* Processes like udev's have a short look at disks now and then: how often to look again. */
 #define SETTLE_TRIES		10
 #define SETTLE_MS		200
@@ -117,6 +117,7 @@ static int remove_device(struct netlink *nl, const struct netlink_device *device
 			 const struct options *opt, int helper)
 {
 	struct pollfd fd = { .fd = helper, .events = POLLIN };
+	char driver[64];
 	int err;
 
 	err = netlink_device_del(nl, device->id);
@@ -131,9 +132,12 @@ static int remove_device(struct netlink *nl, const struct netlink_device *device
 					(unsigned long long)opt->timeout_us / 1000000);
 		log_note("ending the helper (process %u)", device->pid);
 		syscall(SYS_pidfd_send_signal, helper, SIGKILL, NULL, 0);
-		if (!wait_gone(nl, device, HELPER_END_MS))
-			return log_fail(ST_TIMEOUT, "%s is still there without its helper; see the kernel's log",
-					device->name);
+		if (!wait_gone(nl, device, HELPER_END_MS)) {
+			if (sysfs_pci_driver(&device->bdf, driver, sizeof(driver)) || !driver[0])
+				snprintf(driver, sizeof(driver), "%s", "none that is known");
+			return log_fail(ST_TIMEOUT, "%s is still there without its helper: its driver, %s, does not let go; see the kernel's log",
+					device->name, driver);
+		}
 	}
 	/* So that nothing of it is left when we return. */
 	if (helper >= 0)

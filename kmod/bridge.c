@@ -13,6 +13,12 @@
  * closed doors for user mappings) is set by a notifier, so that a function found
  * again by a later rescan gets it as well.
  *
+ * The rescan lock is the host's, and a driver may take any time to bind or to let go: its device
+ * is a process, which may have stopped. So drivers are bound and unbound outside of that lock, as
+ * a host bridge driver like vmd does. What is scanned is first told to match no driver (see
+ * VFU_NO_DRIVER), since the PCI core would bind one where it adds the device, and again
+ * where anybody rescans a bus whose driver is still in its probe.
+ *
  * Locking: the PCI core's rescan lock around scan and removal; vfu_slots_lock for
  * the list of slots and who is in them. vfu_pci_slot.functions is read under RCU.
  */
@@ -33,6 +39,9 @@
 #include "dma.h"
 #include "irq.h"
 #include "window.h"
+
+/* How long what comes before the scan may take, in message timeouts. */
+#define VFU_PREPARE_TIMEOUTS	10
 
 #define VFU_DOMAIN_FIRST	0x5f000
 #define VFU_DOMAIN_LAST		0x5fffe
@@ -322,24 +331,102 @@ static void vfu_bus_remove(struct vfu_pci_slot *slot)
 	vfu_window_destroy(slot);
 }
 
-/* Find the device's function, whether there is a function 0 or not. Under the rescan lock. */
+/*
+ * Find the device's function, whether there is a function 0 or not, and leave it without a
+ * driver. Under the rescan lock.
+ */
 static void vfu_bridge_scan(struct vfu_dev *vdev)
 {
 	struct pci_bus *bus = vdev->place.slot->bus;
 
+	vfu_dev_alarm(&vdev->place.budget, vdev->timeout_ms);
+	vdev->place.scanning = true;
 	pci_scan_single_device(bus, PCI_DEVFN(0, vdev->place.fn));
 	pci_bus_claim_resources(bus);
 	pci_assign_unassigned_bus_resources(bus);
-	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
-	vfu_intx_control(vdev);
 	pci_bus_add_devices(bus);
+	vdev->place.scanning = false;
+	cancel_delayed_work_sync(&vdev->place.budget);
 }
 
 /**
- * vfu_bridge_add() - put a device on its slot's bus, scan it, and let drivers bind
+ * vfu_pci_get() - the PCI device of a device
+ * @vdev: device
+ *
+ * Context: process.
+ * Return: the PCI device while it is in the hierarchy, for pci_dev_put(), or NULL.
+ */
+struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev;
+
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	pdev = pci_dev_get(vdev->place.pdev);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	return pdev;
+}
+
+/* Let a driver have what was found. Takes as long as it does. */
+static void vfu_bridge_bind(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev = vfu_pci_get(vdev);
+	int err;
+
+	if (!pdev)
+		return;
+	/* As of reset, INTx is on; a driver may use it as soon as it binds. */
+	vfu_intx_control(vdev);
+	vfu_compat_free_driver(pdev);
+	err = device_attach(&pdev->dev);
+	if (err < 0 && err != -EPROBE_DEFER)
+		pci_warn(pdev, "no driver: error %d\n", err);
+	pci_dev_put(pdev);
+}
+
+/* Take the driver away, and let no other one come. Takes as long as it does. */
+static void vfu_bridge_unbind(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev = vfu_pci_get(vdev);
+
+	if (!pdev)
+		return;
+	/* Drivers look at this instead of waiting for the device. */
+	if (vfu_dev_offline(vdev))
+		pdev->error_state = pci_channel_io_perm_failure;
+	/* Without memory for it, one that comes meanwhile is unbound under the rescan lock. */
+	vfu_compat_no_driver(pdev);
+	device_release_driver(&pdev->dev);
+	pci_dev_put(pdev);
+}
+
+static void vfu_bridge_overdue(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, place.budget);
+
+	vfu_dev_fail(vdev, "it answers too slowly to be added");
+}
+
+/**
+ * vfu_bridge_prepare() - the device begins to be added, up to vfu_bridge_add()
+ * @vdev: device
+ *
+ * Each of the some hundred reads of config space has a bound, and a server that uses each of them
+ * up would keep us for an hour, and the rescan lock for a part of that. So all that comes before
+ * the scan has a bound, and so has the scan, the bound of one read.
+ *
+ * Context: may sleep.
+ */
+void vfu_bridge_prepare(struct vfu_dev *vdev)
+{
+	INIT_DELAYED_WORK(&vdev->place.budget, vfu_bridge_overdue);
+	vfu_dev_alarm(&vdev->place.budget, VFU_PREPARE_TIMEOUTS * vdev->timeout_ms);
+}
+
+/**
+ * vfu_bridge_add() - put a device on its slot's bus, scan it, and let a driver bind
  * @vdev: device with config, window and interrupt domain
  *
- * Context: may sleep; the helper must be serving the ring.
+ * Context: may sleep; the helper must be serving the ring. Takes as long as the driver does.
  * Return: 0 or a negative errno.
  */
 int vfu_bridge_add(struct vfu_dev *vdev)
@@ -358,20 +445,8 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 	vfu_bars_tell(vdev);
 	vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
+	vfu_bridge_bind(vdev);
 	return 0;
-}
-
-/* Drivers look at this instead of waiting for the device. */
-static void vfu_bridge_mark_lost(struct vfu_pci_slot *slot)
-{
-	struct pci_dev *pdev;
-
-	list_for_each_entry(pdev, &slot->bus->devices, bus_list) {
-		struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
-
-		if (vdev && vfu_dev_lost(vdev))
-			pdev->error_state = pci_channel_io_perm_failure;
-	}
 }
 
 /**
@@ -388,9 +463,9 @@ void vfu_bridge_remove(struct vfu_dev *vdev)
 	struct vfu_pci_slot *slot = vdev->place.slot;
 	struct pci_dev *pdev;
 
+	vfu_bridge_unbind(vdev);
 	pci_lock_rescan_remove();
 	if (slot->bus) {
-		vfu_bridge_mark_lost(slot);
 		pdev = pci_get_slot(slot->bus, PCI_DEVFN(0, vdev->place.fn));
 		if (pdev && vfu_dev_of_pci(pdev) == vdev)
 			pci_stop_and_remove_bus_device(pdev);
@@ -413,13 +488,10 @@ void vfu_bridge_pull(struct vfu_dev *vdev)
 {
 	struct pci_dev *pdev;
 
+	vfu_bridge_unbind(vdev);
 	pci_lock_rescan_remove();
-	raw_spin_lock_irq(&vdev->cfg_lock);
-	pdev = pci_dev_get(vdev->place.pdev);
-	raw_spin_unlock_irq(&vdev->cfg_lock);
+	pdev = vfu_pci_get(vdev);
 	if (pdev) {
-		if (vfu_dev_offline(vdev))
-			pdev->error_state = pci_channel_io_perm_failure;
 		pci_stop_and_remove_bus_device(pdev);
 		pci_dev_put(pdev);
 	}
@@ -430,7 +502,7 @@ void vfu_bridge_pull(struct vfu_dev *vdev)
  * vfu_bridge_plug() - find again what vfu_bridge_pull() took out
  * @vdev: device, online
  *
- * Context: may sleep; the helper must be serving the ring.
+ * Context: may sleep; the helper must be serving the ring. Takes as long as the driver does.
  */
 void vfu_bridge_plug(struct vfu_dev *vdev)
 {
@@ -440,6 +512,7 @@ void vfu_bridge_plug(struct vfu_dev *vdev)
 	if (slot->bus && !vfu_dev_lost(vdev))
 		vfu_bridge_scan(vdev);
 	pci_unlock_rescan_remove();
+	vfu_bridge_bind(vdev);
 }
 
 /* What the PCI core frees a device with. */
@@ -478,6 +551,9 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	/* Nor is it what answers at the addresses of VGA, for whose sake others would be turned off. */
 	if (pdev->class >> 8 == PCI_CLASS_DISPLAY_VGA)
 		vga_set_legacy_decoding(pdev, VGA_RSRC_NONE);
+	/* Found by somebody else's rescan, it gets its driver there. */
+	if (vdev->place.scanning && vfu_compat_no_driver(pdev))
+		pci_warn(pdev, "a driver binds while the bus is locked: no memory\n");
 	/* To map a trapped page into a process would give it the bare bus. */
 	pci_dev_for_each_resource(pdev, res)
 		if (res->flags & IORESOURCE_MEM)

@@ -71,22 +71,28 @@ static inline bool vfu_slot_multi(const struct vfu_pci_slot *slot)
  * @fn: as which function
  * @on_bus: the slot must know it: until its removal, and as long as it has a PCI device
  * @pdev: the PCI device while it is in the hierarchy (vfu_dev.cfg_lock)
+ * @scanning: its bus is being scanned for it (the rescan lock)
+ * @budget: ends a scan, or what is before it, that takes too long
  */
 struct vfu_place {
 	struct vfu_pci_slot *slot;
 	unsigned int fn;
 	atomic_t on_bus;
 	struct pci_dev *pdev;
+	bool scanning;
+	struct delayed_work budget;
 };
 
 int vfu_slot_join(struct vfu_dev *vdev, const char *name, u32 fn, struct netlink_ext_ack *extack);
 void vfu_slot_leave(struct vfu_dev *vdev);
 void vfu_slot_put(struct vfu_pci_slot *slot);
 void vfu_on_bus_put(struct vfu_dev *vdev);
+void vfu_bridge_prepare(struct vfu_dev *vdev);
 int vfu_bridge_add(struct vfu_dev *vdev);
 void vfu_bridge_remove(struct vfu_dev *vdev);
 void vfu_bridge_pull(struct vfu_dev *vdev);
 void vfu_bridge_plug(struct vfu_dev *vdev);
+struct pci_dev *vfu_pci_get(struct vfu_dev *vdev);
 struct vfu_dev *vfu_dev_of_pci(struct pci_dev *pdev);
 int vfu_bridge_init(void);
 void vfu_bridge_exit(void);

@@ -253,4 +253,71 @@ static inline struct resource *vfu_compat_request_free(u64 size, const char *nam
 	     (res) < &(pdev)->resource[PCI_NUM_RESOURCES]; (res)++)
 #endif
 
+/* What no driver is called: a device that is told to match it only has none. */
+#define VFU_NO_DRIVER	"(vfiouser)"
+
+/* 7.1, and some before: the name is the driver core's; see Kbuild */
+#ifdef VFU_HAVE_DEVICE_DRIVER_OVERRIDE
+static inline int vfu_compat_no_driver(struct pci_dev *pdev)
+{
+	return device_set_driver_override(&pdev->dev, VFU_NO_DRIVER);
+}
+
+static inline bool vfu_compat_has_no_driver(struct pci_dev *pdev)
+{
+	const char *name;
+	bool none;
+
+	spin_lock(&pdev->dev.driver_override.lock);
+	name = pdev->dev.driver_override.name;
+	none = name && !strcmp(name, VFU_NO_DRIVER);
+	spin_unlock(&pdev->dev.driver_override.lock);
+	return none;
+}
+
+static inline void vfu_compat_any_driver(struct pci_dev *pdev)
+{
+	device_set_driver_override(&pdev->dev, "");
+}
+#else
+static inline int vfu_compat_no_driver(struct pci_dev *pdev)
+{
+	return driver_set_override(&pdev->dev, &pdev->driver_override, VFU_NO_DRIVER,
+				   strlen(VFU_NO_DRIVER));
+}
+
+static inline bool vfu_compat_has_no_driver(struct pci_dev *pdev)
+{
+	bool none;
+
+	device_lock(&pdev->dev);
+	none = pdev->driver_override && !strcmp(pdev->driver_override, VFU_NO_DRIVER);
+	device_unlock(&pdev->dev);
+	return none;
+}
+
+static inline void vfu_compat_any_driver(struct pci_dev *pdev)
+{
+	driver_set_override(&pdev->dev, &pdev->driver_override, "", 0);
+}
+#endif
+
+/* Undo vfu_compat_no_driver(), unless somebody has named a driver of his own. */
+static inline void vfu_compat_free_driver(struct pci_dev *pdev)
+{
+	if (vfu_compat_has_no_driver(pdev))
+		vfu_compat_any_driver(pdev);
+}
+
+/* ---- generic netlink, for netlink.c ---- */
+
+#include <net/genetlink.h>
+
+/* 6.7, and 6.1.68: who may join a group */
+#ifdef GENL_MCAST_CAP_SYS_ADMIN
+#define VFU_COMPAT_MCAST_ADMIN	GENL_MCAST_CAP_SYS_ADMIN
+#else
+#define VFU_COMPAT_MCAST_ADMIN	0
+#endif
+
 #endif /* _KMOD_COMPAT_H */

@@ -34,15 +34,59 @@
 #include "rescue.h"
 #include "ring.h"
 #include "trace.h"
+#include "queues.h"
 #include "window.h"
 
 static DEFINE_XARRAY_ALLOC(vfu_devs);
 static DEFINE_MUTEX(vfu_devs_lock);
 static struct workqueue_struct *vfu_wq;
+/* Nothing on it waits for a driver. */
+static struct workqueue_struct *vfu_rescue_wq;
 
 struct class vfu_class = {
 	.name = "vfiouser",
 };
+
+/* ---- what anyone may know: /sys/class/vfiouser/NAME ---- */
+
+static ssize_t state_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	static const char *const names[] = {
+		[VFIOUSER_STATE_NONE]		= "none",
+		[VFIOUSER_STATE_PROBING]	= "probing",
+		[VFIOUSER_STATE_LIVE]		= "live",
+		[VFIOUSER_STATE_LOST]		= "lost",
+		[VFIOUSER_STATE_REMOVING]	= "removing",
+		[VFIOUSER_STATE_GONE]		= "gone",
+		[VFIOUSER_STATE_FROZEN]		= "frozen",
+		[VFIOUSER_STATE_RESUMING]	= "resuming",
+	};
+	const struct vfu_dev *vdev = dev_get_drvdata(dev);
+
+	return sysfs_emit(buf, "%s\n", names[READ_ONCE(vdev->state)]);
+}
+static DEVICE_ATTR_RO(state);
+
+/* Empty while there is no PCI device. */
+static ssize_t address_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct pci_dev *pdev = vfu_pci_get(dev_get_drvdata(dev));
+	ssize_t len;
+
+	if (!pdev)
+		return sysfs_emit(buf, "\n");
+	len = sysfs_emit(buf, "%s\n", pci_name(pdev));
+	pci_dev_put(pdev);
+	return len;
+}
+static DEVICE_ATTR_RO(address);
+
+static struct attribute *vfu_dev_attrs[] = {
+	&dev_attr_state.attr,
+	&dev_attr_address.attr,
+	NULL,
+};
+ATTRIBUTE_GROUPS(vfu_dev);
 
 /* A device does not go back in its life; those of one rank can follow each other. */
 static unsigned int vfu_state_rank(u32 state)
@@ -123,6 +167,33 @@ void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work)
 {
 	vfu_dev_get(vdev);
 	if (!queue_work(vfu_wq, work))
+		vfu_dev_put(vdev);
+}
+
+/**
+ * vfu_dev_alarm() - set, or set anew, when some work of a device is to be done
+ * @work: holds no reference, and waits for no other work
+ * @ms: how much later
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_alarm(struct delayed_work *work, unsigned int ms)
+{
+	mod_delayed_work(vfu_rescue_wq, work, msecs_to_jiffies(ms));
+}
+
+/**
+ * vfu_dev_queue_delayed() - have some work of a device done later, with a reference held
+ * @vdev: device
+ * @work: drops the reference with vfu_dev_put(); waits for no other work
+ * @ms: how much later
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_queue_delayed(struct vfu_dev *vdev, struct delayed_work *work, unsigned int ms)
+{
+	vfu_dev_get(vdev);
+	if (!queue_delayed_work(vfu_rescue_wq, work, msecs_to_jiffies(ms)))
 		vfu_dev_put(vdev);
 }
 
@@ -305,6 +376,7 @@ static void vfu_dev_add_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, add_work);
 	int err;
 
+	vfu_bridge_prepare(vdev);
 	err = vfu_config_init(vdev);
 	if (!err)
 		err = vfu_window_create(vdev);
@@ -318,6 +390,7 @@ static void vfu_dev_add_work(struct work_struct *work)
 		vfu_recover_arm(vdev);
 		err = vfu_bridge_add(vdev);
 	}
+	cancel_delayed_work_sync(&vdev->place.budget);
 	if (!err && vfu_dev_lost(vdev))
 		err = -ENODEV;
 	if (err) {
@@ -397,6 +470,7 @@ void vfu_dev_lose(struct vfu_dev *vdev, const char *why)
 		dev_err(vdev->dev, "lost: %s\n", why);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_LOST);
 	vfu_dev_wake_all(vdev);
+	vfu_queues_gone(vdev);
 	vfu_dev_remove(vdev);
 }
 
@@ -459,6 +533,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
 	vdev->irq.mode = -1;
+	vfu_queues_init(vdev);
+	vfu_watch_init(vdev);
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
 	/* What passthrough gives a server must be taken back at once, not after a grace time. */
@@ -493,7 +569,8 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	err = vfu_slot_join(vdev, params->slot, params->fn, extack);
 	if (err)
 		goto err_erase;
-	vdev->dev = device_create(&vfu_class, NULL, 0, vdev, "%s", vdev->name);
+	vdev->dev = device_create_with_groups(&vfu_class, NULL, 0, vdev, vfu_dev_groups, "%s",
+					      vdev->name);
 	if (IS_ERR(vdev->dev)) {
 		err = PTR_ERR(vdev->dev);
 		goto err_slot;
@@ -620,12 +697,19 @@ int vfu_device_init(void)
 {
 	int err;
 
-	vfu_wq = alloc_workqueue("vfiouser", WQ_UNBOUND, 0);
-	if (!vfu_wq)
-		return -ENOMEM;
-	err = class_register(&vfu_class);
+	/*
+	 * A device may lie under swap or dirty files: taking it away, or telling its driver that it
+	 * is back, must find a thread without memory. Legacy: the driver's own work, which its
+	 * handlers and its removal wait for, need not be on such a queue.
+	 */
+	vfu_wq = alloc_workqueue("vfiouser", WQ_UNBOUND | WQ_MEM_RECLAIM | __WQ_LEGACY, 0);
+	vfu_rescue_wq = alloc_workqueue("vfiouser_rescue", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	err = vfu_wq && vfu_rescue_wq ? class_register(&vfu_class) : -ENOMEM;
 	if (err) {
-		destroy_workqueue(vfu_wq);
+		if (vfu_rescue_wq)
+			destroy_workqueue(vfu_rescue_wq);
+		if (vfu_wq)
+			destroy_workqueue(vfu_wq);
 		return err;
 	}
 	register_reboot_notifier(&vfu_reboot_nb);
@@ -642,6 +726,7 @@ void vfu_device_exit(void)
 	unregister_pm_notifier(&vfu_pm_nb);
 	atomic_notifier_chain_unregister(&panic_notifier_list, &vfu_panic_nb);
 	unregister_reboot_notifier(&vfu_reboot_nb);
+	destroy_workqueue(vfu_rescue_wq);
 	/* Waits for a last vfu_dev_free_work(). */
 	destroy_workqueue(vfu_wq);
 	class_unregister(&vfu_class);

@@ -41,6 +41,7 @@
 #include "rescue.h"
 #include "ring.h"
 #include "stats.h"
+#include "watch.h"
 
 struct file;
 struct netlink_ext_ack;
@@ -70,6 +71,8 @@ struct vfu_ram;
  * @lost: nor will it ever be again; implies @offline
  * @removing: the removal work has been asked for
  * @refusal: why it cannot be added, in words, or ""
+ * @queues_work: ends what a virtio driver waits for, while it is offline
+ * @watch: watch.c's
  * @add_work: scans the bus
  * @remove_work: removes it
  * @rcu: frees it once nobody looks at its slot's functions any more
@@ -106,6 +109,8 @@ struct vfu_dev {
 	bool lost;
 	unsigned long removing;
 	char refusal[VFIOUSER_REASON_MAX];
+	struct delayed_work queues_work;
+	struct vfu_watch watch;
 	struct work_struct add_work;
 	struct work_struct remove_work;
 	struct rcu_head rcu;
@@ -127,9 +132,18 @@ struct vfu_dev {
 	struct vfu_irq irq;
 };
 
+/* The device has been given work: see watch.c. */
+static inline void vfu_watch(struct vfu_dev *vdev)
+{
+	if (unlikely(!test_bit(0, &vdev->watch.running)))
+		vfu_watch_start(vdev);
+}
+
 static inline void vfu_count(struct vfu_dev *vdev, enum vfu_stat stat, u64 n)
 {
 	this_cpu_add(vdev->stats->count[stat], n);
+	if (stat == VFU_STAT_WRITES || stat == VFU_STAT_IOEVENTFDS || stat == VFU_STAT_DMA_MAPS)
+		vfu_watch(vdev);
 }
 
 /*
@@ -201,6 +215,8 @@ bool vfu_dev_set_lost(struct vfu_dev *vdev);
 void vfu_dev_set_state(struct vfu_dev *vdev, u32 state);
 void vfu_dev_wake_all(struct vfu_dev *vdev);
 void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work);
+void vfu_dev_alarm(struct delayed_work *work, unsigned int ms);
+void vfu_dev_queue_delayed(struct vfu_dev *vdev, struct delayed_work *work, unsigned int ms);
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);
 void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path *sum);
 extern struct class vfu_class;

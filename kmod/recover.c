@@ -52,9 +52,13 @@
 #include "recover.h"
 #include "rescue.h"
 #include "ring.h"
+#include "queues.h"
 
 /* For a device without a grace time, the helper of which is replaced. */
 #define VFU_REPLACE_MS		30000
+
+/* Between two errors of its device that a server signals. */
+#define VFU_ERROR_PAUSE		HZ
 
 /* How long a reset may take that the device itself has asked for, in message timeouts. */
 #define VFU_RESET_TIMEOUTS	6
@@ -135,7 +139,7 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
 		smp_mb();
 		WRITE_ONCE(vdev->offline, true);
 		WRITE_ONCE(vdev->reset.active, false);
-		mod_delayed_work(system_wq, &r->grace, msecs_to_jiffies(grace_ms));
+		vfu_dev_alarm(&r->grace, grace_ms);
 	}
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	if (!frozen)
@@ -144,6 +148,7 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
 	dev_warn(vdev->dev, "frozen: %s; waiting %u s for its return\n", why, grace_ms / 1000);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_FROZEN);
 	vfu_dev_wake_all(vdev);
+	vfu_queues_gone(vdev);
 	vfu_dev_queue(vdev, &r->work);
 	return true;
 }
@@ -193,7 +198,7 @@ int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *
 	WRITE_ONCE(vdev->grace_ms, ms);
 	/* Neither one that has just ended nor one that is over is begun again. */
 	if (vdev->offline && delayed_work_pending(&vdev->recover.grace))
-		mod_delayed_work(system_wq, &vdev->recover.grace, msecs_to_jiffies(ms));
+		vfu_dev_alarm(&vdev->recover.grace, ms);
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	return 0;
 }
@@ -217,16 +222,6 @@ bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms)
 }
 
 /* ---- the driver ---- */
-
-static struct pci_dev *vfu_pci_get(struct vfu_dev *vdev)
-{
-	struct pci_dev *pdev;
-
-	raw_spin_lock_irq(&vdev->cfg_lock);
-	pdev = pci_dev_get(vdev->place.pdev);
-	raw_spin_unlock_irq(&vdev->cfg_lock);
-	return pdev;
-}
 
 /* Does the driver, if there is one, want to know? device_lock() held. */
 static bool vfu_is_told(const struct pci_driver *drv)
@@ -368,10 +363,12 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 	WRITE_ONCE(r->phase, again ? VFU_PHASE_FROZEN : VFU_PHASE_RUNNING);
 	if (again)
 		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
+	else
+		/* With the phase: what is neither live nor resuming is not frozen but lost. */
+		vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	if (again)
 		return false;
-	vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
 	dev_info(vdev->dev, "recovered\n");
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_RECOVERED, 0);
 	return true;
@@ -387,8 +384,8 @@ static void vfu_recover_error(struct vfu_dev *vdev)
 
 	if (!pdev)
 		return;
-	dev_warn(vdev->dev, "the server signals an error of its device%s\n",
-		 reset ? ": resetting it" : ", which cannot be reset");
+	dev_warn_ratelimited(vdev->dev, "the server signals an error of its device%s\n",
+			     reset ? ": resetting it" : ", which cannot be reset");
 	if (reset) {
 		raw_spin_lock_irq(&vdev->cfg_lock);
 		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
@@ -418,17 +415,33 @@ static void vfu_recover_error(struct vfu_dev *vdev)
 	pci_dev_put(pdev);
 }
 
+/* A server that signals errors all the time is heard once in a while. */
+static void vfu_recover_pause(struct vfu_dev *vdev)
+{
+	struct vfu_recover *r = &vdev->recover;
+
+	while (r->error_next && time_before(jiffies, r->error_next) &&
+	       !test_bit(0, &vdev->removing) && READ_ONCE(r->phase) == VFU_PHASE_RUNNING)
+		msleep(20);
+	r->error_next = (jiffies + VFU_ERROR_PAUSE) | 1;
+}
+
 static void vfu_recover_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, recover.work);
 	struct vfu_recover *r = &vdev->recover;
+	/* What is written back to make room may be waiting for this very device. */
+	unsigned int noio = memalloc_noio_save();
 	enum vfu_phase phase;
 
 	while (!test_bit(0, &vdev->removing)) {
 		/* What others set is FROZEN and RESUMING, and each has this work queued. */
 		phase = READ_ONCE(r->phase);
-		if (phase == VFU_PHASE_RUNNING && test_and_clear_bit(0, &r->error)) {
-			vfu_recover_error(vdev);
+		if (phase == VFU_PHASE_RUNNING && test_bit(0, &r->error)) {
+			vfu_recover_pause(vdev);
+			if (READ_ONCE(r->phase) == VFU_PHASE_RUNNING &&
+			    test_and_clear_bit(0, &r->error))
+				vfu_recover_error(vdev);
 			continue;
 		}
 		if (phase == VFU_PHASE_FROZEN) {
@@ -444,6 +457,7 @@ static void vfu_recover_work(struct work_struct *work)
 			break;
 		}
 	}
+	memalloc_noio_restore(noio);
 	vfu_dev_put(vdev);
 }
 
@@ -608,6 +622,8 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 
 	/* Offline: nobody comes in any more. Wait for those who are in. */
 	synchronize_srcu(&r->users);
+	/* One of them may just have asked for a reset: that went with the ring. */
+	WRITE_ONCE(vdev->reset.active, false);
 	vfu_rescue_flush(vdev);
 	vfu_swap_server(vdev, params);
 	old = vdev->ring;

@@ -32,6 +32,7 @@ enum vfu_phase {
  * @phase: enum vfu_phase (vfu_dev.cfg_lock)
  * @again: frozen again while @phase is RESUMING (vfu_dev.cfg_lock)
  * @error: the server signals an error of its device
+ * @error_next: when the next one will be heard, in jiffies; 0: at once (the worker's)
  * @connected: the server talks on a new connection
  * @pulled: its PCI device was taken out of the bus (the worker's)
  * @told: driver that knows (the worker's)
@@ -46,6 +47,7 @@ struct vfu_recover {
 	enum vfu_phase phase;
 	bool again;
 	unsigned long error;
+	unsigned long error_next;
 	bool connected;
 	bool pulled;
 	const struct pci_driver *told;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Drivers of virtio devices, when their device is gone.
+ *
+ * A PCI driver learns that its device has gone from its registers, which read all-ones. Drivers of
+ * virtio devices do not read any: they put a request into a queue in memory and wait for the device
+ * to give it back, a network driver with the kernel's network configuration locked, a disk's driver
+ * in its own removal. Nobody else gives it back. So for as long as such a device is offline,
+ * what waits for it is ended here:
+ *
+ * - Its queues are marked broken. That ends waits that spin, and what is put into
+ *   them from then on is refused at once.
+ * - A disk's requests that are in its queues come back as failed. Other drivers are not
+ *   waited for in that way, or (virtiofs) only who serves their queues can tell.
+ *
+ * A driver may make queues after that, since nothing tells it that its device has gone while it
+ * is in its probe: so it is done again and again until the PCI device is gone, or back.
+ *
+ * The functions of the virtio core are looked up when they are needed: it is a module on some
+ * kernels, without which there is no such driver.
+ *
+ * Locking: none of ours. A disk cannot go while we look at its requests: we hold its queue's
+ * usage counter, as one of them would.
+ */
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/device.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/percpu-refcount.h>
+#include <linux/virtio.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+
+#include "device.h"
+#include "dma.h"
+#include "queues.h"
+
+#define VFU_QUEUES_AGAIN_MS	250
+
+/* ---- disks ---- */
+
+static bool vfu_request_waits(struct request *rq)
+{
+	return blk_mq_request_started(rq) && !blk_mq_request_completed(rq);
+}
+
+/*
+ * The last byte that a disk writes of a request is its status, and the only ones that it writes of
+ * the driver's own memory of a request are that and some before it.
+ */
+static bool vfu_request_mark(struct request *rq, void *data)
+{
+	struct vfu_dev *vdev = data;
+
+	if (vfu_request_waits(rq))
+		vfu_dma_poke(vdev, virt_to_phys(blk_mq_rq_to_pdu(rq)), rq->q->tag_set->cmd_size,
+			     VIRTIO_BLK_S_IOERR);
+	return true;
+}
+
+static bool vfu_request_end(struct request *rq, void *data)
+{
+	if (vfu_request_waits(rq))
+		blk_mq_complete_request(rq);
+	return true;
+}
+
+/* Take everything back out of the queues, and with it what the driver has mapped. */
+static bool vfu_queues_detach(struct virtio_device *virtio)
+{
+	void *(*detach)(struct virtqueue *vq) = symbol_get(virtqueue_detach_unused_buf);
+	struct virtqueue *vq;
+
+	if (!detach)
+		return false;
+	list_for_each_entry(vq, &virtio->vqs, list)
+		while (detach(vq))
+			;
+	symbol_put(virtqueue_detach_unused_buf);
+	return true;
+}
+
+static void vfu_disk_end(struct vfu_dev *vdev, struct virtio_device *virtio,
+			 struct request_queue *q)
+{
+	/* Nothing in flight; or it is being deleted, and nothing is left that we could end. */
+	if (!percpu_ref_tryget(&q->q_usage_counter))
+		return;
+	/*
+	 * The queues are broken. Who found them whole before is through after these two, and nobody
+	 * but us uses them then.
+	 */
+	blk_mq_quiesce_queue(q);
+	virtio_synchronize_cbs(virtio);
+	blk_mq_tagset_busy_iter(q->tag_set, vfu_request_mark, vdev);
+	if (vfu_queues_detach(virtio)) {
+		blk_mq_tagset_busy_iter(q->tag_set, vfu_request_end, NULL);
+		blk_mq_tagset_wait_completed_request(q->tag_set);
+	}
+	blk_mq_unquiesce_queue(q);
+	/* Some may wait for room in a queue. */
+	blk_mq_start_stopped_hw_queues(q, true);
+	percpu_ref_put(&q->q_usage_counter);
+}
+
+struct vfu_disk_find {
+	struct vfu_dev *vdev;
+	struct virtio_device *virtio;
+};
+
+static int vfu_disk_found(struct device *dev, void *data)
+{
+	struct vfu_disk_find *find = data;
+
+	if (dev->class && !strcmp(dev->class->name, "block"))
+		vfu_disk_end(find->vdev, find->virtio, dev_to_disk(dev)->queue);
+	return 0;
+}
+
+/* ---- all ---- */
+
+static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
+{
+	struct vfu_disk_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
+	void (*broken)(struct virtio_device *dev) = symbol_get(virtio_break_device);
+
+	if (!broken)
+		return;
+	broken(find.virtio);
+	symbol_put(virtio_break_device);
+	/* Where its status is cannot be known without the pool. */
+	if (vdev->pool)
+		device_for_each_child(dev, &find, vfu_disk_found);
+}
+
+/*
+ * The virtio device of a PCI device, for put_device(), or NULL. It is no child that
+ * device_for_each_child() would find until its driver's probe is through.
+ */
+static struct device *vfu_queues_of(struct pci_dev *pdev)
+{
+	struct kset *devices = pdev->dev.kobj.kset;
+	struct device *dev, *found = NULL;
+	struct kobject *kobj;
+
+	spin_lock(&devices->list_lock);
+	list_for_each_entry(kobj, &devices->list, entry) {
+		if (kobj->parent != &pdev->dev.kobj)
+			continue;
+		dev = kobj_to_dev(kobj);
+		if (dev->bus && !strcmp(dev->bus->name, "virtio") &&
+		    kobject_get_unless_zero(kobj)) {
+			found = dev;
+			break;
+		}
+	}
+	spin_unlock(&devices->list_lock);
+	return found;
+}
+
+/**
+ * vfu_queues_end() - end what a virtio driver waits for, if its device is offline
+ * @vdev: device
+ *
+ * Context: may sleep.
+ */
+void vfu_queues_end(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev;
+	struct device *dev;
+
+	if (!vdev->cfg.virtio.modern || !vfu_dev_offline(vdev))
+		return;
+	pdev = vfu_pci_get(vdev);
+	if (!pdev)
+		return;
+	dev = vfu_queues_of(pdev);
+	if (dev) {
+		vfu_queues_found(vdev, dev);
+		put_device(dev);
+	}
+	pci_dev_put(pdev);
+}
+
+static void vfu_queues_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, queues_work);
+
+	vfu_queues_end(vdev);
+	/* Without a PCI device one may still be found that is being looked for. */
+	if (vfu_dev_offline(vdev) && READ_ONCE(vdev->state) != VFIOUSER_STATE_GONE)
+		vfu_dev_queue_delayed(vdev, &vdev->queues_work, VFU_QUEUES_AGAIN_MS);
+	vfu_dev_put(vdev);
+}
+
+/**
+ * vfu_queues_gone() - a device has gone offline: see to it that its driver, if it is one of a
+ * virtio device, does not wait for it
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_queues_gone(struct vfu_dev *vdev)
+{
+	if (vdev->cfg.virtio.modern)
+		vfu_dev_queue_delayed(vdev, &vdev->queues_work, 0);
+}
+
+/**
+ * vfu_queues_init() - set-up
+ * @vdev: device
+ */
+void vfu_queues_init(struct vfu_dev *vdev)
+{
+	INIT_DELAYED_WORK(&vdev->queues_work, vfu_queues_work);
+}

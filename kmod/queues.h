@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * queues.c: drivers of virtio devices that have gone.
+ */
+#ifndef _KMOD_QUEUES_H
+#define _KMOD_QUEUES_H
+
+struct vfu_dev;
+
+void vfu_queues_gone(struct vfu_dev *vdev);
+void vfu_queues_end(struct vfu_dev *vdev);
+void vfu_queues_init(struct vfu_dev *vdev);
+
+#endif /* _KMOD_QUEUES_H */
