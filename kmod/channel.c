@@ -61,20 +61,18 @@ static int vfu_channel_release(struct inode *inode, struct file *file)
 	struct vfu_channel *chan = file->private_data;
 
 	struct vfu_dev *vdev = chan->vdev;
-	bool owner = false;
 
 	/* Before drivers that see a lost device free what the server writes to. */
 	vfu_ram_cut(chan->ram);
 	vfu_ram_put(chan->ram);
 	mutex_lock(&vfu_channel_lock);
 	if (vdev && vdev->owner == chan) {
-		owner = true;
 		vdev->owner = NULL;
 		vdev->pid = 0;
+		/* Before another one owns it, whose server would be taken for gone. */
+		vfu_dev_fail(vdev, "the helper closed its channel");
 	}
 	mutex_unlock(&vfu_channel_lock);
-	if (owner)
-		vfu_dev_fail(vdev, "the helper closed its channel");
 	if (vdev)
 		vfu_dev_put(vdev);
 	vfu_ring_put(chan->ring);
@@ -115,6 +113,7 @@ static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)
 
 static struct miscdevice vfu_channel_misc;
 
+/* The caller's memory, which may take any time to come, is not touched under a lock. */
 static int vfu_channel_give_ram(struct vfu_channel *chan, struct vfiouser_ram __user *uarg)
 {
 	const struct vfiouser_ram_range *ranges;
@@ -126,8 +125,6 @@ static int vfu_channel_give_ram(struct vfu_channel *chan, struct vfiouser_ram __
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	if (chan->ram)
-		return -EBUSY;
 	ram = vfu_ram_create(vfu_channel_misc.this_device);
 	if (IS_ERR(ram))
 		return PTR_ERR(ram);
@@ -155,7 +152,13 @@ static int vfu_channel_give_ram(struct vfu_channel *chan, struct vfiouser_ram __
 		err = -EFAULT;
 		goto err_file;
 	}
-	chan->ram = ram;
+	mutex_lock(&vfu_channel_lock);
+	err = chan->ram ? -EBUSY : 0;
+	if (!err)
+		chan->ram = ram;
+	mutex_unlock(&vfu_channel_lock);
+	if (err)
+		goto err_file;
 	fd_install(arg.fd, file);
 	return 0;
 
@@ -187,7 +190,6 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 	struct vfu_dev *vdev = READ_ONCE(chan->vdev);
 	struct vfiouser_ioeventfd ioeventfd;
 	struct vfiouser_irqfd irqfd;
-	int err;
 
 	if (cmd == VFIOUSER_IOC_WAKE) {
 		if (arg >= VFIOUSER_RING_SLOTS)
@@ -208,10 +210,7 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 			return -EFAULT;
 		return vdev ? vfu_ioeventfd_set(vdev, &ioeventfd) : -ENODEV;
 	case VFIOUSER_IOC_RAM:
-		mutex_lock(&vfu_channel_lock);
-		err = vfu_channel_give_ram(chan, (void __user *)arg);
-		mutex_unlock(&vfu_channel_lock);
-		return err;
+		return vfu_channel_give_ram(chan, (void __user *)arg);
 	case VFIOUSER_IOC_REMOVE:
 		if (!vdev)
 			return -ENODEV;

@@ -102,9 +102,9 @@ out:
  */
 int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 {
-	s32 __user *fds = u64_to_user_ptr(arg->fds);
 	struct vfu_irqs *irqs;
 	int err = 0;
+	s32 *fds;
 	u32 i;
 
 	if (arg->reserved || arg->index >= VFIO_PCI_NUM_IRQS)
@@ -113,21 +113,23 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 	if (arg->start > irqs->count || arg->count > irqs->count - arg->start)
 		return -EINVAL;
 
+	/* Before the lock: the caller's memory may take any time. */
+	fds = vmemdup_user(u64_to_user_ptr(arg->fds), arg->count * sizeof(*fds));
+	if (IS_ERR(fds))
+		return PTR_ERR(fds);
 	mutex_lock(&vdev->irq.lock);
 	if (vdev->irq.closed)
 		err = -ENODEV;
 	for (i = 0; !err && i < arg->count; i++) {
 		struct vfu_vector *vec = &irqs->vectors[arg->start + i];
-		s32 fd;
 
-		if (get_user(fd, fds + i))
-			err = -EFAULT;
-		else if (fd == -1)
+		if (fds[i] == -1)
 			vfu_irqfd_unhook(vec);
 		else
-			err = vfu_irqfd_hook(vec, fd);
+			err = vfu_irqfd_hook(vec, fds[i]);
 	}
 	mutex_unlock(&vdev->irq.lock);
+	kvfree(fds);
 	return err;
 }
 

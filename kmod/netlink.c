@@ -30,7 +30,10 @@ static struct genl_family vfu_genl;
 enum { VFU_MCGRP_EVENTS };
 
 static const struct genl_multicast_group vfu_mcgrps[] = {
-	[VFU_MCGRP_EVENTS] = { .name = VFIOUSER_MCGRP_EVENTS, },
+	[VFU_MCGRP_EVENTS] = {
+		.name	= VFIOUSER_MCGRP_EVENTS,
+		.flags	= VFU_COMPAT_MCAST_ADMIN,
+	},
 };
 
 static const struct nla_policy vfu_area_policy[VFIOUSER_AREA_A_MAX + 1] = {
@@ -262,7 +265,14 @@ static int vfu_parse_pool(struct nlattr *nest, struct vfu_dev_params *params,
 	if (!tb[VFIOUSER_POOL_A_FD])
 		return 0;
 	params->pool_file = fget(nla_get_u32(tb[VFIOUSER_POOL_A_FD]));
-	return params->pool_file ? 0 : -EBADF;
+	if (!params->pool_file)
+		return -EBADF;
+	/* Nor a channel, which would hold itself for ever. */
+	if (!vfu_pool_is_of(pool, params->pool_file)) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "the pool's memory is not of its file");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *params)
@@ -394,7 +404,7 @@ static void vfu_params_put(struct vfu_dev_params *params)
 	kfree(params);
 }
 
-static int vfu_cmd_new(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_new(struct sk_buff *skb, struct genl_info *info)
 {
 	struct netlink_ext_ack *extack = info->extack;
 	struct vfu_dev_params *params;
@@ -455,7 +465,7 @@ static struct vfu_dev *vfu_cmd_find(struct genl_info *info)
 	return vdev;
 }
 
-static int vfu_cmd_del(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_del(struct sk_buff *skb, struct genl_info *info)
 {
 	struct vfu_dev *vdev = vfu_cmd_find(info);
 
@@ -466,7 +476,7 @@ static int vfu_cmd_del(struct sk_buff *skb, struct genl_info *info)
 	return 0;
 }
 
-static int vfu_cmd_take(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_take(struct sk_buff *skb, struct genl_info *info)
 {
 	struct file *file = vfu_cmd_channel(info);
 	struct vfu_dev *vdev;
@@ -484,7 +494,7 @@ static int vfu_cmd_take(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-static int vfu_cmd_resume(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_resume(struct sk_buff *skb, struct genl_info *info)
 {
 	struct file *file = vfu_cmd_channel(info);
 	struct vfu_dev_params *params;
@@ -507,7 +517,7 @@ out_file:
 	return err;
 }
 
-static int vfu_cmd_set(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *timeout = info->attrs[VFIOUSER_A_TIMEOUT_MS];
 	struct nlattr *grace = info->attrs[VFIOUSER_A_GRACE_MS];
@@ -689,7 +699,7 @@ static int vfu_fill_dev(struct sk_buff *msg, struct vfu_dev *vdev, u32 portid, u
 	return 0;
 }
 
-static int vfu_cmd_get(struct sk_buff *skb, struct genl_info *info)
+static int vfu_do_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct vfu_dev *vdev = vfu_cmd_find(info);
 	struct sk_buff *msg;
@@ -714,6 +724,8 @@ static int vfu_dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 	struct vfu_dev *vdev;
 	int err;
 
+	if (!netlink_capable(cb->skb, CAP_SYS_ADMIN))
+		return -EPERM;
 	while ((vdev = vfu_dev_next(&id))) {
 		err = vfu_fill_dev(skb, vdev, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
 				   NLM_F_MULTI, false);
@@ -758,31 +770,48 @@ void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 	genlmsg_multicast(&vfu_genl, msg, 0, VFU_MCGRP_EVENTS, GFP_KERNEL);
 }
 
+/*
+ * Who may: what a device is made of is memory and interrupts of the host's, so it takes
+ * CAP_SYS_ADMIN in the initial user namespace, of the sender and of whoever opened the socket, as
+ * to open a channel. genetlink's own flags ask for CAP_NET_ADMIN.
+ */
+static bool vfu_may(const struct sk_buff *skb)
+{
+	return netlink_capable(skb, CAP_SYS_ADMIN);
+}
+
+#define VFU_CMD(name)								\
+static int vfu_cmd_##name(struct sk_buff *skb, struct genl_info *info)		\
+{										\
+	return vfu_may(skb) ? vfu_do_##name(skb, info) : -EPERM;		\
+}
+
+VFU_CMD(new)
+VFU_CMD(del)
+VFU_CMD(get)
+VFU_CMD(take)
+VFU_CMD(resume)
+VFU_CMD(set)
+
 static const struct genl_ops vfu_ops[] = {
 	{
 		.cmd	= VFIOUSER_CMD_DEVICE_NEW,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_new,
 	}, {
 		.cmd	= VFIOUSER_CMD_DEVICE_DEL,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_del,
 	}, {
 		.cmd	= VFIOUSER_CMD_DEVICE_GET,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_get,
 		.dumpit	= vfu_dump_get,
 	}, {
 		.cmd	= VFIOUSER_CMD_DEVICE_TAKE,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_take,
 	}, {
 		.cmd	= VFIOUSER_CMD_DEVICE_RESUME,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_resume,
 	}, {
 		.cmd	= VFIOUSER_CMD_DEVICE_SET,
-		.flags	= GENL_ADMIN_PERM,
 		.doit	= vfu_cmd_set,
 	},
 };

@@ -12,7 +12,7 @@ status_of()
 	sed -n "s/^$1:[ \t]*//p" "/proc/$helper/status"
 }
 
-ktap_plan 18
+ktap_plan 25
 load_module
 start_server --ram=16M
 attach "$SOCKET"
@@ -48,5 +48,19 @@ chmod 700 "$WORK"
 # and who may ask
 ktap_status '!0' "attach without privileges" setpriv --reuid=65534 --clear-groups \
 	vfiouserctl attach "$SOCKET"
+
+# The network's administrator is not the host's.
+attach --name=asked "$SOCKET"
+ktap_ok $? "attach"
+net_admin=(setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin timeout 20 vfiouserctl)
+for what in list "show asked" "events --count=1" "detach asked"; do
+	# shellcheck disable=SC2086
+	ktap_status '!0' "$what without CAP_SYS_ADMIN" "${net_admin[@]}" $what
+done
+ktap_is "anyone sees its state" "$(setpriv --reuid=65534 --clear-groups \
+	cat /sys/class/vfiouser/asked/state)" live
+ktap_is "and its address" "$(setpriv --reuid=65534 --clear-groups \
+	cat /sys/class/vfiouser/asked/address)" "$BDF"
+detach
 ktap_is "/dev/vfiouser is root's" "$(stat -c '%u:%g %a' /dev/vfiouser)" '0:0 600'
 ktap_end
