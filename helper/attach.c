@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "cmd.h"
 #include "front.h"
 #include "log.h"
@@ -25,10 +26,24 @@
 /* With fewer CPUs, spinning takes the CPU that the server needs to answer. */
 #define POLL_MIN_CPUS		4
 
+static bool is_path(const char *address)
+{
+	static const char *const others[] = { "@", "unix-abstract:", "fd:", "vsock:", "tcp:" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strncmp(address, others[i], strlen(others[i])))
+			return false;
+	return true;
+}
+
 /**
- * attach_socket_name() - as others can use it to name the device: absolute, where it is a path
+ * attach_socket_name() - as others can use it: absolute, where it is a path
  * @name: result
  * @address: as typed
+ *
+ * Symbolic links stay what they are: whoever connects again follows them to where they lead then.
+ * A path that is too long for @name as typed is resolved, which may make it shorter.
  *
  * Context: any.
  */
@@ -36,12 +51,22 @@ void attach_socket_name(char name[VFIOUSER_SOCKET_MAX], const char *address)
 {
 	const char *path = address;
 	char real[PATH_MAX];
+	char *cwd;
+	int len;
 
 	if (!strncmp(path, "unix:", 5))
 		path += 5;
-	if (*path != '@' && realpath(path, real))
-		address = real;
-	snprintf(name, VFIOUSER_SOCKET_MAX, "%.*s", VFIOUSER_SOCKET_MAX - 1, address);
+	if (!is_path(path)) {
+		snprintf(name, VFIOUSER_SOCKET_MAX, "%.*s", VFIOUSER_SOCKET_MAX - 1, address);
+		return;
+	}
+	cwd = *path == '/' ? NULL : getcwd(NULL, 0);
+	while (!strncmp(path, "./", 2))
+		path += 2;
+	len = snprintf(name, VFIOUSER_SOCKET_MAX, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
+	free(cwd);
+	if (len >= VFIOUSER_SOCKET_MAX && realpath(path, real))
+		snprintf(name, VFIOUSER_SOCKET_MAX, "%.*s", VFIOUSER_SOCKET_MAX - 1, real);
 }
 
 /* A device that was attached like this and lost its helper: it is taken over, not made anew. */
@@ -58,7 +83,7 @@ static int find_frozen(struct attach_options *opt, struct netlink *nl,
 	for (i = 0; i < count && !opt->old; i++) {
 		if (devices[i].state != VFIOUSER_STATE_FROZEN || devices[i].pid)
 			continue;
-		if (strcmp(devices[i].socket, socket) ||
+		if (!find_same_socket(devices[i].socket, socket) ||
 		    (opt->name && strcmp(devices[i].name, opt->name)))
 			continue;
 		/* With what a list does not tell, and if it is still there. */

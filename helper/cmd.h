@@ -31,7 +31,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_attach, cmd_detach, cmd_events, cmd_list, cmd_probe, cmd_recover,
-			cmd_replay, cmd_reset, cmd_show, cmd_stats, cmd_trace;
+			cmd_replay, cmd_reset, cmd_set, cmd_show, cmd_stats, cmd_trace;
 
 /* For --help of commands that take a device. */
 #define CMD_DEVICE_HELP \
@@ -49,6 +49,7 @@ void cmd_print_json_line(struct json_object *json);
 
 /* find.c: which device is meant */
 int find_device(struct netlink *nl, const char *target, struct netlink_device *device);
+bool find_same_socket(const char *socket, const char *target);
 bool find_matches(const struct netlink_device *device, const char *target);
 
 /* detach.c */
@@ -88,6 +89,8 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @vhost: TYPE:SOCKET of a vhost-user back end whose device it is to be, or NULL
  * @json: print JSON
  * @help: print the help only
+ * @helper_options: of those above what the next helper has to know, as it is typed
+ * @fixed: first option that was typed and cannot be changed any more, or NULL
  */
 struct attach_options {
 	const char *address;
@@ -117,6 +120,8 @@ struct attach_options {
 	const char *vhost;
 	bool json;
 	bool help;
+	char helper_options[VFIOUSER_OPTIONS_MAX];
+	const char *fixed;
 };
 
 /* options.c */

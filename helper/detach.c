@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,6 +43,24 @@ static void sleep_ms(unsigned int ms)
 	poll(NULL, 0, ms);
 }
 
+/* An interface that is up, which somebody has made so to use it. Returns false if there is none. */
+static bool interface_up(const struct sysfs_nodes *nodes, char *name, size_t len)
+{
+	char path[PATH_MAX], flags[32];
+	size_t i;
+
+	for (i = 0; i < nodes->count; i++) {
+		const struct sysfs_node *node = &nodes->node[i];
+
+		if (strcmp(node->subsystem, "net") || sysfs_path(path, "%s/flags", node->path) ||
+		    sysfs_read(path, flags, sizeof(flags)) || !(strtoul(flags, NULL, 16) & IFF_UP))
+			continue;
+		snprintf(name, len, "%s", node->name);
+		return true;
+	}
+	return false;
+}
+
 /**
  * detach_check_unused() - refuse what would hurt whoever uses a device
  * @device: which
@@ -52,7 +72,9 @@ int detach_check_unused(const struct netlink_device *device)
 {
 	struct sysfs_nodes nodes;
 	struct busy busy;
+	char name[64];
 	int err, i;
+	bool up;
 
 	if (!device->has_bdf)
 		return ST_OK;
@@ -64,7 +86,11 @@ int detach_check_unused(const struct netlink_device *device)
 			return ST_OK;
 		if (!err)
 			err = busy_check(&nodes, &busy);
+		up = !err && interface_up(&nodes, name, sizeof(name));
 		sysfs_nodes_free(&nodes);
+		if (up)
+			return log_fail(ST_BUSY, "network interface %s is up; take it down (ip link set %s down), or use --force",
+					name, name);
 		if (err)
 			return log_fail(ST_FAILED, "cannot see whether %s is in use (%s); --force does not look",
 					device->name, strerror(-err));
@@ -217,7 +243,7 @@ const struct cmd cmd_detach = {
 	.help =
 "Unbinds the driver, removes the PCI device, and ends its helper. Refused while it is in\n"
 "use: mounted in any mount namespace, used as swap, part of another block device, or\n"
-"open.\n\n" CMD_DEVICE_HELP
+"open; a network interface that is up.\n\n" CMD_DEVICE_HELP
 "Options:\n"
 "  -f, --force         also while it is in use (unsaved data is lost), and end a helper\n"
 "                      that does not let go\n"

@@ -8,6 +8,7 @@
  * SIGBUS.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/vfiouser.h>
 #include <stdio.h>
@@ -56,6 +57,23 @@ const char *device_irq_name(uint32_t index)
 	return index < VFIO_PCI_NUM_IRQS ? names[index] : "extra";
 }
 
+/**
+ * device_is_memory() - is this descriptor memory that nobody has to be asked for?
+ * @fd: from the server
+ *
+ * The kernel pins what is mapped. Pages of a file system on a disk cannot be pinned for long, and those
+ * of one that a process serves (FUSE) come when that process likes, if ever: whoever asks for them then
+ * waits in the kernel, and cannot be killed. Even stat() asks. Only memfd, tmpfs and hugetlbfs have
+ * seals, and their answer is the kernel's own.
+ *
+ * Context: any; does not wait.
+ * Return: true if it is.
+ */
+bool device_is_memory(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0;
+}
+
 /* Maps one area; a failure costs speed only and is worth a note. */
 static void *map_area(const struct vfuc_region_info *info, const struct vfuc_area *area)
 {
@@ -64,6 +82,11 @@ static void *map_area(const struct vfuc_region_info *info, const struct vfuc_are
 	struct stat st;
 	void *addr;
 
+	if (!device_is_memory(fd)) {
+		log_note("%s offset 0x%" PRIx64 ": the server's memory is not from memfd, tmpfs or hugetlbfs; accesses are forwarded instead",
+			 device_region_name(info->index), area->offset);
+		return NULL;
+	}
 	if (fstat(fd, &st)) {
 		addr = MAP_FAILED;
 	} else if (S_ISREG(st.st_mode) &&

@@ -49,6 +49,7 @@ struct device {
 	struct vfuc_irq_info irqs[VFIO_PCI_NUM_IRQS];
 };
 
+bool device_is_memory(int fd);
 int device_query(struct device *dev, struct vfuc *c, bool direct);
 void device_release(struct device *dev);
 const char *device_region_name(uint32_t index);

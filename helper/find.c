@@ -11,17 +11,29 @@
 #include "log.h"
 #include "status.h"
 
-static bool same_socket(const char *socket, const char *target)
+/**
+ * find_same_socket() - do two addresses lead to one socket?
+ * @socket: of a device, "" if it is not known
+ * @target: as typed
+ *
+ * Context: may sleep, looks at files.
+ * Return: true if they are the same, as text or where paths lead now.
+ */
+bool find_same_socket(const char *socket, const char *target)
 {
-	char real[PATH_MAX];
+	char real[PATH_MAX], device[PATH_MAX];
 
 	if (!*socket)
 		return false;
 	if (!strncmp(target, "unix:", 5))
 		target += 5;
+	if (!strncmp(socket, "unix:", 5))
+		socket += 5;
 	if (!strcmp(socket, target))
 		return true;
-	return realpath(target, real) && !strcmp(socket, real);
+	if (*socket != '/' || !realpath(target, real))
+		return false;
+	return !strcmp(socket, real) || (realpath(socket, device) && !strcmp(device, real));
 }
 
 /**
@@ -37,7 +49,7 @@ bool find_matches(const struct netlink_device *device, const char *target)
 	struct bdf bdf;
 	uint64_t id;
 
-	if (!strcmp(device->name, target) || same_socket(device->socket, target))
+	if (!strcmp(device->name, target) || find_same_socket(device->socket, target))
 		return true;
 	if (!parse_u64(target, UINT32_MAX, &id))
 		return id == device->id;

@@ -70,6 +70,8 @@ static int assign_shadow(struct ring *ring, struct vfiouser_ioeventfd *arg,
 	uint8_t *map;
 	int err;
 
+	if (!device_is_memory(entry->shadow_fd))
+		return -EINVAL;
 	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, entry->shadow_fd,
 		   entry->shadow_offset - in_page);
 	if (map == MAP_FAILED)

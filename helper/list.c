@@ -133,6 +133,12 @@ struct json_object *list_device_json(const struct netlink_device *device)
 	json_object_object_add(o, "slot",
 			       *device->slot ? json_object_new_string(device->slot) : NULL);
 	json_object_object_add(o, "pid", json_object_new_int64(device->pid));
+	json_object_object_add(o, "keeper_pid",
+			       device->keeper ? json_object_new_int64(device->keeper) : NULL);
+	json_object_object_add(o, "options", json_object_new_string(device->options));
+	json_object_object_add(o, "grace_ms", json_object_new_int64(device->grace_ms));
+	json_object_object_add(o, "grace_left_ms", device->waits ?
+			       json_object_new_int64(device->grace_left_ms) : NULL);
 	json_object_object_add(o, "dma",
 			       json_object_new_string(device->flags & VFIOUSER_DEV_F_PASSTHROUGH ?
 						      "passthrough" : "bounce"));
@@ -183,7 +189,7 @@ static void print_json(const struct netlink_device *devices, size_t count)
 static void print_table(const struct netlink_device *devices, size_t count)
 {
 	const struct netlink_device *d;
-	char bdf[BDF_TEXT], driver[64], children[256];
+	char bdf[BDF_TEXT], driver[64], children[256], state[32];
 	size_t i;
 
 	printf("%-12s %-16s %-9s %-14s %-12s %8s  %s\n", "NAME", "ADDRESS", "STATE", "DRIVER",
@@ -198,8 +204,13 @@ static void print_table(const struct netlink_device *devices, size_t count)
 				snprintf(driver, sizeof(driver), "-");
 		}
 		list_children(d, children, sizeof(children));
+		snprintf(state, sizeof(state), "%s", ring_state_name(d->state));
+		/* How long it will wait yet. */
+		if (d->waits)
+			snprintf(state, sizeof(state), "%s %us", ring_state_name(d->state),
+				 d->grace_left_ms / 1000);
 		printf("%-12s %-16s %s%-9s%s %-14s %-12s %8u  %s\n", d->name, bdf,
-		       term_colour(term_state_colour(d->state)), ring_state_name(d->state),
+		       term_colour(term_state_colour(d->state)), state,
 		       term_colour(TERM_PLAIN), driver, *children ? children : "-", d->pid,
 		       *d->socket ? d->socket : "-");
 	}

@@ -21,7 +21,7 @@
 /* In the order in which they are got to know. */
 static const struct cmd *const cmds[] = {
 	&cmd_probe, &cmd_attach, &cmd_list, &cmd_show, &cmd_stats, &cmd_events, &cmd_trace,
-	&cmd_reset, &cmd_recover, &cmd_detach, &cmd_replay,
+	&cmd_reset, &cmd_recover, &cmd_set, &cmd_detach, &cmd_replay,
 };
 
 #define NR_CMDS	ARRAY_SIZE(cmds)
@@ -174,7 +174,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return log_fail(ST_USAGE, "no command; see \"" PROGRAM " --help\"");
-	if (!strcmp(argv[1], "--version")) {
+	if (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version")) {
 		puts(PROGRAM " " VERSION);
 		return cmd_finish(ST_OK);
 	}

@@ -259,6 +259,10 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	get_string(d->name, sizeof(d->name), tb[VFIOUSER_A_NAME]);
 	get_string(d->socket, sizeof(d->socket), tb[VFIOUSER_A_SOCKET]);
 	get_string(d->slot, sizeof(d->slot), tb[VFIOUSER_A_SLOT]);
+	get_string(d->options, sizeof(d->options), tb[VFIOUSER_A_OPTIONS]);
+	get_u32(&d->keeper, tb[VFIOUSER_A_KEEPER_PID]);
+	d->waits = tb[VFIOUSER_A_GRACE_LEFT_MS];
+	get_u32(&d->grace_left_ms, tb[VFIOUSER_A_GRACE_LEFT_MS]);
 	get_u32(&d->state, tb[VFIOUSER_A_STATE]);
 	get_u32(&d->pid, tb[VFIOUSER_A_PID]);
 	get_u32(&d->flags, tb[VFIOUSER_A_FLAGS]);
@@ -354,6 +358,10 @@ static int put_server(struct nl_msg *msg, const struct netlink_new *p)
 	if (put_channel(msg, p->channel) || nla_put_u32(msg, VFIOUSER_A_FLAGS, p->flags))
 		return -EMSGSIZE;
 	if (p->server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, p->server))
+		return -EMSGSIZE;
+	if (p->keeper && nla_put_u32(msg, VFIOUSER_A_KEEPER_PID, p->keeper))
+		return -EMSGSIZE;
+	if (p->options && nla_put_string(msg, VFIOUSER_A_OPTIONS, p->options))
 		return -EMSGSIZE;
 	return put_regions(msg, p->device) || put_irqs(msg, p->device) ? -EMSGSIZE : 0;
 }
@@ -456,6 +464,30 @@ int netlink_device_resume(struct netlink *nl, const struct netlink_new *params,
 	if (!msg)
 		return nl->err;
 	if (put_server(msg, params) || nla_put(msg, VFIOUSER_A_CONFIG, 256, config))
+		return too_many_areas(nl, msg);
+	return transact(nl, msg, NULL, NULL);
+}
+
+/**
+ * netlink_device_set() - change what can be changed of a device that is in use
+ * @nl: connection
+ * @id: its key
+ * @timeout_ms: bound of a sleeping wait, or NULL
+ * @grace_ms: how long to wait for another helper, or NULL
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno, for netlink_error().
+ */
+int netlink_device_set(struct netlink *nl, uint32_t id, const uint32_t *timeout_ms,
+		       const uint32_t *grace_ms)
+{
+	struct nl_msg *msg = command(nl, VFIOUSER_CMD_DEVICE_SET, NLM_F_REQUEST | NLM_F_ACK);
+
+	if (!msg)
+		return nl->err;
+	if (nla_put_u32(msg, VFIOUSER_A_ID, id) ||
+	    (timeout_ms && nla_put_u32(msg, VFIOUSER_A_TIMEOUT_MS, *timeout_ms)) ||
+	    (grace_ms && nla_put_u32(msg, VFIOUSER_A_GRACE_MS, *grace_ms)))
 		return too_many_areas(nl, msg);
 	return transact(nl, msg, NULL, NULL);
 }

@@ -27,6 +27,8 @@ struct pool;
  * @timeout_ms: bound of a sleeping wait
  * @grace_ms: how long to wait for another helper, 0: not at all
  * @server: process id of the server, or 0 if it is not on this host
+ * @keeper: process that starts helpers for it, or 0
+ * @options: of the helper, for the next one, or NULL
  * @device: regions and interrupts
  * @pool: DMA memory, or NULL with VFIOUSER_DEV_F_PASSTHROUGH
  */
@@ -40,6 +42,8 @@ struct netlink_new {
 	uint32_t timeout_ms;
 	uint32_t grace_ms;
 	uint32_t server;
+	uint32_t keeper;
+	const char *options;
 	const struct device *device;
 	const struct pool *pool;
 };
@@ -50,6 +54,10 @@ struct netlink_new {
  * @name: unique
  * @socket: of the server, "" if not known
  * @slot: name of its slot, "" for one of its own
+ * @options: of its helper, as "recover" takes them up
+ * @keeper: process that starts helpers for it, 0 without one
+ * @waits: for another helper, for @grace_left_ms yet
+ * @grace_left_ms: what is left of @grace_ms
  * @state: enum vfiouser_state
  * @pid: of the helper, 0 without one
  * @flags: VFIOUSER_DEV_F_*
@@ -66,6 +74,10 @@ struct netlink_device {
 	char name[VFIOUSER_NAME_MAX];
 	char socket[VFIOUSER_SOCKET_MAX];
 	char slot[VFIOUSER_NAME_MAX];
+	char options[VFIOUSER_OPTIONS_MAX];
+	uint32_t keeper;
+	bool waits;
+	uint32_t grace_left_ms;
 	uint32_t state;
 	uint32_t pid;
 	uint32_t flags;
@@ -131,7 +143,7 @@ struct netlink_details {
 /**
  * struct netlink_event - one message of the events group
  * @event: enum vfiouser_event
- * @error: errno of VFIOUSER_EVENT_FAILED, positive
+ * @error: errno of VFIOUSER_EVENT_FAILED, positive; of _LOST where nobody had asked for its removal
  * @reason: why, in words, or ""
  * @device: whose; only what the event carries is filled in
  */
@@ -150,6 +162,8 @@ int netlink_device_new(struct netlink *nl, const struct netlink_new *params, uin
 int netlink_device_take(struct netlink *nl, uint32_t id, int channel);
 int netlink_device_resume(struct netlink *nl, const struct netlink_new *params,
 			  const void *config);
+int netlink_device_set(struct netlink *nl, uint32_t id, const uint32_t *timeout_ms,
+		       const uint32_t *grace_ms);
 int netlink_device_del(struct netlink *nl, uint32_t id);
 int netlink_device_get(struct netlink *nl, uint32_t id, struct netlink_device *device);
 int netlink_device_details(struct netlink *nl, uint32_t id, struct netlink_device *device,

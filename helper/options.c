@@ -35,6 +35,20 @@ static const char *absolute(const char *path)
 	return text ? text : path;
 }
 
+/* Options that say how a helper serves a device, and not what device it is. */
+static void remember(struct attach_options *opt, const char *name, const char *value)
+{
+	size_t len = strlen(opt->helper_options);
+	int n;
+
+	n = snprintf(opt->helper_options + len, sizeof(opt->helper_options) - len, "%s--%s%s%s",
+		     len ? " " : "", name, value ? "=" : "", value ? value : "");
+	if (n < 0 || (size_t)n >= sizeof(opt->helper_options) - len) {
+		opt->helper_options[len] = '\0';
+		log_note("--%s is too long to be remembered for \"recover\"", name);
+	}
+}
+
 /**
  * attach_parse() - the command line of "attach"
  * @argc: number of arguments
@@ -84,7 +98,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 	uint64_t value, reconnect_ms = 0, grace_ms = UINT64_MAX;
 	const char *wrong;
 	size_t len;
-	int c;
+	int c, at = 0;
 
 	*opt = (struct attach_options) {
 		.pool_size = POOL_DEFAULT,
@@ -95,7 +109,30 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		.direct = true,
 		.interrupts = true,
 	};
-	while ((c = getopt_long(argc, argv, ":n:Fjvh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":n:Fjvh", options, &at)) != -1) {
+		switch (c) {
+		case 'n':
+		case OPT_SLOT:
+		case OPT_FUNCTION:
+		case OPT_DMA:
+		case OPT_POOL:
+		case OPT_TIMEOUT:
+		case OPT_RECONNECT:
+		case OPT_GRACE:
+		case OPT_IRQS:
+		case OPT_SERVER:
+		case OPT_VHOST:
+		case OPT_FORCE:
+			if (!opt->fixed)
+				opt->fixed = c == 'n' ? "name" : options[at].name;
+			break;
+		case OPT_POLL:
+		case OPT_CPUS:
+		case OPT_SANDBOX:
+		case OPT_DIRECT:
+			remember(opt, options[at].name, optarg);
+			break;
+		}
 		switch (c) {
 		case 'n':
 			if (!parse_name_valid(optarg, VFIOUSER_NAME_MAX))
@@ -228,6 +265,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 				 "it takes one server address");
 	/* with --vhost it is known when that server is */
 	opt->address = opt->vhost ? opt->vhost : argv[optind];
+	/* How long is the device's. */
+	if (opt->reconnect)
+		remember(opt, "reconnect", NULL);
 	opt->grace_ms = grace_ms == UINT64_MAX ? reconnect_ms : grace_ms;
 	if (opt->reconnect && !opt->grace_ms)
 		return cmd_usage(&cmd_attach, "--reconnect needs a --grace time");

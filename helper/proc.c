@@ -14,6 +14,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@
 
 /* Not the very last to go, but after everything that is not essential. */
 #define OOM_SCORE_ADJ	"-900"
+
+/* Above what distributions and containers give to users; with a process id added. */
+#define PROC_USER_BASE	0x70000000u
 
 static int null_fd = -1;
 static int kmsg_fd = -1;
@@ -208,8 +212,29 @@ static void leave_files(void)
 		log_note("cannot leave the file system: %s", strerror(errno));
 }
 
+/*
+ * A user of its own, whom no other process and no file belongs to: nothing may be done to another
+ * process for being the same user's, nor is it root's word that a service manager hears. In a unit
+ * without the capability for that it stays who it is.
+ */
+static void change_user(void)
+{
+	const uid_t id = PROC_USER_BASE + (uid_t)getpid();
+	const pid_t parent = getppid();
+	int sig = 0;
+
+	prctl(PR_GET_PDEATHSIG, &sig);
+	if (setgroups(0, NULL) || setresgid(id, id, id) || setresuid(id, id, id)) {
+		log_note("cannot give the helper a user of its own: %s", strerror(errno));
+		return;
+	}
+	/* Who changes users has lost it. */
+	if (sig && (prctl(PR_SET_PDEATHSIG, sig) || getppid() != parent))
+		raise(sig);
+}
+
 /**
- * proc_confine() - leave the file system, drop capabilities, restrict system calls
+ * proc_confine() - leave the file system, become nobody, drop capabilities, restrict system calls
  * @sandbox: false: do nothing
  *
  * Context: the helper, when set-up is over.
@@ -220,8 +245,13 @@ int proc_confine(bool sandbox)
 	if (!sandbox)
 		return 0;
 	leave_files();
-	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_apply(CAPNG_SELECT_ALL))
+	/* Before the capability for it is gone. */
+	capng_clear(CAPNG_SELECT_BOUNDS);
+	if (capng_apply(CAPNG_SELECT_BOUNDS))
+		return -EPERM;
+	change_user();
+	capng_clear(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
+	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT))
 		return -EPERM;
 	return seccomp_restrict();
 }

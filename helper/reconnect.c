@@ -5,13 +5,17 @@
  * With --reconnect there is a process between the front and the helper, the keeper. It starts
  * helpers: the first creates the device, and whenever one has ended, because the server is gone or
  * hangs or the helper itself is, another takes the frozen device over. How long that may go on is
- * the kernel's to say, which removes the device when its grace time is over.
+ * the kernel's to say, which removes the device when its grace time is over. That ends a wait. A
+ * server that does come back, and is gone again before its device works, begins a new wait each time:
+ * such ones are counted here, with pauses that grow, and may together take no longer than one.
+ *
+ * A device that the kernel has given up is a failure of the keeper's, so that a service manager starts
+ * it again; one whose removal somebody has asked for is none.
  *
  * A helper that serves has no privileges any more and could not connect again. The keeper has
  * them, but sees nothing of what a server sends.
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "cmd.h"
 #include "log.h"
 #include "notify.h"
@@ -31,10 +36,16 @@
 #include "status.h"
 
 #define BACKOFF_MIN_MS	20
+/* Where nobody is there to connect to. */
 #define BACKOFF_MAX_MS	1000
+/* Where somebody was, who did not last. Nor more than such a part of the grace time. */
+#define TROUBLE_MAX_MS	15000
+#define TROUBLE_PART	8
 
 /* How long a helper may go on with a device that the kernel has frozen. */
 #define HELPER_END_MS	1000
+/* And how long it may take to end when it is killed. */
+#define HELPER_KILL_MS	5000
 
 /**
  * struct keeper - one device
@@ -45,6 +56,11 @@
  * @device: as last seen, with @created
  * @created: the device exists
  * @served: the last helper came as far as to serve it
+ * @live: and the device as far as to work
+ * @lost: the kernel has given the device up
+ * @gone: the device is no more
+ * @stuck: a helper that cannot even be killed, 0: there is none
+ * @trouble: since when no helper has brought the device that far, now_ms(); 0: the last one has
  * @ours: one of them did; until then a signal is about us, not about the device
  * @stopping: a signal has asked for its removal
  */
@@ -56,6 +72,11 @@ struct keeper {
 	struct netlink_device device;
 	bool created;
 	bool served;
+	bool live;
+	bool lost;
+	bool gone;
+	pid_t stuck;
+	int64_t trouble;
 	bool ours;
 	bool stopping;
 };
@@ -92,15 +113,20 @@ static void front_gone(struct keeper *k)
 	proc_background();
 }
 
-/* What the helper has to say: that there is a device. Only the first time somebody waits for it. */
+/*
+ * What the helper has to say: that there is a device, once. It says so before it confines itself;
+ * whatever comes later may be its server speaking, and must not make us look after another device.
+ */
 static void take_ready(struct keeper *k, int *fd)
 {
 	struct proc_ready ready;
 
-	if (recv(*fd, &ready, sizeof(ready), MSG_DONTWAIT) == sizeof(ready)) {
+	if (recv(*fd, &ready, sizeof(ready), MSG_DONTWAIT) == sizeof(ready) && !k->served) {
+		if (!k->created)
+			k->device.id = ready.id;
+		ready.id = k->device.id;
 		if (k->front >= 0)
 			send(k->front, &ready, sizeof(ready), MSG_NOSIGNAL);
-		k->device.id = ready.id;
 		k->created = true;
 		k->served = true;
 		k->ours = true;
@@ -125,9 +151,24 @@ static bool take_events(struct keeper *k)
 	struct netlink_event event;
 	bool frozen = false;
 
-	while (!netlink_event(k->nl, &event))
-		if (k->created && event.device.id == k->device.id)
-			frozen |= event.event == VFIOUSER_EVENT_FROZEN;
+	while (!netlink_event(k->nl, &event)) {
+		if (!k->created || event.device.id != k->device.id)
+			continue;
+		switch (event.event) {
+		case VFIOUSER_EVENT_FROZEN:
+			frozen = true;
+			break;
+		case VFIOUSER_EVENT_RECOVERED:
+			k->live = true;
+			break;
+		case VFIOUSER_EVENT_LOST:
+			k->lost = event.error;
+			break;
+		case VFIOUSER_EVENT_REMOVED:
+			k->gone = true;
+			break;
+		}
+	}
 	return frozen;
 }
 
@@ -146,6 +187,7 @@ static int watch(struct keeper *k, pid_t pid, int fd)
 {
 	int helper = syscall(SYS_pidfd_open, pid, 0), timeout = -1, beat, n;
 	struct pollfd fds[5];
+	bool killed = false;
 
 	if (helper < 0) {
 		kill(pid, SIGKILL);
@@ -165,15 +207,22 @@ static int watch(struct keeper *k, pid_t pid, int fd)
 			continue;
 		if (fds[0].revents)
 			break;
+		if (!n && killed) {
+			log_note("the helper %d cannot be ended: it waits for a descriptor of the server's; leaving it behind",
+				 (int)pid);
+			k->stuck = pid;
+			break;
+		}
 		if (!n) {
-			log_note("the helper does not let the frozen device go; ending it");
+			log_note("the helper does not let the device go; ending it");
 			kill(pid, SIGKILL);
-			timeout = -1;
+			killed = true;
+			timeout = HELPER_KILL_MS;
 		}
 		if (fds[1].revents && take_signal(k))
 			kill(pid, SIGTERM);
 		/* Before it serves, the freeze is that which came before it, or its taking over. */
-		if (fds[2].revents && take_events(k) && k->served)
+		if (fds[2].revents && ((take_events(k) && k->served) || k->gone) && !killed)
 			timeout = HELPER_END_MS;
 		if (fds[3].revents)
 			front_gone(k);
@@ -188,6 +237,8 @@ static int watch(struct keeper *k, pid_t pid, int fd)
 		if (fd >= 0)
 			close(fd);
 	}
+	if (k->stuck == pid)
+		return ST_TIMEOUT;
 	return proc_status(pid);
 }
 
@@ -238,7 +289,25 @@ static bool waits(struct keeper *k)
 {
 	if (netlink_device_get(k->nl, k->device.id, &k->device))
 		return false;
-	return k->device.state == VFIOUSER_STATE_FROZEN && !k->device.pid;
+	return k->device.state == VFIOUSER_STATE_FROZEN &&
+	       (!k->device.pid || (pid_t)k->device.pid == k->stuck);
+}
+
+/* Somebody else has the device, or nobody any more. Returns enum status, @status if it was lost. */
+static int ended(struct keeper *k, int status)
+{
+	take_events(k);
+	while (!k->gone && !netlink_device_get(k->nl, k->device.id, &k->device)) {
+		if (k->device.state < VFIOUSER_STATE_LOST ||
+		    k->device.state > VFIOUSER_STATE_GONE)
+			return ST_OK;
+		/* Its drivers may take their time to let it go. */
+		pause_ms(k, BACKOFF_MAX_MS);
+	}
+	take_events(k);
+	if (!k->lost || k->stopping)
+		return ST_OK;
+	return log_fail(status, "the device is lost: nobody has served it in time");
 }
 
 static void remove_device(struct keeper *k)
@@ -248,28 +317,58 @@ static void remove_device(struct keeper *k)
 		pause_ms(k, BACKOFF_MAX_MS);
 }
 
+/*
+ * How long to wait after a helper has ended. Returns -1 if the server has gone away so often, before
+ * its device worked, that there is no point in going on.
+ */
+static int backoff(struct keeper *k, int last)
+{
+	int max = BACKOFF_MAX_MS;
+
+	if (k->served && k->live) {
+		k->trouble = 0;
+		return BACKOFF_MIN_MS;
+	}
+	if (k->served && !k->trouble)
+		k->trouble = now_ms();
+	if (k->trouble) {
+		if (k->served && now_ms() - k->trouble > k->device.grace_ms)
+			return -1;
+		max = k->device.grace_ms / TROUBLE_PART;
+		if (max > TROUBLE_MAX_MS)
+			max = TROUBLE_MAX_MS;
+	}
+	return last * 2 < max ? last * 2 : max;
+}
+
 static int keep(struct keeper *k)
 {
-	int backoff = BACKOFF_MIN_MS, status;
+	int wait = BACKOFF_MIN_MS, status;
 
 	for (;;) {
 		k->served = false;
+		/* One that is created is not frozen before it works, but lost. */
+		k->live = !k->opt.old;
 		status = run_helper(k);
 		if (status == ST_OK || !k->created)
 			return status;
+		take_events(k);
 		if (!waits(k))
 			break;
-		if (k->served) {
+		if (k->served)
 			log_note("the device waits for up to %u s; connecting again",
 				 k->device.grace_ms / 1000);
-			backoff = BACKOFF_MIN_MS;
-		} else {
-			backoff = backoff * 2 < BACKOFF_MAX_MS ? backoff * 2 : BACKOFF_MAX_MS;
+		wait = backoff(k, wait);
+		if (wait < 0) {
+			remove_device(k);
+			return log_fail(ST_UNSTABLE,
+					"the server goes away each time before its device works, for %u s now; device removed",
+					k->device.grace_ms / 1000);
 		}
 		k->opt.last_status = k->served ? ST_OK : status;
 		k->opt.old = &k->device;
 		if (!k->stopping)
-			pause_ms(k, backoff);
+			pause_ms(k, wait);
 		if (k->stopping) {
 			if (!k->ours)
 				return status;
@@ -279,19 +378,7 @@ static int keep(struct keeper *k)
 		if (!waits(k))
 			break;
 	}
-	/* Gone, or somebody else has it. */
-	return netlink_device_get(k->nl, k->device.id, &k->device) ? status : ST_OK;
-}
-
-/* Helpers start in another directory, and later than somebody may change it. */
-static void absolute(const char **address, char path[PATH_MAX])
-{
-	const char *relative = *address;
-
-	if (!strncmp(relative, "unix:", 5))
-		relative += 5;
-	if (*relative != '@' && realpath(relative, path))
-		*address = path;
+	return ended(k, status);
 }
 
 /**
@@ -305,11 +392,13 @@ static void absolute(const char **address, char path[PATH_MAX])
 int reconnect_run(const struct attach_options *opt, int front)
 {
 	struct keeper k = { .opt = *opt, .front = front };
-	char path[PATH_MAX];
+	char path[VFIOUSER_SOCKET_MAX];
 	int err, status;
 
 	log_device(opt->old ? opt->old->name : opt->name ? opt->name : opt->address);
-	absolute(&k.opt.address, path);
+	/* Helpers start in another directory. What the path leads to is looked up each time. */
+	attach_socket_name(path, opt->address);
+	k.opt.address = path;
 	if (opt->old) {
 		k.device = *opt->old;
 		k.opt.old = &k.device;

@@ -166,6 +166,18 @@ void ring_awake(struct ring *ring)
 }
 
 /**
+ * ring_timeout_ms() - how long the server may take for an answer
+ * @ring: open
+ *
+ * Context: any thread; does not sleep.
+ * Return: milliseconds; 0: the module does not say.
+ */
+uint32_t ring_timeout_ms(const struct ring *ring)
+{
+	return __atomic_load_n(&ring->map->timeout_ms, __ATOMIC_RELAXED);
+}
+
+/**
  * ring_state() - where the device is in its life
  * @ring: open
  *

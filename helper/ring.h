@@ -32,6 +32,7 @@ void ring_complete(struct ring *ring, uint32_t slot, uint32_t generation, int er
 		   const void *data, size_t len);
 bool ring_sleep(struct ring *ring);
 void ring_awake(struct ring *ring);
+uint32_t ring_timeout_ms(const struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
 int ring_remove(struct ring *ring);

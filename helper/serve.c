@@ -253,6 +253,12 @@ static bool serve_request(struct serve *serve, const struct vfiouser_request *re
 			  err ? ": refused" : "");
 	if (err)
 		answer(serve, cookie, err, NULL, 0);
+	/* Nobody waits for an answer to this one, and what follows it counts on it. */
+	if (err && posted && !vfuc_dead(serve->server)) {
+		log_error("cannot send a posted %s (%s); device %s", op_name(req->op),
+			  strerror(-err), fate(serve));
+		stop(serve, status_of_errno(err));
+	}
 	return true;
 }
 
@@ -310,8 +316,13 @@ static bool serve_server(struct serve *serve)
 
 static void look_at_state(struct serve *serve)
 {
-	uint32_t state = ring_state(serve->ring);
+	uint32_t state = ring_state(serve->ring), timeout = ring_timeout_ms(serve->ring);
 
+	if (timeout && timeout != serve->timeout_ms) {
+		serve->timeout_ms = timeout;
+		serve->ioregions.timeout_ms = timeout;
+		vfuc_set_timeout(serve->server, timeout);
+	}
 	if (state == serve->state)
 		return;
 	log_debug("device %s", ring_state_name(state));

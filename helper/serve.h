@@ -40,6 +40,7 @@ struct serve_slot {
  * @front_fd: hangs up when the command that started us has ended; or -1
  * @front_gone: called then, once
  * @state: last state of the ring that was seen
+ * @timeout_ms: for an answer of the server, as the ring last said; 0: nothing yet
  * @blocked: the request at the head of the ring has to wait for the server
  * @removing: a signal has asked for the device's removal
  * @arming: interrupts are being armed; their eventfds must not be touched
@@ -63,6 +64,7 @@ struct serve {
 	void (*front_gone)(void);
 
 	uint32_t state;
+	uint32_t timeout_ms;
 	bool blocked;
 	bool removing;
 	bool arming;

@@ -122,20 +122,42 @@ static int create_device(const struct attach_options *opt, const struct netlink_
 	return status;
 }
 
-/* Instead, for a device that exists: it goes on with this server. */
-static int resume_device(const struct attach_options *opt, const struct netlink_new *params,
-			 struct netlink *nl, struct vfuc *server)
+/* By 4 bytes, as drivers do: some servers take no more at a time. */
+static int read_config(struct vfuc *server, uint8_t *config, struct vfuc_error *error)
 {
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_BYTES; i += 4)
+		if (vfuc_region_read(server, VFIO_PCI_CONFIG_REGION_INDEX, i, config + i, 4, error))
+			return error->err;
+	return 0;
+}
+
+/*
+ * Instead, for a device that exists: it goes on with this server. The server gets the pool when its
+ * device is known to be the right one, and the driver to have let go of what it had begun.
+ */
+static int resume_device(const struct attach_options *opt, const struct netlink_new *params,
+			 struct netlink *nl, struct vfuc *server, const struct memory *memory)
+{
+	struct netlink_new check = *params;
 	struct vfuc_error error = { 0 };
 	uint8_t config[CONFIG_BYTES];
-	int err;
+	int err, status;
 
-	if (vfuc_region_read(server, VFIO_PCI_CONFIG_REGION_INDEX, 0, config, sizeof(config),
-			     &error))
+	if (read_config(server, config, &error))
 		return reconnect_fail(opt, status_of_server(&error), "%s", error.message);
+	check.flags |= VFIOUSER_DEV_F_CHECK;
 	/* Until its driver knows that it was gone. */
-	while ((err = netlink_device_resume(nl, params, config)) == -EAGAIN)
+	while ((err = netlink_device_resume(nl, &check, config)) == -EAGAIN)
 		poll(NULL, 0, RESUME_LOOK_MS);
+	if (!err) {
+		status = memory_map(memory, server);
+		if (status)
+			return status;
+		while ((err = netlink_device_resume(nl, params, config)) == -EAGAIN)
+			poll(NULL, 0, RESUME_LOOK_MS);
+	}
 	if (err == -EREMCHG)
 		return reconnect_fail(opt, ST_OTHER_DEVICE,
 				      "the server came back with another device (%s); start the right one, or detach this",
@@ -160,6 +182,8 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		.timeout_ms = opt->timeout_ms,
 		.grace_ms = opt->grace_ms,
 		.server = vfuc_caps(server)->server_pid,
+		.keeper = opt->reconnect ? (uint32_t)getppid() : 0,
+		.options = *opt->helper_options ? opt->helper_options : NULL,
 		.device = dev,
 		.pool = memory->passthrough ? NULL : &memory->pool,
 	};
@@ -178,7 +202,7 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		return status;
 	if (opt->old) {
 		*id = opt->old->id;
-		status = resume_device(opt, &params, nl, server);
+		status = resume_device(opt, &params, nl, server, memory);
 	} else {
 		status = create_device(opt, &params, nl, id);
 	}
@@ -234,9 +258,12 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 	struct proc_ready ready = { 0 };
 	int status;
 
-	status = memory_map(memory, server);
-	if (status)
-		return status;
+	/* One that exists has to be ready for it, see resume_device(). */
+	if (!opt->old) {
+		status = memory_map(memory, server);
+		if (status)
+			return status;
+	}
 	status = offer_device(opt, socket, server, ring, dev, memory, &ready.id);
 	if (status)
 		return status;
@@ -283,6 +310,22 @@ static int settle_interrupts(const struct attach_options *opt, const struct vfuc
 	return ST_OK;
 }
 
+/*
+ * A server may remember what another client of its has done, or what this device was told over the
+ * connection before. A device that can be reset begins afresh, as with any client of vfio's.
+ */
+static int begin(struct vfuc *server, const struct device *dev)
+{
+	struct vfuc_error error = { 0 };
+
+	if (!(dev->info.flags & VFIO_DEVICE_FLAGS_RESET) || !vfuc_reset(server, &error))
+		return ST_OK;
+	if (error.kind != VFUC_SERVER_ERROR)
+		return log_fail(status_of_server(&error), "%s", error.message);
+	log_note("the server does not reset its device: %s", error.message);
+	return ST_OK;
+}
+
 static int with_server(const struct attach_options *opt, const char *socket, struct vfuc *server,
 		       struct ring *ring, struct memory *memory, int front)
 {
@@ -304,6 +347,11 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 	status = device_query(&dev, server, opt->direct && caps->can_pass_fds);
 	if (status)
 		return status;
+	status = begin(server, &dev);
+	if (status) {
+		device_release(&dev);
+		return status;
+	}
 	status = settle_interrupts(opt, caps, &dev);
 	if (!status)
 		status = memory_get(memory, opt, ring);

@@ -138,7 +138,21 @@ static void print_text(const struct netlink_device *device, const struct netlink
 		       details->timeout_ms / 1000.0);
 	}
 	process_name(device->pid, text, sizeof(text));
-	printf("  Helper:   process %u (%s)\n", device->pid, text);
+	if (device->pid)
+		printf("  Helper:   process %u (%s)\n", device->pid, text);
+	else
+		printf("  Helper:   none\n");
+	if (device->keeper)
+		printf("  Keeper:   process %u starts another helper\n", device->keeper);
+	if (*device->options)
+		printf("  Options:  %s\n", device->options);
+	if (device->waits)
+		printf("  Grace:    %g s, of which %u s are left\n", device->grace_ms / 1000.0,
+		       device->grace_left_ms / 1000);
+	else if (device->grace_ms)
+		printf("  Grace:    %g s\n", device->grace_ms / 1000.0);
+	else
+		printf("  Grace:    none: removed at once\n");
 	format_size(size, sizeof(size), details->pool_size);
 	format_size(coherent, sizeof(coherent), details->pool_coherent);
 	if (device->flags & VFIOUSER_DEV_F_PASSTHROUGH)

@@ -32,6 +32,7 @@ enum status {
 	ST_OTHER_DEVICE	= 20,	/* the server came back with another device */
 	ST_NO_INTERRUPTS = 21,	/* the device has interrupts, and the transport carries none */
 	ST_DIFFERENT	= 22,	/* a server answered otherwise than recorded */
+	ST_UNSTABLE	= 23,	/* the server comes back, and goes before its device works */
 };
 
 struct vfuc_error;

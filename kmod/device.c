@@ -579,6 +579,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	get_device(vdev->dev);
 	vfu_ring_get(ring);
 	vdev->ring = ring;
+	vfu_ring_timeout(ring, vdev->timeout_ms);
 	mmgrab(current->mm);
 	vdev->serving.helper = current->mm;
 	vdev->serving.task = get_task_struct(current);

@@ -522,14 +522,18 @@ static int vfu_do_set(struct sk_buff *skb, struct genl_info *info)
 	struct nlattr *timeout = info->attrs[VFIOUSER_A_TIMEOUT_MS];
 	struct nlattr *grace = info->attrs[VFIOUSER_A_GRACE_MS];
 	struct vfu_dev *vdev = vfu_cmd_find(info);
-	int err = 0;
+	int err = 0, idx;
 
 	if (IS_ERR(vdev))
 		return PTR_ERR(vdev);
 	if (grace)
 		err = vfu_recover_set_grace(vdev, nla_get_u32(grace), info->extack);
-	if (!err && timeout)
+	if (!err && timeout) {
 		WRITE_ONCE(vdev->timeout_ms, nla_get_u32(timeout));
+		idx = vfu_enter(vdev);
+		vfu_ring_timeout(READ_ONCE(vdev->ring), nla_get_u32(timeout));
+		vfu_leave(vdev, idx);
+	}
 	vfu_dev_put(vdev);
 	return err;
 }
@@ -573,7 +577,8 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 		return -EMSGSIZE;
 	if (vdev->recover.options[0] && nla_put_string(msg, VFIOUSER_A_OPTIONS, vdev->recover.options))
 		return -EMSGSIZE;
-	if (vdev->recover.keeper && nla_put_u32(msg, VFIOUSER_A_KEEPER_PID, pid_vnr(vdev->recover.keeper)))
+	if (vdev->recover.keeper && pid_has_task(vdev->recover.keeper, PIDTYPE_TGID) &&
+	    nla_put_u32(msg, VFIOUSER_A_KEEPER_PID, pid_vnr(vdev->recover.keeper)))
 		return -EMSGSIZE;
 	if (vfu_recover_left_ms(vdev, &left) &&
 	    nla_put_u32(msg, VFIOUSER_A_GRACE_LEFT_MS, left))

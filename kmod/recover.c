@@ -628,6 +628,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	vfu_swap_server(vdev, params);
 	old = vdev->ring;
 	vfu_ring_get(ring);
+	vfu_ring_timeout(ring, READ_ONCE(vdev->timeout_ms));
 	WRITE_ONCE(vdev->ring, ring);
 
 	raw_spin_lock_irq(&vdev->cfg_lock);

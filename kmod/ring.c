@@ -215,6 +215,17 @@ void vfu_ring_state(struct vfu_ring *ring, u32 state)
 }
 
 /**
+ * vfu_ring_timeout() - tell the helper how long the server may take for an answer
+ * @ring: the ring
+ * @ms: milliseconds
+ */
+void vfu_ring_timeout(struct vfu_ring *ring, u32 ms)
+{
+	WRITE_ONCE(ring->shared->timeout_ms, ms);
+	wake_up(&ring->helper_wq);
+}
+
+/**
  * vfu_may_sleep() - may the context that was interrupted by a fault sleep?
  *
  * Interrupts must already be as the interrupted context had them. Preemption

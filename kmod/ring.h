@@ -51,6 +51,7 @@ void vfu_ring_wake_all(struct vfu_ring *ring);
 void vfu_ring_wake(struct vfu_ring *ring, u32 slot);
 bool vfu_ring_pending(struct vfu_ring *ring);
 void vfu_ring_state(struct vfu_ring *ring, u32 state);
+void vfu_ring_timeout(struct vfu_ring *ring, u32 ms);
 
 /**
  * struct vfu_reset - a reset of the function, as ring.c knows of it

@@ -296,7 +296,7 @@ static void expire(struct vfuc *c)
 	 * among them: as much time again, and no more, as the server may also be flooding us.
 	 */
 	if (vfuc_channel_readable(&c->main))
-		now -= c->config.timeout_ms;
+		now -= now < c->config.timeout_ms ? now : c->config.timeout_ms;
 	while (vfuc_pending_expire(&c->pending, now, &request)) {
 		c->stats.timeouts++;
 		vfuc_note(c, VFUC_NOTE, "no reply to %s in time",
@@ -626,6 +626,12 @@ const struct vfuc_caps *vfuc_caps(const struct vfuc *c)
 const struct vfuc_stats *vfuc_stats(const struct vfuc *c)
 {
 	return &c->stats;
+}
+
+void vfuc_set_timeout(struct vfuc *c, unsigned int timeout_ms)
+{
+	c->config.timeout_ms = timeout_ms;
+	c->config.reset_timeout_ms = 6 * timeout_ms;
 }
 
 int vfuc_dead(const struct vfuc *c)

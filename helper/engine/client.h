@@ -513,6 +513,13 @@ int vfuc_next_deadline_ms(const struct vfuc *c);
 bool vfuc_busy(const struct vfuc *c);
 
 /**
+ * vfuc_set_timeout() - change how long the server may take, for requests from now on
+ * @c: connection
+ * @timeout_ms: as in struct vfuc_config, not 0; a reset has six times as long
+ */
+void vfuc_set_timeout(struct vfuc *c, unsigned int timeout_ms);
+
+/**
  * vfuc_pending() - count requests without a reply so far
  * @c: connection
  *

@@ -254,6 +254,17 @@ static int connect_tcp(const char *where, unsigned int timeout_ms, int *out)
 	return err;
 }
 
+/* A host that is gone without a word would be noticed by nobody while there is nothing to send. */
+static void keep_alive(int fd)
+{
+	const int on = 1, idle = 10, interval = 5, count = 4;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 int vfuc_transport_adopt(int fd, bool *passes_fds)
 {
 	socklen_t len = sizeof(int);
@@ -274,6 +285,8 @@ int vfuc_transport_adopt(int fd, bool *passes_fds)
 	if ((domain == AF_INET || domain == AF_INET6) &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
 		return -errno;
+	if (domain == AF_INET || domain == AF_INET6)
+		keep_alive(fd);
 	*passes_fds = domain == AF_UNIX;
 	return 0;
 }

@@ -5,7 +5,10 @@
 # that is set up as the documentation says and mounted by fstab on a system that systemd really boots
 # and takes down again, and nothing left after purging.  Runs natively; the system is a VM.
 #
-# usage: packages.sh [--no-boot] [SERIES]
+# usage: packages.sh [--no-boot] [--rounds SERVER,HELPER,KEEPER] [--power-cuts N] [SERIES]
+#
+# --rounds: how often each is killed right after a boot (3,2,2); --power-cuts: the VM is killed N times
+# under writes that are synced, and what was acknowledged must be there after the next boot (0).
 #
 # What the VM says is in $O/packages/SERIES/boot-N.{console,log}; the root file system beside them.
 
@@ -14,10 +17,17 @@ kernels=$top/selftests/vm/kernels.sh
 : "${O:=$top/build}"
 export O
 boot=1
-if [ "${1:-}" = --no-boot ]; then
-	boot=
+rounds=3,2,2
+cuts=0
+while :; do
+	case ${1:-} in
+	--no-boot) boot= ;;
+	--rounds) rounds=$2; shift ;;
+	--power-cuts) cuts=$2; shift ;;
+	*) break ;;
+	esac
 	shift
-fi
+done
 series=${1:-6.12}
 # each boot: seconds that it may take; without KVM a loaded machine is slow
 limit=900
@@ -132,7 +142,7 @@ is()
 # of its own to complain about.
 bad_lines()
 {
-	journalctl -q -b "$1" --no-pager -o short-monotonic |
+	journalctl -q -b "$1" ${2:+--since "$2"} --no-pager -o short-monotonic |
 		grep -aE 'Failed (to|with)|[Ff]ailed with|Timed out|timed out|I/O error|Buffer I/O|EXT4-fs (error|warning)|recover|WARNING|BUG:|Oops|hung task|lost:|Dependency failed|ordering cycle|Killing process|SIGKILL|in use; what|vfiouser.*(Unknown|unknown|ignoring)' |
 		grep -avE 'ttyS|hwdb|rtc|vconsole|systemd-timesyncd|Mount API|crng|ACPI|i8042|firmware|pcieport|MDS|mitigation|journal.*(recover|unclean)|systemd-random-seed|RETBleed'
 }
@@ -141,7 +151,7 @@ no_bad_lines()
 {
 	local lines
 
-	lines=$(bad_lines "$1")
+	lines=$(bad_lines "$@")
 	echo "$lines"
 	[ -z "$lines" ]
 }
@@ -149,6 +159,59 @@ no_bad_lines()
 helper()
 {
 	vfiouserctl list --json | sed -nE 's/.*"pid": *([0-9]+).*/\1/p'
+}
+
+keeper()
+{
+	vfiouserctl list --json | sed -nE 's/.*"keeper_pid": *([0-9]+).*/\1/p'
+}
+
+# writer: files through the page cache, synced, and verified past it, until told to stop
+writer()
+{
+	local n=0
+
+	rm -f /vmtest/stop /vmtest/failed
+	until [ -e /vmtest/stop ]; do
+		n=$((n + 1))
+		dd if=/dev/urandom of=/mnt/w.$((n % 4)) bs=64k count=32 conv=fsync 2>/dev/null &&
+			sha256sum <"/mnt/w.$((n % 4))" >"/vmtest/w.sum" &&
+			dd if=/mnt/w.$((n % 4)) bs=64k iflag=direct 2>/dev/null | sha256sum | cmp -s - /vmtest/w.sum ||
+			{ touch /vmtest/failed; break; }
+		echo $n >/vmtest/written
+	done
+}
+
+# killed WHAT TIMES COMMAND...: so often COMMAND, which kills it; the device goes on each time
+killed()
+{
+	local what=$1 times=$2 n old written
+
+	shift 2
+	for ((n = 1; n <= times; n++)); do
+		old=$(helper)
+		written=$(cat /vmtest/written)
+		"$@"
+		if ! wait_for 120 replaced "$old" || ! wait_for 120 more "$written"; then
+			say "# $what, $n of $times: $(vfiouserctl list | tail -n 1)"
+			return 1
+		fi
+	done
+}
+
+more()
+{
+	[ "$(cat /vmtest/written)" -gt "$1" ]
+}
+
+kill_keeper()
+{
+	kill -KILL "$(keeper)"
+}
+
+kill_helper()
+{
+	kill -KILL "$(helper)"
 }
 
 # replaced PID: another one has the device, and it lives
@@ -204,12 +267,32 @@ case $stage in
 	done </vmtest/fstab
 	check "the data are as they were" sums first
 	fill /mnt second
+
+	# right after a boot, and nothing was started again before: the first connection is systemd's
+	check "the server is known" sh -c "vfiouserctl show disk1 | grep 'Server:.*(vfiouser-nvme)'"
+	IFS=, read -r servers helpers keepers </vmtest/rounds
+	echo 0 >/vmtest/written
+	writer &
+	writer=$!
+	check "after a boot: server killed $servers times" killed server "$servers" systemctl kill -s KILL vfiouser-nvme@disk1
+	check "after a boot: helper killed $helpers times" killed helper "$helpers" kill_helper
+	check "after a boot: not by systemd until here" is "$(systemctl show -P NRestarts vfiouser@disk1)" 0
+	check "after a boot: keeper killed $keepers times" killed keeper "$keepers" kill_keeper
+	touch /vmtest/stop
+	wait $writer
+	check "after a boot: no error, no wrong byte" test ! -e /vmtest/failed
+	say "# $(cat /vmtest/written) files were written meanwhile"
+	check "after a boot: the kernel saw none" sh -c '! dmesg | grep -E "I/O error|Buffer I/O|EXT4-fs (error|warning)"'
+	rm /mnt/w.*
+	sync
+	date '+%F %T' >/vmtest/since
+	sleep 1
 	say "end of stage $stage"
 	systemctl reboot
 	;;
 3)
 	systemctl is-system-running --wait
-	check "mounted by fstab: the way down was clean" no_bad_lines -1
+	check "mounted by fstab: the way down was clean" no_bad_lines -1 "$(cat /vmtest/since)"
 	check "the way up was clean" no_bad_lines 0
 	check "nothing failed" is "$(systemctl --failed --no-legend | wc -l)" 0
 	check "fstab's file system is mounted at boot" mountpoint /mnt
@@ -247,6 +330,24 @@ case $stage in
 	check "nothing was lost: third" sums third
 	check "the file system was mounted all the time" is "$(dmesg | grep -c 'EXT4-fs (nvme.*mounted')" 2
 
+	# the storage of the image is away for longer than the device waits
+	vfiouserctl set --grace=5s disk1
+	mv /var/lib/vfiouser/disk1.img /var/lib/vfiouser/away.img
+	old=$(helper)
+	systemctl kill -s KILL vfiouser-nvme@disk1
+	check "image away: the device is given up" wait_for 120 test ! -e /dev/disk/by-id/vfiouser-disk1
+	sleep 15
+	check "image away: the service goes on trying" sh -c 'systemctl show -P ActiveState vfiouser@disk1 | grep -x activating'
+	check "image away: so does the server's socket" active vfiouser-nvme@disk1.socket
+	umount -l /mnt
+	mv /var/lib/vfiouser/away.img /var/lib/vfiouser/disk1.img
+	check "image back: the disk is back, by itself" wait_for 180 test -b /dev/disk/by-id/vfiouser-disk1
+	check "image back: the service is active" wait_for 60 active vfiouser@disk1
+	check "image back: it can be mounted" mount /mnt
+	check "image back: what was synced is there: first" sums first
+	check "image back: what was synced is there: second" sums second
+	check "image back: what was synced is there: third" sums third
+
 	# a disk with a partition table: one, of 8 MiB from 1 MiB on
 	truncate -s 16M /var/lib/vfiouser/parts.img
 	printf '\0\0\0\0\203\0\0\0\0\10\0\0\0\100\0\0' |
@@ -281,6 +382,7 @@ make_image()
 	mkdir -p "$root/vmtest" "$root/var/log/journal" "$root/etc/systemd/system/multi-user.target.wants"
 	vm_script >"$root/vmtest/run"
 	chmod 755 "$root/vmtest/run"
+	echo "$rounds" >"$root/vmtest/rounds"
 	tail -n +2 "$root/../commands" >"$root/vmtest/commands"
 	"$top/scripts/doc-commands" "$top/Documentation/admin-guide.rst" fstab >"$root/vmtest/fstab"
 	echo "/dev/vda / ext4 defaults 0 1" >"$root/etc/fstab"

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/../lib/recover.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-ktap_plan 41
+ktap_plan 46
 load_module
 
 # A driver that cannot wait is unbound and bound again.
@@ -114,6 +114,31 @@ ktap_ok $? "REQ in the foreground: attached"
 kill -USR2 "$SERVER_PID"
 wait $fg
 ktap_is "REQ in the foreground: exit status" $? 0
+
+# So it does where nobody came back in time, so that a service is started again; but not where somebody
+# has asked for the removal while it waited.
+vfiouserctl attach --foreground --reconnect=3s "$SOCKET" >"$WORK/lost.out" 2>&1 &
+fg=$!
+wait_for 120 grep -q nvme "$WORK/lost.out"
+ktap_ok $? "lost in the foreground: attached"
+stop_server
+wait $fg
+[ $? != 0 ]
+ktap_ok $? "lost in the foreground: exit status"
+rm -f "$SOCKET"
+start_server --ram=64M
+vfiouserctl attach --foreground --reconnect=100s --name=fg "$SOCKET" >"$WORK/detached.out" 2>&1 &
+fg=$!
+wait_for 120 grep -q nvme "$WORK/detached.out"
+ktap_ok $? "detached in the foreground: attached"
+BDF=$(awk '{ print $2 }' "$WORK/detached.out")
+kill -KILL "$SERVER_PID"
+wait_for 60 state_is "$BDF" frozen
+ktap_run "detached in the foreground, while frozen" vfiouserctl detach --force fg
+wait $fg
+ktap_is "detached in the foreground: exit status" $? 0
+rm -f "$SOCKET"
+start_server --ram=64M
 
 # When all of a service is killed, its device waits for the next one: it is not removed. (A file of its own:
 # the one above has the words that are waited for until the shell in the background has opened it anew.)

@@ -12,7 +12,7 @@ status_of()
 	sed -n "s/^$1:[ \t]*//p" "/proc/$helper/status"
 }
 
-ktap_plan 25
+ktap_plan 26
 load_module
 start_server --ram=16M
 attach "$SOCKET"
@@ -27,6 +27,7 @@ ktap_is "no new privileges" "$(status_of NoNewPrivs)" 1
 for set in CapEff CapPrm CapInh CapAmb CapBnd; do
 	ktap_is "$set is empty" "$(status_of $set)" 0000000000000000
 done
+ktap_match "it is a user of its own" "$(status_of Uid)" '^(187|188)[0-9]{7}\b'
 ktap_match "it sees no files" "$(readlink "/proc/$helper/root")" "^/proc/$helper/fdinfo$"
 ktap_is "it reads from no terminal" "$(readlink "/proc/$helper/fd/0")" /dev/null
 ktap_is "it writes to none" "$(readlink "/proc/$helper/fd/1")" /dev/null

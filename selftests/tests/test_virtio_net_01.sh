@@ -23,7 +23,7 @@ fi
 wait_for 30 net_carrier a
 net_ping a 56 1
 for end in b a; do
-	detach "${N_BDF[$end]}" || ktap_bail "detach of $end failed"
+	detach --force "${N_BDF[$end]}" || ktap_bail "detach of $end failed"
 	wait_for 30 pci_gone "${N_BDF[$end]}" || ktap_bail "$end does not go away"
 done
 state_mark warm
@@ -68,7 +68,7 @@ ktap_log "interrupts of a: config $(net_irqs a config), input $(net_irqs a input
 ktap_is "no errors, no drops" "$(net_faults)" 0
 
 # Plug and unplug without traffic and with it; the other end stays usable.
-detach "${N_BDF[b]}"
+detach --force "${N_BDF[b]}"
 ktap_ok $? "b: detach"
 wait_for 30 net_no_carrier a
 ktap_ok $? "a: no carrier while b is away"
@@ -81,7 +81,7 @@ net_ping a 1400 50
 ktap_ok $? "ping again"
 
 for end in b a; do
-	ktap_run "$end: detach" detach "${N_BDF[$end]}"
+	ktap_run "$end: detach" detach --force "${N_BDF[$end]}"
 	ktap_run "$end: gone" wait_for 30 pci_gone "${N_BDF[$end]}"
 done
 state_check warm "nothing is left behind"

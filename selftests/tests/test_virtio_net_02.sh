@@ -54,8 +54,8 @@ wait_for 30 net_carrier a && wait_for 30 net_carrier b
 ktap_ok $? "carrier with a new server"
 net_ping b 1000 20
 ktap_ok $? "ping with a new server"
-detach "${N_BDF[b]}"
-detach "${N_BDF[a]}"
+detach --force "${N_BDF[b]}"
+detach --force "${N_BDF[a]}"
 ktap_ok $? "detach"
 wait_for 30 pci_gone "${N_BDF[a]}"
 ktap_ok $? "a goes away"

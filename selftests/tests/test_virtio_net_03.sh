@@ -45,7 +45,7 @@ round_end()
 	local end
 
 	for end in a b; do
-		detach "${N_BDF[$end]}" && wait_for 30 pci_gone "${N_BDF[$end]}"
+		detach --force "${N_BDF[$end]}" && wait_for 30 pci_gone "${N_BDF[$end]}"
 		ktap_ok $? "$1: $end: detach"
 		stop_server "${N_PID[$end]}"
 	done

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,6 +68,9 @@ static void refuses(void)
 	REFUSED(execv("/bin/true", argv));
 	REFUSED(fork());
 	REFUSED(kill(1, 0));
+	/* Somebody else of the same user's. */
+	REFUSED(syscall(SYS_tgkill, getppid(), getppid(), 0));
+	EXPECT(!syscall(SYS_tgkill, getpid(), getpid(), 0));
 	REFUSED(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
 	REFUSED(unlink("/tmp/vfiouser-none"));
 	REFUSED(ioctl(1, TIOCSTI, "x"));
@@ -136,6 +140,9 @@ static void drops(void)
 		EXPECT(sscanf(line, "\nCap%*3s:%lx", &caps) == 1);
 		EXPECT(!caps);
 	}
+	/* Nobody else's user, and in no group. */
+	EXPECT(getuid() >= 0x70000000 && geteuid() == getuid() && getgid() == getuid());
+	EXPECT(strstr(text, "\nGroups:\t \n") || strstr(text, "\nGroups:\t\n"));
 	line = strstr(text, "\nNoNewPrivs:");
 	EXPECT(line && !strncmp(line, "\nNoNewPrivs:\t1", 14));
 	line = strstr(text, "\nSeccomp:");

@@ -129,6 +129,7 @@ enum vfiouser_state {
  * @tail: requests produced (kernel)
  * @state: enum vfiouser_state (kernel); poll() reports POLLPRI once for each
  *	change, and POLLHUP for good when it is VFIOUSER_STATE_GONE
+ * @timeout_ms: how long the server may take for an answer (kernel); DEVICE_SET changes it
  * @head: requests consumed (helper)
  * @helper_flags: VFIOUSER_HELPER_* (helper). Store of the flag and load of
  *	@tail need a full barrier between them.
@@ -141,7 +142,8 @@ enum vfiouser_state {
 struct vfiouser_ring {
 	__u32 tail;
 	__u32 state;
-	__u8 pad0[120];
+	__u32 timeout_ms;
+	__u8 pad0[116];
 	__u32 head;
 	__u32 helper_flags;
 	__u8 pad1[120];
