@@ -5,6 +5,8 @@
  * down from the vhost-user specification, independently of the front end in servers/vhost, so that
  * a misreading there is not mirrored here.
  *
+ * With --net it is a network card instead, whose every pair of queues sends what it is given back.
+ *
  * One thread. The image is mapped, so that a process that is killed loses nothing that it has
  * written. A request is taken from the available ring at once and done when its delay is over;
  * GET_VRING_BASE does not wait for that, as in the real ones.
@@ -14,6 +16,7 @@
 #include <getopt.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <poll.h>
 #include <signal.h>
@@ -127,7 +130,7 @@ static struct {
 	unsigned int delay_us;		/* the longest; each has a random part of it */
 	bool fixed;			/* or all of it */
 	bool reorder;
-	bool inflight, status, reset, no_ack, no_version, once;
+	bool inflight, status, reset, no_ack, no_version, once, net;
 	const char *fault;
 	uint32_t fault_at;
 } opt = { .size = 16 << 20, .queues = 1 };
@@ -349,6 +352,63 @@ static void complete(struct queue *q, uint16_t head)
 		eventfd_write(q->call, 1);
 }
 
+static void use(struct queue *q, uint16_t head, uint32_t len)
+{
+	struct vring_used *u = used_of(q);
+	uint16_t idx = u->idx;
+
+	u->ring[idx % q->num] = (struct vring_used_elem){ head, len };
+	__atomic_store_n(&u->idx, (uint16_t)(idx + 1), __ATOMIC_SEQ_CST);
+	done++;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (q->call >= 0 && wants_interrupt(q, idx, (uint16_t)(idx + 1)))
+		eventfd_write(q->call, 1);
+}
+
+/* The next buffer of a ring; without EVENT_IDX. */
+static bool next_buffer(struct queue *q, uint16_t *head)
+{
+	struct vring_avail *a = avail_of(q);
+
+	if (!q->running || !q->enabled || !a || !used_of(q) ||
+	    __atomic_load_n(&a->idx, __ATOMIC_ACQUIRE) == q->last_avail)
+		return false;
+	*head = a->ring[q->last_avail % q->num];
+	return *head < q->num;
+}
+
+/* Frames of a transmit queue go into the receive queue of its pair, as long as there is room. */
+static void loop_back(unsigned int pair)
+{
+	struct queue *rx = &queues[2 * pair], *tx = &queues[2 * pair + 1];
+	static struct seg in[SEGS], out[SEGS];
+	uint16_t from, to;
+
+	while (next_buffer(tx, &from) && next_buffer(rx, &to)) {
+		static uint8_t frame[65536];
+		uint32_t len = 0, done_len = 0;
+		int n = chain(tx, from, out), m = chain(rx, to, in), i;
+
+		for (i = 0; i < n && len + out[i].len <= sizeof(frame); i++) {
+			memcpy(frame + len, out[i].va, out[i].len);
+			len += out[i].len;
+		}
+		/* one buffer */
+		if (len >= 12)
+			memcpy(frame + 10, &(uint16_t){ 1 }, 2);
+		for (i = 0; i < m && done_len < len; i++) {
+			uint32_t part = len - done_len < in[i].len ? len - done_len : in[i].len;
+
+			memcpy(in[i].va, frame + done_len, part);
+			done_len += part;
+		}
+		tx->last_avail++;
+		rx->last_avail++;
+		use(tx, from, 0);
+		use(rx, to, done_len);
+	}
+}
+
 static void add_request(unsigned int nr, uint16_t head)
 {
 	struct request *r = malloc(sizeof(*r)), **p;
@@ -474,9 +534,13 @@ static void kicked(unsigned int nr)
 		return;
 	if (!q->running) {
 		q->running = true;
-		resume(nr);
+		if (!opt.net)
+			resume(nr);
 	}
-	take(nr);
+	if (opt.net)
+		loop_back(nr / 2);
+	else
+		take(nr);
 }
 
 /* ---- messages ---- */
@@ -645,8 +709,11 @@ static bool set(struct message *m)
 		return index < opt.queues;
 	case SET_VRING_ENABLE:
 		q->enabled = m->state.num;
-		if (q->enabled)
+		fprintf(stderr, "%s: queue %u %s\n", PROG, index, q->enabled ? "on" : "off");
+		if (q->enabled && !opt.net)
 			take(index % QUEUES);
+		else if (q->enabled)
+			loop_back(index % QUEUES / 2);
 		return index < opt.queues;
 	case SET_VRING_ADDR:
 		q->desc = m->addr.desc;
@@ -665,6 +732,12 @@ static void handle(struct message *m)
 
 	switch (request) {
 	case GET_FEATURES:
+		if (opt.net) {
+			m->u64 = BIT(VIRTIO_F_VERSION_1) | BIT(30) | BIT(VIRTIO_NET_F_MRG_RXBUF) |
+				 BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MQ);
+			reply(m, 8, -1);
+			return;
+		}
 		m->u64 = BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_SEG_MAX) |
 			 BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_CONFIG_WCE) |
 			 (opt.queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0) |
@@ -869,6 +942,7 @@ static const struct option options[] = {
 	{ "no-ack", no_argument, NULL, 'A' },
 	{ "no-version", no_argument, NULL, 'V' },
 	{ "once", no_argument, NULL, 'o' },
+	{ "net", no_argument, NULL, 'n' },
 	{ "fault", required_argument, NULL, 'f' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -894,6 +968,7 @@ static void parse(int argc, char **argv, const char **connect_to)
 		case 'A': opt.no_ack = true; break;
 		case 'V': opt.no_version = true; break;
 		case 'o': opt.once = true; break;
+		case 'n': opt.net = true; break;
 		case 'f':
 			opt.fault = optarg;
 			colon = strchr(optarg, ':');
@@ -907,7 +982,7 @@ static void parse(int argc, char **argv, const char **connect_to)
 		}
 	}
 	if ((!opt.path && !*connect_to) || opt.queues < 1 || opt.queues > QUEUES) {
-		say("--socket=PATH or --connect=PATH [--image=FILE --size=N --queues=N --delay=US --fixed --reorder --inflight --status --reset --no-ack --no-version --once --fault=KIND[:MESSAGE]]");
+		say("--socket=PATH or --connect=PATH [--image=FILE --size=N --queues=N --delay=US --fixed --reorder --inflight --status --reset --no-ack --no-version --once --net --fault=KIND[:MESSAGE]]");
 		exit(2);
 	}
 }

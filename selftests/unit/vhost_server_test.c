@@ -51,7 +51,7 @@
 #define IOVA	0x200000ull
 #define SIZE	0x400000u
 #define DEPTH	64u
-#define QUEUES	4u
+#define QUEUES	5u
 #define DESC(q)		((q) * 0x8000u)
 #define AVAIL(q)	((q) * 0x8000u + 0x4000)
 #define USED(q)		((q) * 0x8000u + 0x6000)
@@ -169,6 +169,7 @@ static void connect_client(struct driver *d)
 }
 
 static bool no_wait;		/* for the socket */
+static bool never_up;		/* it did not come */
 
 static void start_front(struct driver *d, const char *type, const char *const extra[])
 {
@@ -258,6 +259,9 @@ static void stop(struct driver *d)
 	if (d->connected)
 		leave(d);
 	status = mc_stop(&d->front);
+	/* On a busy machine it may not have begun yet: nothing of ours had the signal. */
+	if (never_up && status == 128 + SIGTERM)
+		status = 0;
 	if (status) {
 		char cmd[100];
 
@@ -634,7 +638,8 @@ static void test_other_eventfds(void **state)
 		kick(&d, 0);
 		close(d.call[1]);
 		d.call[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		assert_int_equal(mc_set_irqs(&d.mc, TRIGGER, MSIX, 1, 1, NULL, 0, &d.call[1], 1), 0);
+		assert_int_equal(mc_set_irqs(&d.mc, TRIGGER, MSIX, 1, 1, NULL, 0, &d.call[1], 1),
+				 0);
 		WAIT(used_idx(&d, 0) == (uint16_t)(before + 1));
 		wait_call(&d, 0);
 	}
@@ -1152,7 +1157,8 @@ static void lie(const char *kind, int message)
 	no_wait = false;
 	for (i = 0; i < 300 && stat(path, &st); i++)
 		nanosleep(&ms, NULL);
-	if (i < 300) {
+	never_up = i == 300;
+	if (!never_up) {
 		pid_t child = fork();
 
 		if (!child) {
@@ -1167,6 +1173,7 @@ static void lie(const char *kind, int message)
 		}
 	}
 	stop(&d);
+	never_up = false;
 }
 
 static void test_lies(void **state)
@@ -1317,6 +1324,64 @@ static void test_file_system(void **state)
 	stop(&d);
 }
 
+/* ---- network cards ---- */
+
+#define HDR	12			/* of a frame */
+
+static void add(struct driver *d, unsigned int q, uint16_t head)
+{
+	struct vring_avail *a = avail(d, q);
+
+	a->ring[a->idx % DEPTH] = head;
+	__atomic_store_n(&a->idx, a->idx + 1, __ATOMIC_RELEASE);
+	kick(d, q);
+}
+
+/* A frame goes out by a pair's transmit queue and comes back by its receive queue. */
+static void send_frame(struct driver *d, unsigned int pair, uint8_t fill)
+{
+	unsigned int rx = 2 * pair, tx = 2 * pair + 1;
+	uint16_t before = used_idx(d, rx);
+	uint8_t *in = d->mem + SLOT_AT(rx, 0), *out = d->mem + SLOT_AT(tx, 0);
+	struct vring_desc *r = (struct vring_desc *)(d->mem + DESC(rx));
+	struct vring_desc *t = (struct vring_desc *)(d->mem + DESC(tx));
+
+	memset(in, 0, SLOT);
+	memset(out, 0, HDR);
+	memset(out + HDR, fill, 100);
+	*r = (struct vring_desc){ IOVA + SLOT_AT(rx, 0), 2048, VRING_DESC_F_WRITE, 0 };
+	*t = (struct vring_desc){ IOVA + SLOT_AT(tx, 0), HDR + 100, 0, 0 };
+	add(d, rx, 0);
+	add(d, tx, 0);
+	WAIT(used_idx(d, rx) == (uint16_t)(before + 1));
+	assert_memory_equal(in + HDR, out + HDR, 100);
+	wait_call(d, rx);
+}
+
+static void test_network(void **state)
+{
+	static const char *const args[] = { "--net", "--queues=2", NULL };
+	const uint64_t never = BIT(17) | BIT(22);	/* CTRL_VQ, MQ */
+	struct driver d;
+
+	(void)state;
+	start(&d, "net", vublk, args,
+	      (const char *[]){ "--mac=52:54:00:01:02:03", "--mtu=1400", NULL });
+	assert_int_equal(get(&d, DEVICE, 6), 0x030201005452ull);
+	assert_int_equal(get(&d, DEVICE + 6, 2), 1);
+	assert_int_equal(get(&d, DEVICE + 10, 2), 1400);
+	assert_int_equal(get(&d, REG(num_queues), 2), 2);
+	assert_false(offered(&d) & never);
+	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
+	send_frame(&d, 0, 7);
+	send_frame(&d, 0, 8);
+	/* in order: taken up wherever it was */
+	kill_back(&d);
+	d.back = back(vublk, args);
+	send_frame(&d, 0, 9);
+	stop(&d);
+}
+
 static int make_dir(void **state)
 {
 	(void)state;
@@ -1369,6 +1434,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_file_system),
+		cmocka_unit_test(test_network),
 	};
 
 	if (argc > 1)

@@ -518,7 +518,8 @@ static int bar_write(struct virtio *v, unsigned int bar, const void *buf, size_t
 	else if (bar == BAR_VIRTIO && offset >= VIRTIO_DEVICE)
 		config_write(v, buf, count, offset);
 	else if (bar == BAR_MSIX && offset < table)
-		memcpy(v->msix_table + offset, buf, count < table - offset ? count : table - offset);
+		memcpy(v->msix_table + offset, buf,
+		       count < table - offset ? count : table - offset);
 	else if (bar != BAR_VIRTIO && bar != BAR_MSIX)
 		return -EINVAL;
 	return 0;

@@ -310,16 +310,32 @@ void ring_err_event(struct vhost *h, unsigned int q)
 	h->condemned = "the back end found a ring broken";
 }
 
+/* What was put into it while it was off has not been looked at. */
+static void enabled(void *ctx, int err, struct wire_reply *reply, unsigned int q)
+{
+	struct vhost *h = ctx;
+
+	(void)reply;
+	if (err)
+		link_lost(h, "the back end refused SET_VRING_ENABLE");
+	else
+		ring_kick(h, q);
+}
+
 /**
- * ring_enable() - turn a ring on or off while it runs
+ * ring_enable() - turn a ring on or off
  * @h: device
  * @q: queue
  * @on: or off
  */
 void ring_enable(struct vhost *h, unsigned int q, bool on)
 {
+	const struct vu_vring_state s = { q, on };
+
 	if (h->features >> VU_F_PROTOCOL_FEATURES & 1)
-		set_state(h, VU_SET_VRING_ENABLE, q, on);
+		wire_call(&h->wire, VU_SET_VRING_ENABLE,
+			  vhost_has(h, VU_PF_REPLY_ACK) ? WIRE_ACK : WIRE_NONE, &s, sizeof(s), NULL,
+			  0, on ? enabled : NULL, q);
 }
 
 /*

@@ -41,7 +41,7 @@
 enum vhost_link {
 	LINK_DOWN,			/* not connected */
 	LINK_GREETING,			/* connected, not known yet */
-	LINK_UP,			/* the back end has answered all that it is asked at first */
+	LINK_UP,			/* the back end has answered what it is asked at first */
 };
 
 enum vhost_rings {
@@ -129,7 +129,7 @@ struct vhost_type {
 	const char *dangerous;		/* why it is only with --force, or NULL */
 	/* bytes of the configuration that a driver may write */
 	unsigned int writable, writable_len;
-	/* Say how many queues, which features, what configuration. Returns 0 or a negative errno. */
+	/* Say how many queues, which features, what configuration. Returns 0 or an error. */
 	int (*build)(struct vhost *h);
 	/* What of the back end's configuration is different for the driver. */
 	void (*patch)(const struct vhost *h, uint8_t *config);
