@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 600
+#
+# A directory shared by virtiofsd behind vfiouser-vhost, as "attach --vhost" starts it: files are
+# what they are, the same virtiofsd is mounted again after a detach, and one that is killed leaves
+# nothing that hangs. Then what the guide says about a disk.
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/vhost.sh"
+
+load_module
+vhost_drivers
+mkdir -p "$WORK/share/dir" /mnt
+for i in 1 2 3 4 5 6 7 8; do
+	dd if=/dev/urandom of="$WORK/share/dir/file$i" bs=64k count=$((i * 4)) 2>/dev/null
+done
+
+# virtiofsd has no --tag in this version: the front end says it
+share()
+{
+	vhost_backend /usr/bin/virtiofsd --socket-path=@ -o "source=$WORK/share" -o sandbox=chroot
+}
+
+grep -qs virtiofs /proc/filesystems || ktap_skip_all "this kernel has no virtiofs"
+share
+vhost_front fs --tag=share
+attach "$SOCKET"
+ktap_ok $? "attach" || ktap_bail "nothing to test"
+ktap_match "lspci" "$(lspci -nn -s "$BDF")" '1af4:105a'
+wait_for 30 mount -t virtiofs share /mnt
+ktap_ok $? "mount" || ktap_bail "no file system"
+diff -r "$WORK/share" /mnt
+ktap_ok $? "all files are the same"
+cp -r "$WORK/share/dir" /mnt/copy && diff -r "$WORK/share/dir" "$WORK/share/copy"
+ktap_ok $? "what is written is there"
+rm -rf /mnt/copy && [ ! -e "$WORK/share/copy" ]
+ktap_ok $? "and can be removed"
+fio --name=mmap --directory=/mnt --rw=randwrite --bs=4k --size=2M --ioengine=mmap \
+	--verify=crc32c --do_verify=1 >"$WORK/fio" 2>&1
+ktap_ok $? "fio: verify through a mapping" || ktap_log <"$WORK/fio"
+umount /mnt
+ktap_ok $? "umount"
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "detach"
+vu_gone "$BACKEND_PID"
+ktap_is "virtiofsd still runs" $? 1
+attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && diff -r "$WORK/share" /mnt
+ktap_ok $? "attached and mounted again, all files are the same"
+ktap_is "over one connection" "$(grep -c 'connected again' "$SOCKET.log")" 0
+
+# It is killed under load.
+(while cat /mnt/dir/* >/dev/null 2>&1; do echo 3 >/proc/sys/vm/drop_caches; done) &
+load=$!
+sleep 1
+vhost_kill
+wait_for 60 grep -q 'requests end with errors' "$SOCKET.log"
+ktap_ok $? "vfiouser-vhost ends its requests"
+wait $load
+ktap_pass "who used it has an error"
+stat /mnt/dir/nothing 2>&1 | ktap_log
+umount /mnt
+ktap_ok $? "umount"
+share_again()
+{
+	BACKEND_SOCKET=$BACKEND share
+}
+share_again
+detach
+ktap_ok $? "detach"
+wait_for 30 pci_gone "$BDF"
+ktap_ok $? "gone"
+attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && diff -r "$WORK/share/dir" /mnt/dir
+ktap_ok $? "attached and mounted again, with another virtiofsd"
+umount /mnt && detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "umount, detach"
+stop_server "$SERVER_PID"
+ktap_ok $? "vfiouser-vhost ends on SIGTERM"
+ktap_log <"$SOCKET.log"
+
+# ---- attach --vhost, as the guide says ----
+cd "$WORK" || exit 1
+qemu-img create -f qcow2 disk.qcow2 64M >/dev/null 2>&1 ||
+	truncate -s 64M disk.raw
+if [ -e disk.qcow2 ]; then
+	format='driver=qcow2,node-name=f,file=p'
+else
+	mv disk.raw disk.qcow2
+	format='driver=raw,node-name=f,file=p'
+fi
+BACKEND_SOCKET=/run/disk2.sock vhost_backend qemu-storage-daemon \
+	--blockdev driver=file,node-name=p,filename=disk.qcow2 --blockdev $format --export \
+	type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=@,num-queues=2
+attach --vhost=blk:/run/disk2.sock --name=disk2
+ktap_ok $? "attach --vhost"
+ktap_match "its name" "$ATTACH_OUT" '^disk2 .* 1af4:1042 virtio-pci vd'
+disk=$(vdisk_of "$BDF")
+mkfs.ext4 -q "$disk" && mount -t ext4 "$disk" /mnt && umount /mnt
+ktap_ok $? "mkfs, mount, umount"
+detach disk2 && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "detach"
+attach --vhost=blk:/run/disk2.sock --name=disk2
+ktap_ok $? "attach --vhost again"
+ktap_match "with the process that runs" "$(cat "$WORK/attach.err")" 'runs already'
+detach disk2 && wait_for 30 pci_gone "$BDF"
+refused 2 "a type that is not for a host" 'is not for a host' \
+	vfiouserctl attach --vhost=balloon:/run/disk2.sock --name=balloon
+refused 2 "no type" 'is no device type and socket' vfiouserctl attach --vhost=/run/disk2.sock
+refused 2 "a server as well" 'takes no server address' \
+	vfiouserctl attach --vhost=blk:/run/disk2.sock /run/other.sock
+refused 3 "no back end" 'waiting for the back end' \
+	vfiouserctl attach --wait-server=1s --vhost=blk:/run/nobody.sock
+vhost_kill
+wait_for 30 test ! -S /run/vfiouser/disk2.vhost
+ktap_ok $? "vfiouser-vhost ends with its back end"
+rm -rf /run/disk2.sock /run/disk2.sock.log /run/vfiouser
+ktap_end
