@@ -5,10 +5,9 @@
 # that is set up as the documentation says and mounted by fstab on a system that systemd really boots
 # and takes down again, and nothing left after purging.  Runs natively; the system is a VM.
 #
-# usage: packages.sh [--no-boot] [--rounds SERVER,HELPER,KEEPER] [--power-cuts N] [SERIES]
+# usage: packages.sh [--no-boot] [--rounds SERVER,HELPER,KEEPER] [SERIES]
 #
-# --rounds: how often each is killed right after a boot (3,2,2); --power-cuts: the VM is killed N times
-# under writes that are synced, and what was acknowledged must be there after the next boot (0).
+# --rounds: how often each is killed right after a boot (3,2,2)
 #
 # What the VM says is in $O/packages/SERIES/boot-N.{console,log}; the root file system beside them.
 
@@ -18,12 +17,10 @@ kernels=$top/selftests/vm/kernels.sh
 export O
 boot=1
 rounds=3,2,2
-cuts=0
 while :; do
 	case ${1:-} in
 	--no-boot) boot= ;;
 	--rounds) rounds=$2; shift ;;
-	--power-cuts) cuts=$2; shift ;;
 	*) break ;;
 	esac
 	shift
