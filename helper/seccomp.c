@@ -69,7 +69,7 @@ int seccomp_restrict(void)
 	/* Signals to nobody but itself, as of abort(). */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				       SCMP_A0(SCMP_CMP_EQ, getpid()));
+				       SCMP_A0(SCMP_CMP_EQ, getpid(), 0));
 	/* Memory, but none that can be executed. */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
