@@ -198,6 +198,19 @@ void vfu_dev_queue_delayed(struct vfu_dev *vdev, struct delayed_work *work, unsi
 }
 
 /**
+ * vfu_dev_cancel_delayed() - undo vfu_dev_queue_delayed(), with the reference that it took
+ * @vdev: device
+ * @work: what was queued, or not; it may be running
+ *
+ * Context: may sleep; the caller holds a reference of its own.
+ */
+void vfu_dev_cancel_delayed(struct vfu_dev *vdev, struct delayed_work *work)
+{
+	if (cancel_delayed_work_sync(work))
+		vfu_dev_put(vdev);
+}
+
+/**
  * vfu_regions_release() - unpin the direct pages of all regions
  * @regions: VFU_NR_REGIONS of them
  *
@@ -423,6 +436,8 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
 	vfu_slot_leave(vdev);
 	vfu_bridge_remove(vdev);
+	/* Whoever unloads the module next need not wait for their references. */
+	vfu_watch_stop(vdev);
 	vfu_irqfd_close(vdev);
 	vfu_irqfd_clear(vdev);
 	vfu_ioeventfd_clear(vdev);
@@ -435,6 +450,7 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	xa_erase(&vfu_devs, vdev->id);
 	mutex_unlock(&vfu_devs_lock);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_GONE);
+	vfu_queues_stop(vdev);
 	vfu_dev_wake_all(vdev);
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_REMOVED, 0);
 	vfu_dev_put(vdev);

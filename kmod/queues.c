@@ -208,6 +208,17 @@ void vfu_queues_gone(struct vfu_dev *vdev)
 }
 
 /**
+ * vfu_queues_stop() - the device has gone, and its driver with it
+ * @vdev: device, in state GONE
+ *
+ * Context: may sleep.
+ */
+void vfu_queues_stop(struct vfu_dev *vdev)
+{
+	vfu_dev_cancel_delayed(vdev, &vdev->queues_work);
+}
+
+/**
  * vfu_queues_init() - set-up
  * @vdev: device
  */

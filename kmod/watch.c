@@ -97,8 +97,22 @@ static void vfu_watch_work(struct work_struct *work)
  */
 void vfu_watch_start(struct vfu_dev *vdev)
 {
-	if (!test_and_set_bit(0, &vdev->watch.running))
+	if (!READ_ONCE(vdev->watch.stopped) && !test_and_set_bit(0, &vdev->watch.running))
 		vfu_dev_queue_delayed(vdev, &vdev->watch.work, VFU_WATCH_MIN_MS);
+}
+
+/**
+ * vfu_watch_stop() - the device goes: nobody asks it for a sign of life any more
+ * @vdev: device
+ *
+ * A look that begins at this very moment may still come once; it finds nothing and ends.
+ *
+ * Context: may sleep, for as long as a read of a register may take.
+ */
+void vfu_watch_stop(struct vfu_dev *vdev)
+{
+	WRITE_ONCE(vdev->watch.stopped, true);
+	vfu_dev_cancel_delayed(vdev, &vdev->watch.work);
 }
 
 /**

@@ -16,6 +16,7 @@ struct vfu_dev;
  * @activity: work given to the device when last looked
  * @signs: of life, that it has given until then
  * @owed: one for work that was given to it
+ * @stopped: the device goes: not begun again
  * @work: looks
  */
 struct vfu_watch {
@@ -23,10 +24,12 @@ struct vfu_watch {
 	u64 activity;
 	u64 signs;
 	bool owed;
+	bool stopped;
 	struct delayed_work work;
 };
 
 void vfu_watch_start(struct vfu_dev *vdev);
+void vfu_watch_stop(struct vfu_dev *vdev);
 void vfu_watch_init(struct vfu_dev *vdev);
 
 #endif /* _KMOD_WATCH_H */
