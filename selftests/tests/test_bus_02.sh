@@ -124,6 +124,6 @@ ktap_ok $? "net: ping"
 net_transfer a 2048
 ktap_ok $? "net: 2 MiB"
 for end in b a; do
-	ktap_run "net $end: detach" detach "${N_BDF[$end]}"
+	ktap_run "net $end: detach" detach --force "${N_BDF[$end]}"
 done
 ktap_end

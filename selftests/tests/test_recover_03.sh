@@ -9,13 +9,13 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/recover.sh"
 
-ktap_plan 17
+ktap_plan 18
 load_module
 
 image=$WORK/disk
 truncate -s 64M "$image"
 # doorbells that trap, so that the hang is noticed when the driver next rings one
-start_server --file="$image" --doorbells=trap
+start_server --file="$image" --doorbells=trap --name=hang
 dmesg_mark
 recover_begin hang --reconnect=120 --timeout=4s "$SOCKET"
 for n in 1 2; do
@@ -36,7 +36,13 @@ kill -STOP "$SERVER_PID"
 wait_for 120 state_is "$BDF" frozen
 old=$SERVER_PID
 rm -f "$SOCKET"
-vu_serve vfiouser-nvme --file="$image" --doorbells=trap
+# the old one has the file locked, which is a defence that not every server has: by another way
+ktap_run "a second server does not share the file" sh -c \
+	"! vfiouser-nvme --socket-path=\"$SOCKET\" --file=\"$image\" 2>/dev/null"
+modprobe -q loop
+loop=$(losetup -f)
+losetup "$loop" "$image" || ktap_bail "no loop device"
+vu_serve vfiouser-nvme --file="$loop" --doorbells=trap --name=hang
 wait_for 60 sh -c 'dmesg | grep -q "from before still runs"'
 ktap_ok $? "another server is refused while the old one is only stopped"
 state_is "$BDF" frozen
@@ -48,4 +54,6 @@ recover_progress
 recover_end hang
 detach "$BDF"
 ktap_ok $? "detach"
+stop_server
+losetup -d "$loop"
 ktap_end
