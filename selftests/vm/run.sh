@@ -11,6 +11,7 @@
 #   # SHARE: yes         wants /share, a directory that the host sees
 #   # DEVICE: intel-iommu one more device of QEMU's
 #   # APPEND: words      for the kernel's command line
+#   # BESIDE: none       keeps all CPUs busy, which takes many times as long beside another VM
 #   # VM: own            leaves the kernel in a state from which there is no way back
 #
 # and TEST.host beside TEST.sh is run on the host after the test has ended, with the directory of the
@@ -443,7 +444,8 @@ run_one()
 	verdict "$dir" "$name" "$status" $((SECONDS - start)) "$cpu"
 }
 
-# list_jobs TEST...: a line for each run: seconds it may take, kind of VM, name, test, CPUs, "own"
+# list_jobs TEST...: a line for each run: seconds it may take, kind of VM, name, test, CPUs, "own",
+# "none" where no other VM is to run meanwhile
 list_jobs()
 {
 	local test name cpus words class own seconds first
@@ -464,10 +466,22 @@ list_jobs()
 			# as long as last time; without that the time that it is given says something too
 			seconds=
 			[ ! -e "$out/$name/result" ] || read -r _ _ _ seconds _ <"$out/$name/result"
-			printf '%s\t%s\t%s\t%s\t%s\t%s\n' "${seconds:-$(($(header TIMEOUT "$test" 200) / 10))}" \
-				"$class" "$name" "$test" "$cpus" "${own:-}"
+			printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
+				"${seconds:-$(($(header TIMEOUT "$test" 200) / 10))}" \
+				"$class" "$name" "$test" "$cpus" "${own:-}" "$(header BESIDE "$test" '')"
 		done
 	done
+}
+
+# queue_jobs: list_jobs' lines become the jobs to take.
+# What is alone in its VM comes first, what many share last, the longest first: so all end together.
+queue_jobs()
+{
+	local list
+
+	list=$(cat)
+	awk -F'\t' 'NR == FNR { n[$2]++; next } NF { print n[$2] "\t" $0 }' <(echo "$list") <(echo "$list") |
+		sort -t$'\t' -k1,1n -k2,2nr | cut -f2- >"$out/jobs"
 }
 
 # take CLASS: the next job, of that kind of VM if there is one, is removed from the list and printed
@@ -492,7 +506,7 @@ worker()
 	trap : PIPE
 	while job=$(take "$vm_class"); do
 		# no tab: one that is empty would be none
-		IFS=$'\x1f' read -r _ class name test cpus own <<<"${job//$'\t'/$'\x1f'}"
+		IFS=$'\x1f' read -r _ class name test cpus own _ <<<"${job//$'\t'/$'\x1f'}"
 		if [ "$class" != "$vm_class" ]; then
 			vm_stop
 			vm_boot "$class" "$cpus" "$(header DISK "$test" '')" "$(header DEVICE "$test" '')" \
@@ -556,25 +570,28 @@ main()
 		flock 8
 	}
 	list=$(list_jobs "${paths[@]}")
-	# What is alone in its VM first, what many share last, the longest first: so all end together.
-	awk -F'\t' 'NR == FNR { n[$2]++; next } { print n[$2] "\t" $0 }' <(echo "$list") <(echo "$list") |
-		sort -t$'\t' -k1,1n -k2,2nr | cut -f2- >"$out/jobs"
 	rm -rf "$out"/vm.[0-9]*
 	: >"$out/boots"
 	mapfile -t names < <(cut -f3 <<<"$list")
 	rm -rf "${names[@]/#/$out/}"
 
+	raw_status=0
 	if [ "$jobs" = 1 ]; then
-		raw_status=0
+		queue_jobs <<<"$list"
 		worker 8>&-
 		[ -z "$raw" ] || exit "$raw_status"
 	else
 		workers=()
 		trap 'kill "${workers[@]}" 2>/dev/null; exit 1' INT TERM
+		awk -F'\t' '$7 == ""' <<<"$list" | queue_jobs
 		for ((i = 0; i < jobs; i++)); do
 			worker 8>&- &
 			workers+=($!)
 		done
+		wait
+		awk -F'\t' '$7 != ""' <<<"$list" | queue_jobs
+		worker 8>&- &
+		workers=($!)
 		wait
 	fi
 
