@@ -50,4 +50,5 @@ ktap_ok $? "admin-guide.rst: umount, detach"
 ktap_is "no device is left" "$(ls /sys/class/vfiouser)" ""
 # what was typed made these
 rm -f /tmp/*.sock /tmp/*.img /run/*.sock
+rm -rf /run/vfiouser
 ktap_end
