@@ -50,20 +50,20 @@
 
 static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
 {
-	/*
-	 * -EBUSY means that it is on its way already and will find @pending
-	 * set; any other failure that the CPU is gone.
-	 */
 	if (cpu != smp_processor_id()) {
-		int err;
-
+		/*
+		 * A csd has one sender at a time, and that is the sender's business: a raise and an
+		 * unmask may both get here. Full barrier, also where it is taken: whoever holds
+		 * it has not arrived yet, and will find what made us come. See vfu_vector_ipi().
+		 */
+		if (test_and_set_bit(0, &vec->sent))
+			return;
 		atomic_inc(&vec->calls);
-		err = smp_call_function_single_async(cpu, &vec->csd);
-		if (!err)
+		if (!smp_call_function_single_async(cpu, &vec->csd))
 			return;
+		/* That CPU is gone. */
 		atomic_dec(&vec->calls);
-		if (err == -EBUSY)
-			return;
+		clear_bit_unlock(0, &vec->sent);
 	}
 	irq_work_queue(&vec->work);
 }
@@ -175,6 +175,10 @@ static void vfu_vector_ipi(void *info)
 {
 	struct vfu_vector *vec = info;
 
+	/* The csd is free again: it was unlocked before this was called. */
+	clear_bit(0, &vec->sent);
+	/* Full barrier: pairs with the one of whoever found it taken in vfu_vector_send(). */
+	smp_mb__after_atomic();
 	vfu_vector_deliver(vec);
 	/* Release: pairs with vfu_vector_settle(), after which there may be no vector. */
 	(void)atomic_fetch_dec_release(&vec->calls);

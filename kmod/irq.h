@@ -37,6 +37,7 @@ struct vfu_irqfd;
  * @turn: raises it, if @waits, when it is its turn
  * @work: raises it on this CPU
  * @csd: raises it on another
+ * @sent: @csd is on its way (bit 0): whoever sets it sends it
  * @calls: how many of @csd are under way
  * @irqfd: the eventfd hooked to it, or NULL (vfu_irq.lock)
  */
@@ -54,6 +55,7 @@ struct vfu_vector {
 	struct work_struct turn;
 	struct irq_work work;
 	call_single_data_t csd;
+	unsigned long sent;
 	atomic_t calls;
 	struct vfu_irqfd *irqfd;
 };
