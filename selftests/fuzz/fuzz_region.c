@@ -12,12 +12,13 @@ static void check_region(const struct vfuc_region_info *info)
 	uint64_t end = 0;
 	unsigned int i;
 
-	FUZZ_CHECK(info->fd >= 0 || !info->nr_areas);
 	FUZZ_CHECK(info->nr_areas <= VFUC_MAX_AREAS);
 	FUZZ_CHECK(info->size <= INT64_MAX && info->offset <= INT64_MAX - info->size);
 	for (i = 0; i < info->nr_areas; i++) {
 		const struct vfuc_area *area = &info->areas[i];
 
+		/* the region's descriptor, or one of its own */
+		FUZZ_CHECK((info->fd >= 0) != (area->fd >= 0));
 		FUZZ_CHECK(area->size && area->offset % 4096 == 0 && area->size % 4096 == 0);
 		FUZZ_CHECK(area->offset >= end);
 		end = area->offset + area->size;
