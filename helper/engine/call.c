@@ -81,6 +81,7 @@ static void finish(struct vfuc *c, const struct vfuc_request *request,
 	if (reply->fds && request->wants_fds) {
 		call->fds = *reply->fds;
 		reply->fds->count = 0;
+		reply->fds->lost = false;
 	}
 }
 
@@ -103,6 +104,7 @@ int vfuc_call(struct vfuc *c, struct vfuc_call *call, struct vfuc_error *error)
 	call->reply = NULL;
 	call->reply_len = 0;
 	call->fds.count = 0;
+	call->fds.lost = false;
 	if (c->dispatching)
 		return vfuc_error_set(error, VFUC_USAGE, -EDEADLK,
 				      "%s: synchronous call from a callback",

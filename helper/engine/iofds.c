@@ -50,7 +50,12 @@ static int query(struct vfuc *c, uint32_t index, struct vfuc_call *call,
 		if (reply->argsz <= wire.argsz) {
 			if (reply->argsz < sizeof(*reply) || call->reply_len < reply->argsz)
 				goto fail;
-			return 0;
+			if (!call->fds.lost)
+				return 0;
+			vfuc_call_free(c, call);
+			return vfuc_error_set(error, VFUC_SYSTEM, -EMFILE,
+					      "this process has no room for the I/O descriptors of region %u",
+					      index);
 		}
 		why = "there are too many";
 		if (reply->argsz > largest)

@@ -86,13 +86,14 @@ static void check_areas(struct vfuc *c, struct vfuc_region_info *info)
 /*
  * Either one descriptor is that of the whole region, or each area has its own, in the order in
  * which the server named them; offsets are those in the region in both cases. An area whose
- * descriptor is missing is never looked for in another's.
+ * descriptor is missing is never looked for in another's, so one of which others were lost on the
+ * way is the first area's.
  */
 static void take_fds(struct vfuc *c, struct vfuc_call *call, struct vfuc_region_info *info)
 {
 	unsigned int i = 0;
 
-	if (call->fds.count <= 1 || !info->sparse) {
+	if ((call->fds.count <= 1 && !call->fds.lost) || !info->sparse) {
 		info->fd = vfuc_fds_take(&call->fds, 0);
 		return;
 	}
@@ -236,7 +237,10 @@ static int parse(struct vfuc *c, struct vfuc_call *call, uint32_t index,
 		return 0;
 	}
 	if (!call->fds.count) {
-		if (c->caps.can_pass_fds)
+		if (call->fds.lost)
+			vfuc_note(c, VFUC_WARN,
+				  "region %u: this process has no room for its descriptors", index);
+		else if (c->caps.can_pass_fds)
 			vfuc_note(c, VFUC_WARN,
 				  "region %u is called mappable and no descriptor came with it",
 				  index);

@@ -452,8 +452,11 @@ ssize_t vfuc_transport_receive(int fd, void *buf, size_t len, struct vfuc_fds *f
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	if (fds)
 		take_fds(&msg, fds, surplus);
-	if (msg.msg_flags & MSG_CTRUNC)
+	if (msg.msg_flags & MSG_CTRUNC) {
 		(*surplus)++;
+		if (fds)
+			fds->lost = true;
+	}
 	return ret ? ret : -ECONNRESET;
 }
 
@@ -469,6 +472,7 @@ unsigned int vfuc_fds_close(struct vfuc_fds *fds)
 		}
 	}
 	fds->count = 0;
+	fds->lost = false;
 	return closed;
 }
 

@@ -19,11 +19,13 @@
  * struct vfuc_fds - descriptors received and not yet given to anybody
  * @count: how many of @fd
  * @fd: the descriptors; -1 where one was taken
+ * @lost: the kernel had no room for those behind them in this process
  * @sender: process that sent the last bytes, as vfuc_transport_ask_sender() has asked; 0: not known
  */
 struct vfuc_fds {
 	unsigned int count;
 	int fd[VFUC_TRANSPORT_MAX_FDS];
+	bool lost;
 	pid_t sender;
 };
 

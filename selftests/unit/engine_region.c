@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,6 +87,8 @@ struct reply {
 	uint8_t bytes[8192];
 	size_t len;		/* what is sent */
 	unsigned int nr_fds;
+	bool tight;		/* the client has room for so many of them only */
+	unsigned int room;
 };
 
 static struct vfuc_wire_region_info *begin(struct reply *r, uint32_t flags, uint64_t size)
@@ -138,6 +141,33 @@ static void append_sparse(struct reply *r, uint32_t next, unsigned int n, const 
 	append(r, areas, n * 16);
 }
 
+/* From now on this process can have @room descriptors more. */
+static void leave_room(unsigned int room)
+{
+	int fds[8], next = dup(0);
+	struct rlimit limit;
+	unsigned int i;
+
+	assert_true(next >= 0 && room < 8);
+	for (i = 0; i < room; i++)
+		fds[i] = dup(0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = room ? fds[room - 1] : next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (i)
+		close(fds[--i]);
+	close(next);
+}
+
+static void leave_all_room(void)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 static void script_region(struct fake_server *s)
 {
 	const struct reply *r = s->arg;
@@ -154,9 +184,16 @@ static void script_region(struct fake_server *s)
 		 !request.cap_offset && !request.size && !request.offset);
 	for (i = 0; i < r->nr_fds; i++)
 		fds[i] = fs_memory(4096 + i);
+	if (r->tight)
+		leave_room(r->room);
 	fs_reply_fds(s, r->bytes, r->len, fds, r->nr_fds);
+	/* Or there is room where they were. */
+	if (r->tight)
+		fs_expect_close(s);
 	for (i = 0; i < r->nr_fds; i++)
 		close(fds[i]);
+	if (r->tight)
+		return;
 	fs_expect_close(s);
 }
 
@@ -174,6 +211,8 @@ static int ask(struct reply *r, struct vfuc_region_info **info, unsigned int sur
 	fs_start(&s, script_region, r);
 	c = fs_open(&s, NULL);
 	err = vfuc_get_region_info(c, 2, info, &error);
+	if (r->tight)
+		leave_all_room();
 	assert_int_equal(vfuc_stats(c)->surplus_fds, surplus);
 	assert_int_equal(error.err, err);
 	assert_int_equal(error.kind, err ? VFUC_PROTOCOL : VFUC_OK);
@@ -392,6 +431,37 @@ static void test_fds_of_areas(void **state)
 	assert_int_equal(ask(&r, &info, 0), 0);
 	assert_int_equal(info->nr_areas, 2);
 	assert_int_equal(info->areas[1].offset, 0x1000);
+	vfuc_region_info_free(info);
+}
+
+/* The same, and it is this process that has no room: one that came is not the whole region's. */
+static void test_fds_lost(void **state)
+{
+	struct vfuc_region_info *info;
+	struct stat st;
+	struct reply r;
+
+	(void)state;
+	begin(&r, R | W | M | C, 0x4000);
+	append_sparse(&r, 0, 3, (const uint64_t[]){ 0x2000, 0x1000, 0x1000, 0x1000, 0, 0x1000 });
+	r.nr_fds = 3;
+	r.tight = true;
+	r.room = 1;
+	assert_int_equal(ask(&r, &info, 1), 0);
+	assert_int_equal(info->fd, -1);
+	assert_int_equal(info->nr_areas, 1);
+	assert_int_equal(info->areas[0].offset, 0x2000);
+	assert_int_equal(fstat(info->areas[0].fd, &st), 0);
+	assert_int_equal(st.st_size, 4096);
+	vfuc_region_info_free(info);
+	/* All of them: the region traps. */
+	begin(&r, R | W | M | C, 0x4000);
+	append_sparse(&r, 0, 1, (const uint64_t[]){ 0x2000, 0x1000 });
+	r.nr_fds = 1;
+	r.tight = true;
+	assert_int_equal(ask(&r, &info, 1), 0);
+	assert_int_equal(info->fd, -1);
+	assert_int_equal(info->nr_areas, 0);
 	vfuc_region_info_free(info);
 }
 
@@ -687,6 +757,7 @@ int main(void)
 		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_bad_areas),
 		cmocka_unit_test(test_fds_of_areas),
+		cmocka_unit_test(test_fds_lost),
 		cmocka_unit_test(test_other_caps),
 		cmocka_unit_test(test_bad_chains),
 		cmocka_unit_test(test_bad_fixed_part),

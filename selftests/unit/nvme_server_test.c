@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -302,6 +303,57 @@ static void test_no_fds(void **state)
 	memcpy(&r, c.payload, sizeof(r));
 	assert_int_equal(r.flags, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
 	assert_int_equal(c.nfds, 0);
+	mc_close(&c);
+	stop(&s);
+}
+
+/* The lowest descriptor that a process does not have: as a limit, it leaves room for none. */
+static unsigned int first_free_fd(pid_t pid)
+{
+	char path[40], target[8];
+	unsigned int fd = 0;
+
+	do {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", pid, fd++);
+	} while (readlink(path, target, sizeof(target)) >= 0);
+	return fd - 1;
+}
+
+/*
+ * A server that has no room for the eventfds says so: the vectors keep those that they had, and none
+ * is taken for one that was to be disarmed.
+ */
+static void test_irqs_lost(void **state)
+{
+	struct rlimit tight, before;
+	struct mc_server s;
+	int ev[5], i;
+	struct mc c;
+
+	(void)state;
+	start(&s, ARGS("--ram=1M", "--queues=4"));
+	client(&c);
+	assert_int_equal(mc_negotiate(&c), 0);
+	for (i = 0; i < 5; i++)
+		ev[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, MSIX, 0, 3, NULL, 0, ev, 3), 0);
+	assert_int_equal(prlimit(s.pid, RLIMIT_NOFILE, NULL, &before), 0);
+	tight = before;
+	tight.rlim_cur = first_free_fd(s.pid);
+	assert_int_equal(prlimit(s.pid, RLIMIT_NOFILE, &tight, NULL), 0);
+	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, MSIX, 0, 1, NULL, 0, ev, 1), -EMFILE);
+	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, MSIX, 1, 4, NULL, 0, ev + 1, 4),
+			 -EMFILE);
+	assert_int_equal(prlimit(s.pid, RLIMIT_NOFILE, &before, NULL), 0);
+	assert_int_equal(mc_set_irqs(&c, NONE | TRIGGER, MSIX, 0, 5, NULL, 0, NULL, 0), 0);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(fired(ev[i]), i < 3);
+	assert_int_equal(mc_set_irqs(&c, EVENTFD | TRIGGER, MSIX, 0, 5, NULL, 0, ev, 5), 0);
+	assert_int_equal(mc_set_irqs(&c, NONE | TRIGGER, MSIX, 0, 5, NULL, 0, NULL, 0), 0);
+	for (i = 0; i < 5; i++) {
+		assert_true(fired(ev[i]));
+		close(ev[i]);
+	}
 	mc_close(&c);
 	stop(&s);
 }
@@ -1784,7 +1836,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_version), TEST(test_info), TEST(test_no_fds), TEST(test_irqs),
-		TEST(test_dma_map), TEST(test_malformed), TEST(test_framing), TEST(test_stream),
+		TEST(test_irqs_lost), TEST(test_dma_map), TEST(test_malformed), TEST(test_framing), TEST(test_stream),
 		TEST(test_random), IO(mmap_file), IO(mmap_ram), IO(trap_4k), IO(ioeventfd),
 		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),

@@ -306,6 +306,11 @@ static int handle(struct vfus *s, struct vfus_msg *m)
 		return -EINVAL;
 	if (!s->negotiated && m->hdr.cmd != VFIO_USER_VERSION)
 		return -EINVAL;
+	/* Without them it would mean something else: vectors to be disarmed, memory not to be mapped. */
+	if (m->lost_fds) {
+		vfus_log(s, 0, "no room for the descriptors of command %u: refused", m->hdr.cmd);
+		return -EMFILE;
+	}
 	if (m->nfds && (!commands[m->hdr.cmd].takes_fds || m->nfds > s->cfg.max_msg_fds))
 		return -EINVAL;
 	return commands[m->hdr.cmd].handle(s, m);

@@ -127,6 +127,9 @@ int vfus_chan_fill(struct vfus *s, struct vfus_chan *c)
 	c->tail += n;
 	c->pos += n;
 	keep_fds(s, c, &mh);
+	/* This process has no room for them: the message is there, and they are gone for good. */
+	if (mh.msg_flags & MSG_CTRUNC)
+		c->lost_pos = c->pos;
 	return c->dead ? -EPIPE : 1;
 }
 
@@ -186,6 +189,9 @@ struct vfus_msg *vfus_chan_next(struct vfus *s, struct vfus_chan *c)
 	m->next = NULL;
 	m->hdr = hdr;
 	m->nfds = n;
+	m->lost_fds = c->lost_pos && c->lost_pos <= end;
+	if (m->lost_fds)
+		c->lost_pos = 0;
 	m->fds = (int *)(m + 1);
 	m->len = hdr.size - sizeof(hdr);
 	m->payload = (uint8_t *)m + base;

@@ -32,6 +32,7 @@ struct vfus_msg {
 	struct vfio_user_hdr hdr;
 	unsigned int nfds;
 	int *fds;		/* -1 once somebody took it */
+	bool lost_fds;		/* there were more of them than this process could take */
 	size_t len;
 	uint8_t *payload;	/* 16-byte aligned */
 };
@@ -48,6 +49,7 @@ struct vfus_chan {
 	unsigned int nfds;
 	int fds[VFUS_MAX_FDS];
 	uint64_t fd_pos[VFUS_MAX_FDS];	/* stream position at which fds[i] was received */
+	uint64_t lost_pos;	/* the same, of descriptors that were lost on the way; 0: none were */
 };
 
 /* One DMA window. */
