@@ -76,11 +76,6 @@ static bool header_of(const struct pcapng_packet *packet, struct vfuc_header *he
 	return header->size == packet->len;
 }
 
-static bool is_reply(const struct vfuc_header *header)
-{
-	return (header->flags & VFUC_TYPE_MASK) == VFUC_TYPE_REPLY;
-}
-
 /* The recorded answer to a recorded message, or NULL. */
 static const struct pcapng_packet *find_reply(struct replay *r, size_t i)
 {
@@ -91,7 +86,7 @@ static const struct pcapng_packet *find_reply(struct replay *r, size_t i)
 		return NULL;
 	for (i++; i < r->count; i++) {
 		if (r->packets[i].server == asked->server || r->packets[i].twin != asked->twin ||
-		    r->used[i] || !header_of(&r->packets[i], &reply) || !is_reply(&reply) ||
+		    r->used[i] || !header_of(&r->packets[i], &reply) || !vfuc_is_reply(&reply) ||
 		    reply.id != header.id)
 			continue;
 		r->used[i] = true;
@@ -188,7 +183,7 @@ static int answer(struct replay *r, struct vfuc_channel *ch, const struct vfuc_m
 		/* What is written may differ; where to may not. */
 		len = sizeof(struct vfuc_wire_dma);
 		if (!p->server || r->used[i] || p->twin != ch->twin || !header_of(p, &recorded) ||
-		    is_reply(&recorded) || recorded.command != header.command ||
+		    vfuc_is_reply(&recorded) || recorded.command != header.command ||
 		    p->len < sizeof(recorded) + len || m->len < len ||
 		    memcmp(p->data + sizeof(recorded), m->payload, len))
 			continue;
@@ -273,7 +268,7 @@ static int receive(struct replay *r, struct vfuc_channel *ch, struct vfuc_messag
 		ret = vfuc_channel_next(ch, m);
 		if (ret < 0)
 			return ret;
-		if (ret && is_reply(&m->header))
+		if (ret && vfuc_is_reply(&m->header))
 			return 1;
 		if (ret) {
 			ret = answer(r, ch, m);
@@ -401,7 +396,7 @@ static int converse(struct replay *r)
 
 	for (i = 0; i < r->count; i++) {
 		if (r->packets[i].server || r->packets[i].twin ||
-		    !header_of(&r->packets[i], &header) || is_reply(&header))
+		    !header_of(&r->packets[i], &header) || vfuc_is_reply(&header))
 			continue;
 		err = say(r, i);
 		if (!err)

@@ -178,12 +178,32 @@ int vfuc_flush(struct vfuc *c)
 
 /* ---- receiving ---- */
 
+/*
+ * Is it the answer to a posted write? Some servers answer those too, which does no harm, and tells
+ * of errors that nobody would hear of otherwise. Said once: each write may have one.
+ */
+static bool posted_reply(struct vfuc *c, const struct vfuc_message *m)
+{
+	if (m->header.id != VFUC_ID_NO_REPLY || !c->stats.writes ||
+	    (m->header.command != VFUC_CMD_REGION_WRITE &&
+	     m->header.command != VFUC_CMD_REGION_WRITE_MULTI))
+		return false;
+	if (!c->stats.posted_replies++)
+		vfuc_note(c, VFUC_NOTE, "the server answers writes that want no reply; ignored");
+	if (m->header.flags & VFUC_FLAG_ERROR && !c->stats.posted_errors++)
+		vfuc_note(c, VFUC_NOTE, "the server has refused a write that wants no reply (%s)",
+			  strerror(m->header.error));
+	return true;
+}
+
 static void handle_reply(struct vfuc *c, const struct vfuc_message *m)
 {
 	struct vfuc_reply reply = { .fds = m->fds };
 	struct vfuc_request request;
 
 	if (!vfuc_pending_take(&c->pending, m->header.id, &request)) {
+		if (posted_reply(c, m))
+			return;
 		c->stats.unknown_replies++;
 		vfuc_note(c, VFUC_WARN, "reply %u to %s, which was not asked; ignored",
 			  m->header.id, vfuc_command_name(m->header.command));
@@ -218,7 +238,7 @@ static void handle_reply(struct vfuc *c, const struct vfuc_message *m)
 
 static int handle_message(struct vfuc *c, struct vfuc_channel *ch, const struct vfuc_message *m)
 {
-	if ((m->header.flags & VFUC_TYPE_MASK) == VFUC_TYPE_REPLY) {
+	if (vfuc_is_reply(&m->header)) {
 		if (ch == &c->main) {
 			handle_reply(c, m);
 		} else {

@@ -190,6 +190,8 @@ struct vfuc_stats {
 	uint64_t timeouts;
 	uint64_t late_replies;		/* to requests that had timed out */
 	uint64_t unknown_replies;	/* to no request of ours, duplicates included */
+	uint64_t posted_replies;	/* to writes that want none; not counted as unknown */
+	uint64_t posted_errors;		/* of those, with the Error flag */
 	uint64_t unknown_commands;
 	uint64_t violations;		/* all rule breaking, the two above included */
 	uint64_t surplus_fds;		/* where none belong, closed; dropped unseen count once */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Names of the protocol's commands. */
+/* What a message is, and the names of the protocol's commands. */
 #include "protocol.h"
 
 const char *vfuc_command_name(unsigned int command)
@@ -24,4 +24,12 @@ const char *vfuc_command_name(unsigned int command)
 	if (command < sizeof(names) / sizeof(names[0]) && names[command])
 		return names[command];
 	return "unknown command";
+}
+
+bool vfuc_is_reply(const struct vfuc_header *header)
+{
+	if ((header->flags & VFUC_TYPE_MASK) == VFUC_TYPE_REPLY)
+		return true;
+	return header->flags & VFUC_FLAG_ERROR && header->command != VFUC_CMD_DMA_READ &&
+	       header->command != VFUC_CMD_DMA_WRITE;
 }

@@ -7,6 +7,7 @@
 #ifndef VFUC_PROTOCOL_H
 #define VFUC_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -214,5 +215,16 @@ VFUC_WIRE(vfuc_wire_dma, 16);
  * Return: a constant string, "unknown command" where it has none.
  */
 const char *vfuc_command_name(unsigned int command);
+
+/**
+ * vfuc_is_reply() - is a message the answer to one of ours?
+ * @header: of the message
+ *
+ * Servers exist whose error replies are of the type "command": the Error flag, which no command has,
+ * tells. Those of the commands that go the other way, DMA_READ and DMA_WRITE, are not meant.
+ *
+ * Return: true if it is.
+ */
+bool vfuc_is_reply(const struct vfuc_header *header);
 
 #endif

@@ -22,7 +22,7 @@
 enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
-	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES,
+	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES, ERROR_COMMANDS, ANSWER_POSTED,
 };
 
 static const struct {
@@ -48,6 +48,9 @@ static const struct {
 	{ "cmb", CMB, false },
 	{ "msix-table-moves", MSIX_TABLE_MOVES, true },
 	{ "config-moves", CONFIG_MOVES, false },
+	/* as a server library in wide use has it: error replies of the type "command" */
+	{ "error-commands", ERROR_COMMANDS, false },
+	{ "answer-posted", ANSWER_POSTED, false },
 };
 
 static struct {
@@ -205,8 +208,11 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 	bool now = fault.seen == fault.after + 1;
 
 	(void)priv;
-	if (r->hdr.flags & VFIO_USER_F_ERROR)
+	if (r->hdr.flags & VFIO_USER_F_ERROR) {
+		if (fault.kind == ERROR_COMMANDS)
+			r->hdr.flags &= ~(uint32_t)VFIO_USER_F_TYPE_MASK;
 		return VFUS_PASS;
+	}
 	if (r->request_cmd == VFIO_USER_VERSION)
 		spoil_version(r);
 	else if (r->request_cmd == VFIO_USER_DEVICE_GET_REGION_INFO)
@@ -259,6 +265,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 	*hooks = (struct vfus_hooks){
 		.on_connect = on_connect, .on_message = on_message, .on_reply = on_reply,
 		.one_irq_table = fault.kind == ONE_IRQ_TABLE,
+		.answer_posted = fault.kind == ANSWER_POSTED,
 	};
 	return 0;
 }
@@ -272,6 +279,7 @@ const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
 	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb, config-moves,\n"
+	       "                        error-commands, answer-posted,\n"
 	       "                        msix-table-moves:OFFSET,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";

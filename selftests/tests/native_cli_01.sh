@@ -130,6 +130,13 @@ fate vfiouser-virtio-blk '^  hidden: virtio shared memory \(' --looks=shm
 fate vfiouser-virtio-blk '^  changed: VIRTIO_F_ACCESS_PLATFORM \(' --looks=transitional
 fate vfiouser-virtio-blk '^  refused: a virtio device with the legacy' --looks=legacy
 
+# Error replies of the type "command", as a server library has them.
+start_server --ram=16M --fault=error-commands
+out=$("$CTL" probe --timeout=2s "$SOCKET" 2>&1)
+ktap_ok $? "probe of a server whose errors look like commands"
+ktap_status '!0' "probe: and each is heard" grep -E 'no reply|not for us' <<<"$out"
+stop_server
+
 # Each kind of socket.
 MAKE_SOCKET=$BUILD/tests/vfu_socket
 [ -x "$MAKE_SOCKET" ] || ktap_bail "vfu_socket is not built"

@@ -60,6 +60,26 @@ ktap_run "one table of interrupts: detach" detach
 ktap_run "one table of interrupts: the server has not asked for it" sh -c '! dmesg | grep -q "asks for the removal"'
 stop_server
 
+# Errors that look like commands, and answers to writes that want none: heard, or noted once.
+start_server --ram=16M --fault=error-commands
+attach "$SOCKET"
+ktap_ok $? "errors as commands: attach"
+ktap_status '!0' "errors as commands: each is heard" \
+	grep -E "no reply|not for us|was not asked" "$WORK/attach.err"
+disk=$(disk_of "$BDF")
+ktap_run "errors as commands: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+ktap_run "errors as commands: detach" detach
+stop_server
+start_server --ram=16M --doorbells=trap --fault=answer-posted
+attach "$SOCKET"
+ktap_ok $? "answers to posted writes: attach"
+disk=$(disk_of "$BDF")
+ktap_run "answers to posted writes: the disk" dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct
+ktap_status '!0' "answers to posted writes: none is taken for another's" \
+	grep "was not asked" "$WORK/attach.err"
+ktap_run "answers to posted writes: detach" detach
+stop_server
+
 # A BAR that says it is memory, for the driver to put its queues there: it is none of this host's.
 start_server --ram=16M --fault=cmb
 attach "$SOCKET"

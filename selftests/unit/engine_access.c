@@ -350,7 +350,10 @@ static void test_posted_answered(void **state)
 	fs_run_until(c, &r.done, 1);
 	assert_int_equal(r.error, 0);
 	assert_int_equal(vfuc_stats(c)->coalesced, 2);
-	assert_int_equal(vfuc_stats(c)->unknown_replies, 3);
+	assert_int_equal(vfuc_stats(c)->posted_replies, 3);
+	assert_int_equal(vfuc_stats(c)->posted_errors, 1);
+	assert_int_equal(vfuc_stats(c)->unknown_replies, 0);
+	assert_int_equal(vfuc_stats(c)->violations, 0);
 	vfuc_close(c);
 	fs_finish(&s);
 }

@@ -233,6 +233,74 @@ static void test_error_replies(void **state)
 	fs_finish(&s);
 }
 
+/* ---- error replies of the type "command" ---- */
+
+static void error_as_command(struct fake_server *s, uint32_t err)
+{
+	struct vfuc_header header = s->message.header;
+
+	header.size = sizeof(header);
+	header.flags = VFUC_TYPE_COMMAND | VFUC_FLAG_ERROR;
+	header.error = err;
+	fs_send(s, s->fd, &header, NULL, 0, NULL, 0);
+}
+
+static void script_error_commands(struct fake_server *s)
+{
+	uint16_t id;
+
+	fs_version(s, NULL);
+	fs_expect(s, VFUC_CMD_REGION_READ);
+	error_as_command(s, ENXIO);
+	fs_expect(s, VFUC_CMD_RESET);
+	error_as_command(s, 0);
+	/* To nobody: not answered either, and the next is. */
+	fs_expect(s, VFUC_CMD_REGION_READ);
+	id = s->message.header.id;
+	s->message.header.id = id + 1;
+	error_as_command(s, EIO);
+	s->message.header.id = id;
+	/* One of those that a server may send is a command, whatever its flags. */
+	fs_command(s, s->fd, 7, VFUC_CMD_DMA_READ, VFUC_FLAG_ERROR, "short", 5);
+	fs_check(s, fs_receive(s)->header.error == EINVAL);
+	s->message.header.id = id;
+	s->message.header.command = VFUC_CMD_REGION_READ;
+	error_as_command(s, EPERM);
+	fs_expect_close(s);
+}
+
+static void script_error_version(struct fake_server *s)
+{
+	fs_expect(s, VFUC_CMD_VERSION);
+	error_as_command(s, EPROTO);
+	fs_drain(s);
+}
+
+static void test_error_commands(void **state)
+{
+	struct vfuc_error error = { 0 };
+	struct fake_server s;
+	uint64_t value;
+	struct vfuc *c;
+
+	(void)state;
+	fs_start(&s, script_error_commands, NULL);
+	c = fs_open(&s, NULL);
+	assert_int_equal(vfuc_region_read(c, 0, 0, &value, 8, &error), -ENXIO);
+	assert_int_equal(error.kind, VFUC_SERVER_ERROR);
+	assert_int_equal(vfuc_reset(c, &error), -EIO);
+	assert_int_equal(error.kind, VFUC_SERVER_ERROR);
+	assert_int_equal(vfuc_region_read(c, 0, 0, &value, 8, &error), -EPERM);
+	assert_int_equal(vfuc_stats(c)->unknown_commands, 0);
+	assert_int_equal(vfuc_stats(c)->unknown_replies, 1);
+	vfuc_close(c);
+	fs_finish(&s);
+	fs_start(&s, script_error_version, NULL);
+	assert_true(fs_try_open(&s, &c, NULL, &error) < 0);
+	assert_int_equal(error.kind, VFUC_VERSION);
+	fs_finish(&s);
+}
+
 /* ---- a stream that cannot be trusted any more ---- */
 
 static void script_broken(struct fake_server *s)
@@ -861,6 +929,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_replies),
 		cmocka_unit_test(test_unknown_commands),
 		cmocka_unit_test(test_error_replies),
+		cmocka_unit_test(test_error_commands),
 		cmocka_unit_test(test_broken_stream),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_twin_closes),

@@ -143,6 +143,7 @@ struct vfus_hooks {
 	enum vfus_verdict (*on_message)(void *priv, const struct vfio_user_hdr *hdr);
 	enum vfus_verdict (*on_reply)(void *priv, struct vfus_reply *reply);
 	bool one_irq_table;		/* eventfds for ERR and REQ replace those of MSI-X */
+	bool answer_posted;		/* replies also where none is wanted */
 };
 
 struct vfus_config {

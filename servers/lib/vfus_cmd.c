@@ -426,7 +426,7 @@ void vfus_dispatch(struct vfus *s, struct vfus_msg *m)
 		if (err)
 			vfus_log(s, 1, "command %u, %zu bytes, %u descriptors: %s", m->hdr.cmd,
 				 m->len, m->nfds, strerror(-err));
-		if (!(m->hdr.flags & VFIO_USER_F_NO_REPLY))
+		if (!(m->hdr.flags & VFIO_USER_F_NO_REPLY) || (h && h->answer_posted))
 			verdict = send_reply(s, m, err);
 		if (s->out_close >= 0)
 			close(s->out_close);
