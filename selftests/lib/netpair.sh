@@ -143,17 +143,25 @@ net_irqs()
 # with one ping: that does not wait for answers that are late on a busy machine.
 net_ping()
 {
-	local to=$N_IP_B lost
+	local to=$N_IP_B lost end
 
 	[ "$1" = a ] || to=$N_IP_A
 	# shellcheck disable=SC2016	# for the other shell
 	lost=$(in_ns "$1" sh -c 'i=0
 		while [ $i -lt $3 ]; do
-			ping -q -c 1 -W 10 -s $2 $1 >/dev/null 2>&1 || echo lost
 			i=$((i + 1))
-		done' sh "$to" "$2" "$3" | wc -l)
-	[ "$lost" = 0 ] || ktap_log "$lost of $3 pings of $2 bytes from $1 lost"
-	[ "$lost" = 0 ]
+			said=$(ping -c 1 -W 10 -s $2 $1 2>&1) || {
+				echo "ping $i of $3, of $2 bytes: $said"
+				ip neigh
+			}
+		done' sh "$to" "$2" "$3")
+	[ -n "$lost" ] || return 0
+	ktap_log "$lost"
+	for end in a b; do
+		in_ns $end ip neigh | sed "s/^/$end: /"
+		in_ns $end cat /proc/net/dev | sed "s/^/$end: /"
+	done | ktap_log
+	return 1
 }
 
 # net_transfer a|b KIB: a file of that many KiB from that end to the other arrives unchanged

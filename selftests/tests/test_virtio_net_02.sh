@@ -39,6 +39,9 @@ one()
 	if [ "$1" = busy ]; then
 		kill "$FLOOD"
 		wait "$FLOOD" 2>/dev/null
+		# What the flood asked for in vain would fail the first ping through the next cable too:
+		# the stack has b's address down as one that cannot be had for seconds to come.
+		ip neigh flush dev "${N_IF[a]}"
 	fi
 }
 

@@ -141,7 +141,7 @@ accel()
 		echo "-accel kvm -accel tcg,thread=multi -cpu max"
 	else
 		# five-level page tables only cost time where the MMU is a program
-		echo "-accel tcg,thread=multi -cpu $tcg"
+		echo "-accel tcg,thread=${TCGT:-multi} -cpu $tcg"
 	fi
 }
 
