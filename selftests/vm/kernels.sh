@@ -145,15 +145,40 @@ make_chroot()
 }
 
 # Print the newest version VERSION for which linux-image-VERSION is an amd64 kernel of the series, and of
-# the flavour if that is not empty, and linux-headers-VERSION exists; runs in the chroot.
+# the flavour if that is not empty, and linux-headers-VERSION exists; with a third argument, headers or
+# not.  Runs in the chroot.
 newest='
-	series=$1 flavour=$2
+	series=$1 flavour=$2 any=${3:-}
 	apt-cache pkgnames "linux-image-$series." |
 		sed -nE "s/^linux-image-([0-9.]+(-[0-9]+)?(\+[a-z]+[0-9.]+)?${flavour:+-$flavour}-amd64)$/\1/p" |
 	while read -r v; do
-		apt-cache show "linux-headers-$v" >/dev/null 2>&1 || continue
+		[ "$any" ] || apt-cache show "linux-headers-$v" >/dev/null 2>&1 || continue
 		echo "$(apt-cache policy "linux-image-$v" | sed -n "s/ *Candidate: //p") $v"
 	done | grep -v "^(none)" | sort -V | tail -n 1 | cut -d" " -f2
+'
+
+# Backports list the images of a series that has been followed by others for as long as there is a list
+# of those that were signed, but not its headers, which stay in the pool.  Fetch those of image $1 to the
+# working directory; runs in the chroot.  What apt has not in its lists it cannot check the signature of:
+# good enough for a kernel that lives in a VM, and only for that.
+pool_headers='
+	image=$1
+	signed=$(apt-get -q download --print-uris "linux-image-$image" | grep -o "http[^ ]*\.deb")
+	signed=${signed%/*}
+	version=$(apt-cache policy "linux-image-$image" | sed -n "s/ *Candidate: //p")
+	set -- "linux-headers-$image"
+	while [ $# -gt 0 ]; do
+		for url in "${signed%/*}/linux/$1_${version}_amd64" "${signed%/*}/linux/$1_${version}_all" \
+				"$signed/$1_${version}_amd64" ""; do
+			[ "$url" ] || exit 1
+			/usr/lib/apt/apt-helper download-file "$url.deb" "$1.deb" && break
+		done
+		got=$1
+		shift
+		# what is of the same version, which differs from one series to the next
+		set -- "$@" $(dpkg-deb -f "$got.deb" Depends | tr "," "\n" |
+			sed -nE "s/^ *(linux-(base|headers|kbuild)-[0-9][^ ]*).*/\1/p")
+	done
 '
 
 # Print the offset and decompressor of the compressed kernel in a bzImage.
@@ -193,7 +218,7 @@ extract_vmlinux()
 
 fetch()
 {
-	local series=$1 flavour release root dir version debs boot
+	local series=$1 flavour release root dir version debs boot pool
 
 	release=$(release_of "$series")
 	root=$cache/chroot/$release
@@ -229,7 +254,12 @@ fetch()
 	*) flavour= ;;
 	esac
 	version=$(in_chroot "$root" '' sh -c "$newest" sh "${series%%-*}" "$flavour")
-	[ -n "$version" ] || die "no kernel $series with headers in Debian $release and its backports"
+	pool=
+	if [ -z "$version" ]; then
+		version=$(in_chroot "$root" '' sh -c "$newest" sh "${series%%-*}" "$flavour" any)
+		[ -n "$version" ] || die "no kernel $series in Debian $release and its backports"
+		pool=1
+	fi
 	if [ -e "$dir/version" ] && [ "$(cat "$dir/version")" = "$version" ]; then
 		echo "$dir"
 		return 0
@@ -238,18 +268,25 @@ fetch()
 	say "installing the headers of $version in the $release chroot"
 	in_chroot "$root" '' sh -c '
 		dpkg --configure -a
-		apt-get -qy install "linux-headers-$1" && apt-get clean
-	' sh "$version" >"$cache/apt.$release.log" 2>&1 ||
+		if [ "$2" ]; then
+			mkdir /tmp/headers
+			cd /tmp/headers
+			(set -e; eval "$2") || exit
+			apt-get -qy install ./*.deb
+		else
+			apt-get -qy install "linux-headers-$1"
+		fi && apt-get clean
+	' sh "$version" "${pool:+$pool_headers}" >"$cache/apt.$release.log" 2>&1 ||
 		die "headers of $version: see $cache/apt.$release.log"
 
 	say "fetching the kernel image of $version"
 	debs=$cache/kernel/$series.debs
 	mkdir -p "$debs"
-	# from 7.2 on the image package is a shell around base, binary and modules packages
+	# from 7.2 on the image package is a shell around binary and modules packages
 	in_chroot "$root" "mount --bind '$debs' \$root/mnt" sh -c '
 		cd /mnt
 		set -- "linux-image-$1" $(apt-cache depends "linux-image-$1" |
-			sed -nE "s/^ *(Pre)?Depends: (linux-(base|binary|modules)-.*)/\2/p")
+			sed -nE "s/^ *(Pre)?Depends: (linux-(binary|modules)-.*)/\2/p")
 		apt-get -q download "$@"
 	' sh "$version" >"$cache/apt.$release.log" 2>&1 ||
 		die "image of $version: see $cache/apt.$release.log"
