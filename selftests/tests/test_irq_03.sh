@@ -3,6 +3,7 @@
 #
 # Handlers that read registers, and so wait for an answer with interrupts off.
 # SMP: 4
+# PARALLEL: yes
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Single instructions on trapped memory, compared with the same on ordinary memory.
-# BESIDE: none
 # TIMEOUT: 600
 
 . "$(dirname "$0")/../lib/ktap.sh"

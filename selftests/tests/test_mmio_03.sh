@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# BESIDE: none
+# PARALLEL: yes
 #
 # Accesses from every context that a process can bring itself into, and from several CPUs at once
 # under a lock, whose order the server must see.

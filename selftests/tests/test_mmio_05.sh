@@ -6,6 +6,7 @@
 # which is no promise: here helper and server are on other CPUs. (Reads in handlers of the device are in
 # test_irq_03.)
 # SMP: 4
+# PARALLEL: yes
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # TIMEOUT: 400
+# PARALLEL: yes
 #
 # From a server's socket to files on a disk, and the same files after the device was away. Both ways
 # to ring a doorbell: a page the driver writes directly, and trapped writes.

@@ -11,7 +11,7 @@
 #   # SHARE: yes         wants /share, a directory that the host sees
 #   # DEVICE: intel-iommu one more device of QEMU's
 #   # APPEND: words      for the kernel's command line
-#   # BESIDE: none       keeps all CPUs busy, which takes many times as long beside another VM
+#   # PARALLEL: yes      wants CPUs that run at the same time, see below
 #   # VM: own            leaves the kernel in a state from which there is no way back
 #
 # and TEST.host beside TEST.sh is run on the host after the test has ended, with the directory of the
@@ -22,6 +22,13 @@
 # file of another's, an empty kernel log.  What a test leaves behind is a failure of that test, and the
 # rest goes on in a new VM; so it does where a test crashes its VM or hangs.  A test that says
 # "VM: own" or ends its VM (vm.end= in APPEND) has it for itself.
+#
+# With several VMs at a time (--jobs) the CPUs of each take turns on one of the host's. A CPU that waits
+# for another one gives way to it; where each had a thread of its own, as many VMs as there are CPUs
+# would have twice the threads, and what one CPU waits for in a loop would wait for the host to run the
+# other: three times the time for the same tests. Then those run for which it matters that CPUs run at
+# the same time (PARALLEL: yes), one after the other with nothing beside them. With one VM at a time, as
+# a developer runs a test, CPUs always run at the same time.
 #
 # Beside each result of the test, these are failures: no plan or one that is not kept, an exit
 # status that is not kselftest's pass or skip, a VM that crashes or that the watchdog has to kill,
@@ -78,7 +85,7 @@ die()
 }
 
 jobs=1 smp='' alone='' mem='' disk='' limit='' scale='' append='' extra='' icount='' build=1 stream='' raw=''
-shell='' device='' tests=()
+shell='' device='' tests=() turns=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
@@ -141,7 +148,7 @@ accel()
 		echo "-accel kvm -accel tcg,thread=multi -cpu max"
 	else
 		# five-level page tables only cost time where the MMU is a program
-		echo "-accel tcg,thread=${TCGT:-multi} -cpu $tcg"
+		echo "-accel tcg,thread=$([ -n "$turns" ] && echo single || echo multi) -cpu $tcg"
 	fi
 }
 
@@ -445,7 +452,7 @@ run_one()
 }
 
 # list_jobs TEST...: a line for each run: seconds it may take, kind of VM, name, test, CPUs, "own",
-# "none" where no other VM is to run meanwhile
+# "yes" where the CPUs are to run at the same time
 list_jobs()
 {
 	local test name cpus words class own seconds first
@@ -468,7 +475,7 @@ list_jobs()
 			[ ! -e "$out/$name/result" ] || read -r _ _ _ seconds _ <"$out/$name/result"
 			printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
 				"${seconds:-$(($(header TIMEOUT "$test" 200) / 10))}" \
-				"$class" "$name" "$test" "$cpus" "${own:-}" "$(header BESIDE "$test" '')"
+				"$class" "$name" "$test" "$cpus" "${own:-}" "$(header PARALLEL "$test" '')"
 		done
 	done
 }
@@ -583,12 +590,14 @@ main()
 	else
 		workers=()
 		trap 'kill "${workers[@]}" 2>/dev/null; exit 1' INT TERM
+		turns=1
 		awk -F'\t' '$7 == ""' <<<"$list" | queue_jobs
 		for ((i = 0; i < jobs; i++)); do
 			worker 8>&- &
 			workers+=($!)
 		done
 		wait
+		turns=
 		awk -F'\t' '$7 != ""' <<<"$list" | queue_jobs
 		worker 8>&- &
 		workers=($!)
