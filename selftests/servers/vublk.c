@@ -49,7 +49,7 @@ enum {
 	GET_FEATURES = 1, SET_FEATURES, SET_OWNER, RESET_OWNER, SET_MEM_TABLE, SET_VRING_NUM = 8,
 	SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL,
 	SET_VRING_ERR, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM,
-	SET_VRING_ENABLE, SET_BACKEND_REQ_FD = 21, GET_CONFIG = 24, SET_CONFIG,
+	SET_VRING_ENABLE, NET_SET_MTU = 20, SET_BACKEND_REQ_FD, GET_CONFIG = 24, SET_CONFIG,
 	GET_INFLIGHT_FD = 31, SET_INFLIGHT_FD, RESET_DEVICE = 34, SET_STATUS = 39, GET_STATUS,
 };
 
@@ -58,6 +58,7 @@ enum {
 
 #define PF_MQ		0
 #define PF_REPLY_ACK	3
+#define PF_MTU		4
 #define PF_BACKEND_REQ	5
 #define PF_CONFIG	9
 #define PF_INFLIGHT	12
@@ -461,6 +462,12 @@ static void take(unsigned int nr)
 
 	if (!q->running || !q->enabled || !a || !u)
 		return;
+	/* a ring that it cannot go on with */
+	if (fault("err", 0)) {
+		if (a->idx != q->last_avail)
+			eventfd_write(q->err, 1);
+		return;
+	}
 	event = at(q->used + 4 + 8ull * q->num, sizeof(*event));
 	for (;;) {
 		uint16_t idx = __atomic_load_n(&a->idx, __ATOMIC_ACQUIRE);
@@ -680,6 +687,9 @@ static bool set(struct message *m)
 	case RESET_DEVICE:
 		say("reset");
 		return true;
+	case NET_SET_MTU:
+		fprintf(stderr, "%s: mtu %u\n", PROG, (unsigned int)m->u64);
+		return opt.net;
 	case SET_MEM_TABLE:
 		return set_memory(m);
 	case SET_BACKEND_REQ_FD:
@@ -746,7 +756,7 @@ static void handle(struct message *m)
 		reply(m, 8, -1);
 		return;
 	case GET_PROTOCOL_FEATURES:
-		m->u64 = BIT(PF_MQ) | BIT(PF_BACKEND_REQ) | BIT(PF_CONFIG) |
+		m->u64 = BIT(PF_MQ) | (opt.net ? BIT(PF_MTU) : 0) | BIT(PF_BACKEND_REQ) | BIT(PF_CONFIG) |
 			 (opt.no_ack ? 0 : BIT(PF_REPLY_ACK)) |
 			 (opt.inflight ? BIT(PF_INFLIGHT) : 0) | (opt.status ? BIT(PF_STATUS) : 0) |
 			 (opt.reset ? BIT(PF_RESET) : 0);

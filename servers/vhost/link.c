@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -231,6 +232,11 @@ static void introduce(struct vhost *h)
 		return;
 	}
 	ring_set(h, VU_SET_OWNER, NULL, 0, NULL, 0);
+	if (h->opt.mtu && h->type.id == VIRTIO_ID_NET && vhost_has(h, VU_PF_MTU)) {
+		const uint64_t mtu = h->opt.mtu;
+
+		ring_set(h, VU_NET_SET_MTU, &mtu, sizeof(mtu), NULL, 0);
+	}
 	if (vhost_has(h, VU_PF_MQ))
 		wire_call(&h->wire, VU_GET_QUEUE_NUM, WIRE_REPLY, NULL, 0, NULL, 0, queues_came, 0);
 	else
