@@ -13,6 +13,7 @@
 #include <linux/vfio.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <poll.h>
@@ -1036,6 +1037,56 @@ static void test_deadline(void **state)
 	stop(&d);
 }
 
+/* The same where only the driver knows which requests are done: it loses the device. */
+static void test_deadline_unknown(void **state)
+{
+	static const char *const args[] = { "--queues=1", "--delay=2000000", "--reorder", NULL };
+	struct pollfd p = { .events = POLLIN };
+	struct driver d;
+	unsigned int i;
+	char byte;
+
+	(void)state;
+	start(&d, "blk", vublk, args, (const char *[]){ "--deadline=300", NULL });
+	bring_up(&d, 1, PLAIN);
+	for (i = 0; i < 16; i++)
+		submit(&d, 0, i, VIRTIO_BLK_T_OUT, 8 * i, 1);
+	kick(&d, 0);
+	WAIT(used_idx(&d, 0) >= 2);
+	kill_back(&d);
+	p.fd = d.mc.fd;
+	assert_int_equal(poll(&p, 1, MC_TIMEOUT_MS), 1);
+	assert_int_equal(recv(d.mc.fd, &byte, 1, 0), 0);
+	assert_true(said("only the driver can know"));
+	leave(&d);
+	/* It has it again when there is another back end. */
+	d.back = back(vublk, (const char *[]){ "--queues=1", NULL });
+	connect_client(&d);
+	share_memory(&d);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	stop(&d);
+}
+
+/* A back end that cannot go on with a ring. */
+static void test_ring_error(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--fault=err", NULL }, NULL);
+	bring_up(&d, 2, PLAIN);
+	one_request(&d, 1, VIRTIO_BLK_T_OUT, 0, 1, VIRTIO_BLK_S_IOERR);
+	wait_call(&d, 1);
+	one_request(&d, 0, VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_IOERR);
+	assert_int_equal(said("reports an error of queue 1"), 1);
+	/* The back end is kept: the driver may try again. */
+	bring_up(&d, 2, PLAIN);
+	one_request(&d, 0, VIRTIO_BLK_T_OUT, 0, 1, VIRTIO_BLK_S_IOERR);
+	assert_false(said("connected again"));
+	stop(&d);
+}
+
 /* Another disk than before is turned away. */
 static void test_other_backend(void **state)
 {
@@ -1380,6 +1431,7 @@ static void test_network(void **state)
 	assert_int_equal(get(&d, DEVICE + 10, 2), 1400);
 	assert_int_equal(get(&d, REG(num_queues), 2), 2);
 	assert_false(offered(&d) & never);
+	assert_int_equal(said("mtu 1400"), 1);
 	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
 	send_frame(&d, 0, 7);
 	send_frame(&d, 0, 8);
@@ -1387,6 +1439,75 @@ static void test_network(void **state)
 	kill_back(&d);
 	d.back = back(vublk, args);
 	send_frame(&d, 0, 9);
+	stop(&d);
+}
+
+#define CTRL		4u		/* the control queue of two pairs */
+#define CTRL_AT		SLOT_AT(CTRL, 0)
+
+/* A command to the control queue; returns its answer. */
+static uint8_t control(struct driver *d, uint8_t class, uint8_t cmd, const void *arg, uint32_t len)
+{
+	struct vring_desc *t = (struct vring_desc *)(d->mem + DESC(CTRL));
+	uint16_t before = used_idx(d, CTRL);
+	uint8_t *at = d->mem + CTRL_AT;
+
+	at[0] = class;
+	at[1] = cmd;
+	memcpy(at + 2, arg, len);
+	at[0x100] = 0xff;
+	t[0] = (struct vring_desc){ IOVA + CTRL_AT, 2, VRING_DESC_F_NEXT, 1 };
+	t[1] = (struct vring_desc){ IOVA + CTRL_AT + 2, len, VRING_DESC_F_NEXT, 2 };
+	t[2] = (struct vring_desc){ IOVA + CTRL_AT + 0x100, 1, VRING_DESC_F_WRITE, 0 };
+	add(d, CTRL, 0);
+	WAIT(used_idx(d, CTRL) == (uint16_t)(before + 1));
+	wait_call(d, CTRL);
+	return at[0x100];
+}
+
+static uint8_t set_pairs(struct driver *d, uint16_t pairs)
+{
+	return control(d, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &pairs,
+		       sizeof(pairs));
+}
+
+/* Two pairs of queues, of which the driver says by the control queue how many it uses. */
+static void test_network_pairs(void **state)
+{
+	static const char *const args[] = { "--net", "--queues=4", NULL };
+	const uint64_t want = MUST | BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |
+			      BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MQ) |
+			      BIT(VIRTIO_NET_F_CTRL_RX);
+	const uint8_t on = 1;
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	start(&d, "net", vublk, args, (const char *[]){ "--queues=2", NULL });
+	assert_int_equal(get(&d, DEVICE + 8, 2), 2);
+	assert_int_equal(get(&d, REG(num_queues), 2), 5);
+	assert_true((offered(&d) & want) == want);
+	for (i = 0; i < 3; i++) {
+		bring_up(&d, 5, want);
+		send_frame(&d, 0, (uint8_t)(7 + i));
+		assert_int_equal(control(&d, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &on,
+					 1), VIRTIO_NET_OK);
+		assert_int_equal(set_pairs(&d, 2), VIRTIO_NET_OK);
+		send_frame(&d, 1, 8);
+		send_frame(&d, 0, 9);
+		/* one that is not there, and what is not a command */
+		assert_int_equal(set_pairs(&d, 3), VIRTIO_NET_ERR);
+		assert_int_equal(set_pairs(&d, 0), VIRTIO_NET_ERR);
+		assert_int_equal(control(&d, 77, 1, &on, 1), VIRTIO_NET_ERR);
+		send_frame(&d, 1, 10);
+		/* Another back end is told how many are in use. */
+		kill_back(&d);
+		d.back = back(vublk, args);
+		send_frame(&d, 1, 11);
+		send_frame(&d, 0, 12);
+		assert_int_equal(set_pairs(&d, 1), VIRTIO_NET_OK);
+		send_frame(&d, 0, 13);
+	}
 	stop(&d);
 }
 
@@ -1435,6 +1556,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_in_order),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_deadline_unknown),
+		cmocka_unit_test(test_ring_error),
 		cmocka_unit_test(test_other_backend),
 		cmocka_unit_test(test_storage_daemon_again),
 		cmocka_unit_test(test_listen),
@@ -1443,6 +1566,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_file_system),
 		cmocka_unit_test(test_network),
+		cmocka_unit_test(test_network_pairs),
 	};
 
 	if (argc > 1)

@@ -384,6 +384,21 @@ void vfus_resume(struct vfus *s)
 	s->putting_off = false;
 }
 
+/**
+ * vfus_disconnect() - the device is of no more use to the client that there is
+ * @s: server
+ * @why: for the user
+ *
+ * A client that loses its server knows best what it still waits for. It may come again.
+ */
+void vfus_disconnect(struct vfus *s, const char *why)
+{
+	if (!s->connected || s->chan.dead)
+		return;
+	vfus_log(s, 0, "client disconnected: %s", why);
+	s->chan.dead = true;
+}
+
 /* Handle what has been received. Some of it may wait behind a DMA access of an earlier message. */
 static void drain(struct vfus *s)
 {

@@ -172,6 +172,7 @@ int vfus_run(struct vfus *s);
 void vfus_destroy(struct vfus *s);
 bool vfus_usable(const struct vfus *s);
 void vfus_resume(struct vfus *s);
+void vfus_disconnect(struct vfus *s, const char *why);
 uint64_t vfus_now_us(void);
 
 /* interrupts: vfus_irq.c */

@@ -31,15 +31,26 @@ int netctl_build(struct vhost *h)
 	return 0;
 }
 
-static void set_pairs(struct vhost *h, unsigned int pairs)
+/**
+ * netctl_uses() - is a ring of the back end's in use?
+ * @h: device
+ * @q: queue
+ *
+ * Return: true if it is, as all are of a device without control queue.
+ */
+bool netctl_uses(const struct vhost *h, unsigned int q)
+{
+	return !h->ctl || q < 2 * h->pairs;
+}
+
+/* The driver may ask at any time, and waits for the answer without sleeping. */
+static void tell_backend(struct vhost *h)
 {
 	unsigned int q;
 
-	if (h->rings == RINGS_RUNNING)
-		for (q = 0; q < h->nr_rings; q++)
-			if (h->ring[q].started && (q < 2 * pairs) != (q < 2 * h->pairs))
-				ring_enable(h, q, q < 2 * pairs);
-	h->pairs = pairs;
+	for (q = 0; h->rings == RINGS_RUNNING && q < h->nr_rings; q++)
+		if (h->ring[q].started && h->ring[q].on != netctl_uses(h, q))
+			ring_enable(h, q, netctl_uses(h, q));
 }
 
 static uint8_t command(struct vhost *h, const struct virtq_chain *c)
@@ -55,7 +66,8 @@ static uint8_t command(struct vhost *h, const struct virtq_chain *c)
 	    virtq_copy_out(&h->v, c, &pairs, sizeof(head), sizeof(pairs)) || !pairs ||
 	    pairs > h->nr_rings / 2)
 		return VIRTIO_NET_ERR;
-	set_pairs(h, pairs);
+	h->pairs = pairs;
+	tell_backend(h);
 	return VIRTIO_NET_OK;
 }
 
@@ -85,9 +97,13 @@ void netctl_kick(struct vhost *h)
 /**
  * netctl_started() - the rings run: see what the driver has asked for meanwhile
  * @h: device
+ *
+ * That may have been answered since they were given to the back end.
  */
 void netctl_started(struct vhost *h)
 {
-	if (h->ctl)
-		netctl_kick(h);
+	if (!h->ctl)
+		return;
+	netctl_kick(h);
+	tell_backend(h);
 }

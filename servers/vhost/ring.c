@@ -332,18 +332,24 @@ void ring_enable(struct vhost *h, unsigned int q, bool on)
 {
 	const struct vu_vring_state s = { q, on };
 
+	h->ring[q].on = on;
 	if (h->features >> VU_F_PROTOCOL_FEATURES & 1)
 		wire_call(&h->wire, VU_SET_VRING_ENABLE,
 			  vhost_has(h, VU_PF_REPLY_ACK) ? WIRE_ACK : WIRE_NONE, &s, sizeof(s), NULL,
 			  0, on ? enabled : NULL, q);
 }
 
-/*
- * No interrupts for what is still done: libvhost-user closes its eventfd with GET_VRING_BASE, fails
- * to write to it afterwards, and then drops all that it had begun. A driver that resets wants none
+/**
+ * ring_hush() - no interrupts for what is still done, or interrupts again
+ * @h: device
+ * @q: queue
+ * @on: none
+ *
+ * libvhost-user closes its eventfd with GET_VRING_BASE, fails to write to it afterwards, and then
+ * drops all that it had begun. A driver that resets wants none
  * and writes these words anew; one that knows of nothing gets them back when its rings go on.
  */
-static void hush(struct vhost *h, unsigned int q, bool on)
+void ring_hush(struct vhost *h, unsigned int q, bool on)
 {
 	const struct virtq *vq = &h->v.vq[q];
 	uint16_t *flags = mem_at(h, vq->avail, sizeof(*flags));
@@ -373,7 +379,7 @@ static void started(void *ctx, int err, struct wire_reply *reply, unsigned int a
 		if (!h->ring[q].started)
 			continue;
 		if (h->keep)
-			hush(h, q, false);
+			ring_hush(h, q, false);
 		/* Back ends take up a ring when it is kicked, whatever is in it already. */
 		ring_kick(h, q);
 		/* One that died may have used a buffer and not said so. */
@@ -397,6 +403,7 @@ static void start_rings(struct vhost *h)
 		struct vhost_ring *r = &h->ring[q];
 
 		r->started = v->vq[q].enabled;
+		r->on = false;
 		r->exposed = false;
 		if (!r->started)
 			continue;
@@ -420,7 +427,7 @@ static void start_rings(struct vhost *h)
 		set_fd(h, VU_SET_VRING_ERR, q, r->err);
 		set_fd(h, VU_SET_VRING_KICK, q, v->events[q]);
 		r->exposed = true;
-		if (!h->ctl || q < 2 * h->pairs)
+		if (netctl_uses(h, q))
 			ring_enable(h, q, true);
 	}
 	if (vhost_has(h, VU_PF_STATUS)) {
@@ -563,12 +570,14 @@ static void stop(struct vhost *h)
 
 	h->rings = RINGS_STOPPING;
 	h->answers_due = 0;
+	/* They are hushed until they go on; a reset forgets that. */
+	h->keep = true;
 	h->stop_deadline = wire_now_us() + h->opt.stop_timeout_ms * 1000ull;
 	for (q = 0; q < h->nr_rings; q++)
 		h->answers_due += h->ring[q].started;
 	for (q = 0; q < h->nr_rings; q++)
 		if (h->ring[q].started)
-			hush(h, q, true);
+			ring_hush(h, q, true);
 	for (q = 0; q < h->nr_rings; q++)
 		if (h->ring[q].started)
 			ring_enable(h, q, false);
@@ -714,8 +723,9 @@ long ring_poll(struct vhost *h)
 		if (h->quiet)
 			lost_and_over(h);
 		return -1;
-	case RINGS_STARTING:
 	case RINGS_BURIED:
+		return undertaker_poll(h);
+	case RINGS_STARTING:
 		break;
 	}
 	return -1;

@@ -15,6 +15,8 @@
 
 #include "vhost.h"
 
+#define LOOK_US		10000
+
 static struct virtq_chain chain;	/* too large for the stack */
 
 static void end_request(struct vhost *h, unsigned int q, const struct virtq_chain *c)
@@ -78,10 +80,10 @@ bool undertaker_begin(struct vhost *h, const char *why)
 	unsigned int q;
 
 	if (h->rings == RINGS_LOST && !recover_rings(h)) {
-		if (!h->stuck)
-			vhost_log(h, 0, "%s: which requests are done cannot be known, so none is ended",
-				  why);
-		h->stuck = true;
+		/* The driver knows, and ends them when its device has gone. */
+		vhost_log(h, 0, "%s: which requests are done only the driver can know",
+			  why);
+		vfus_disconnect(h->v.vfus, "the device goes with its back end");
 		return false;
 	}
 	vhost_log(h, 0, "%s: all requests end with errors until the driver lets go of the device",
@@ -97,6 +99,8 @@ bool undertaker_begin(struct vhost *h, const char *why)
 		vq->next_avail = h->ring[q].base;
 		vq->next_used = h->ring[q].base;
 		vq->signalled = h->ring[q].base;
+		if (h->keep)
+			ring_hush(h, q, false);
 		if (h->inflight.fd >= 0)
 			end_inflight(h, q);
 		vhost_watch(h, v->events[q], EPOLLIN, SRC_KICK, q);
@@ -118,6 +122,25 @@ void undertaker_kick(struct vhost *h, unsigned int q)
 
 	if (read(h->v.events[q], &n, sizeof(n)) == sizeof(n) && h->rings == RINGS_BURIED)
 		end_all(h, q);
+}
+
+/**
+ * undertaker_poll() - look for requests without being told of them
+ * @h: device with buried rings
+ *
+ * A back end that is still there may read the doorbells, and does nothing then.
+ *
+ * Return: microseconds after which to call it again, or -1.
+ */
+long undertaker_poll(struct vhost *h)
+{
+	unsigned int q;
+
+	if (h->link == LINK_DOWN)
+		return -1;
+	for (q = 0; q < h->nr_rings; q++)
+		end_all(h, q);
+	return LOOK_US;
 }
 
 /**

@@ -58,6 +58,7 @@ enum vhost_rings {
 /* A queue of the back end's. */
 struct vhost_ring {
 	bool started;
+	bool on;			/* what the back end was told last */
 	uint16_t base;			/* where the available ring is taken up */
 	bool exposed;			/* the back end may have taken requests from it */
 	uint16_t lost_avail;		/* the driver's index when the connection was lost */
@@ -275,6 +276,7 @@ void ring_enable(struct vhost *h, unsigned int q, bool on);
 bool ring_index(const struct vhost *h, unsigned int q, bool used, uint16_t *idx);
 void ring_set(struct vhost *h, enum vu_request request, const void *payload, size_t len,
 	      const int *fds, unsigned int nfds);
+void ring_hush(struct vhost *h, unsigned int q, bool on);
 void ring_start(struct vhost *h);
 void ring_idle(struct vhost *h);
 void ring_check(struct vhost *h);
@@ -296,11 +298,13 @@ long recover_poll(struct vhost *h);
 /* undertaker.c */
 bool undertaker_begin(struct vhost *h, const char *why);
 void undertaker_kick(struct vhost *h, unsigned int q);
+long undertaker_poll(struct vhost *h);
 void undertaker_end(struct vhost *h);
 
 /* netctl.c */
 int netctl_build(struct vhost *h);
 void netctl_kick(struct vhost *h);
 void netctl_started(struct vhost *h);
+bool netctl_uses(const struct vhost *h, unsigned int q);
 
 #endif
