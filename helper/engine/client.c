@@ -192,7 +192,8 @@ static bool posted_reply(struct vfuc *c, const struct vfuc_message *m)
 		vfuc_note(c, VFUC_NOTE, "the server answers writes that want no reply; ignored");
 	if (m->header.flags & VFUC_FLAG_ERROR && !c->stats.posted_errors++)
 		vfuc_note(c, VFUC_NOTE, "the server has refused a write that wants no reply (%s)",
-			  strerror(m->header.error));
+			  strerror(m->header.error && m->header.error <= MAX_ERRNO ?
+				   m->header.error : EIO));
 	return true;
 }
 
