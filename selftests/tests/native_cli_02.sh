@@ -89,6 +89,7 @@ ktap_is "bash: an option with a value" "$(complete_bash "$CTL" attach --inj)" "-
 touch recording.pcapng
 ktap_is "bash: a file for an option" "$(complete_bash "$CTL" attach --record = rec)" "recording.pcapng"
 ktap_is "bash: faults" "$(complete_bash "$CTL" attach --inject = d)" "delay: drop:"
+ktap_is "bash: types of --vhost" "$(complete_bash "$CTL" attach --vhost = s)" "scsi: sound:"
 # Devices are root's business and need the module: as the program would list them.
 mkdir fake
 cat >fake/vfiouserctl <<'END'
@@ -102,6 +103,8 @@ if command -v zsh >/dev/null; then
 	ktap_run "zsh: syntax" zsh -n "$top/completions/_vfiouserctl"
 	ktap_is "zsh: commands" "$(complete_zsh "$CTL" '' | tr ' ' '\n' | LC_ALL=C sort | paste -sd' ')" "$all"
 	ktap_is "zsh: options" "$(complete_zsh "$CTL" detach --)" "--force --help --timeout= --verbose"
+	ktap_is "zsh: types of --vhost" "$(complete_zsh "$CTL" attach --vhost=)" \
+		"blk console fs net rng scsi sound"
 	ktap_match "zsh: devices" "$(complete_zsh fake/vfiouserctl detach '')" '\bdisk1\b'
 else
 	ktap_fail "zsh: it is not installed: run scripts/install-deps"
