@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "vfus_proto.h"
@@ -166,6 +167,9 @@ struct vfus_config {
 
 void vfus_config_init(struct vfus_config *cfg);
 int vfus_config_parse_fd(struct vfus_config *cfg, const char *arg);
+
+/* descriptors that come in: vfus_msg.c */
+void vfus_each_fd(struct msghdr *mh, void (*take)(void *ctx, int fd), void *ctx);
 
 struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device *dev);
 int vfus_run(struct vfus *s);

@@ -56,7 +56,13 @@ void vfus_chan_close(struct vfus_chan *c)
 	c->fd = -1;
 }
 
-static void keep_fds(struct vfus *s, struct vfus_chan *c, struct msghdr *mh)
+/**
+ * vfus_each_fd() - the descriptors that came with a message
+ * @mh: as recvmsg() left it
+ * @take: gets each, and owns it
+ * @ctx: its first argument
+ */
+void vfus_each_fd(struct msghdr *mh, void (*take)(void *ctx, int fd), void *ctx)
 {
 	struct cmsghdr *cm;
 
@@ -69,19 +75,24 @@ static void keep_fds(struct vfus *s, struct vfus_chan *c, struct msghdr *mh)
 		for (i = 0; i < n; i++) {
 			int fd;
 
-			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(fd));
-			if (c->nfds == VFUS_MAX_FDS) {
-				/* Only a message that never ends collects that many. */
-				vfus_log(s, 0, "more than %d descriptors in one message",
-					 VFUS_MAX_FDS);
-				c->dead = true;
-				close(fd);
-				continue;
-			}
-			c->fds[c->nfds] = fd;
-			c->fd_pos[c->nfds++] = c->pos;
+			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(fd), sizeof(fd));
+			take(ctx, fd);
 		}
 	}
+}
+
+static void keep_fd(void *ctx, int fd)
+{
+	struct vfus_chan *c = ctx;
+
+	if (c->nfds == VFUS_MAX_FDS) {
+		/* Only a message that never ends collects that many. */
+		c->dead = true;
+		close(fd);
+		return;
+	}
+	c->fds[c->nfds] = fd;
+	c->fd_pos[c->nfds++] = c->pos;
 }
 
 /**
@@ -126,7 +137,9 @@ int vfus_chan_fill(struct vfus *s, struct vfus_chan *c)
 	}
 	c->tail += n;
 	c->pos += n;
-	keep_fds(s, c, &mh);
+	vfus_each_fd(&mh, keep_fd, c);
+	if (c->dead)
+		vfus_log(s, 0, "more than %d descriptors in one message", VFUS_MAX_FDS);
 	/* This process has no room for them: the message is there, and they are gone for good. */
 	if (mh.msg_flags & MSG_CTRUNC)
 		c->lost_pos = c->pos;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vfus.h"
 #include "wire.h"
 
 #define INPUT_FDS	253		/* one message's most (SCM_MAX_FD) */
@@ -77,27 +78,15 @@ const char *wire_name(uint32_t request)
 
 /* ---- what comes in ---- */
 
-static void take_fds(struct wire_input *in, struct msghdr *mh)
+static void take_fd(void *ctx, int fd)
 {
-	struct cmsghdr *cm;
+	struct wire_input *in = ctx;
 
-	for (cm = CMSG_FIRSTHDR(mh); cm; cm = CMSG_NXTHDR(mh, cm)) {
-		size_t i, n;
-
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(fd), sizeof(fd));
-			if (in->nfds < VU_MAX_FDS) {
-				in->fds[in->nfds++] = fd;
-			} else {
-				in->surplus++;
-				close(fd);
-			}
-		}
+	if (in->nfds < VU_MAX_FDS) {
+		in->fds[in->nfds++] = fd;
+	} else {
+		in->surplus++;
+		close(fd);
 	}
 }
 
@@ -147,7 +136,7 @@ int wire_input(struct wire_input *in, int fd, struct vu_hdr *hdr)
 			return 0;
 		if (n < 0)
 			return errno == ECONNRESET ? -EPIPE : -errno;
-		take_fds(in, &mh);
+		vfus_each_fd(&mh, take_fd, in);
 		if (!n)
 			return -EPIPE;
 		in->have += (size_t)n;
