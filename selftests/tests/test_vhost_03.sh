@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# TIMEOUT: 600
+#
+# Disks whose back end is killed: one that keeps its requests in flight in memory, at any time, under
+# load and without an error; QEMU's storage daemon while idle, and at depth, where the requests end
+# with errors and the device goes. Then what a disk's configuration changes, and vfiouser-vhost
+# itself being killed under load, for good and to come back. KILLS=50 is for "make soak".
+
+. "$(dirname "$0")/../lib/ktap.sh"
+. "$(dirname "$0")/../lib/vfiouser.sh"
+. "$(dirname "$0")/../lib/vhost.sh"
+
+KILLS=${KILLS:-6}
+errors='I/O error, dev vd|Buffer I/O error on dev|lost async page write'
+
+load_module
+vhost_drivers
+dmesg_mark
+
+# load NAME: requests at depth 32 until they fail
+load()
+{
+	fio --name="$1" --filename="$disk" --rw=randrw --bs=4k --size=16M --iodepth=32 --time_based \
+		--runtime=600 --allow_file_create=0 --ioengine=libaio --direct=1 >"$WORK/fio" 2>&1 &
+	load=$!
+	wait_for 30 disk_busy
+}
+
+disk_busy()
+{
+	awk '{ exit !($1 + $2 > 0) }' "/sys/block/${disk##*/}/inflight"
+}
+
+no_vdisk()
+{
+	! vhost_disk "$BDF" >/dev/null
+}
+
+# front_end NAME: vfiouser-vhost and the back end are of no more use
+front_end()
+{
+	stop_server "$SERVER_PID"
+	ktap_ok $? "$1: vfiouser-vhost ends on SIGTERM"
+	ktap_log <"$SOCKET.log"
+	vu_gone "$BACKEND_PID" || stop_server "$BACKEND_PID"
+}
+
+# ---- a back end with memory for its requests in flight ----
+
+vublk=(vfiouser-vublk --socket=@ "--image=$WORK/vublk.img" --size=67108864 --queues=2 --inflight
+       --delay=3000 --reorder)
+vhost_backend "${vublk[@]}"
+vhost_front blk
+attach "$SOCKET"
+ktap_ok $? "inflight: attach" || ktap_bail "nothing to test"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+fio --name=verify --filename="$disk" --rw=randwrite --bs=4k --size=8M --iodepth=32 --numjobs=2 \
+	--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 --verify=crc32c \
+	--verify_fatal=1 --do_verify=1 --time_based --runtime=$((KILLS * 2)) --group_reporting \
+	>"$WORK/fio" 2>&1 &
+load=$!
+kills=0
+while [ $kills -lt "$KILLS" ] && kill -0 $load 2>/dev/null; do
+	wait_for 30 disk_busy
+	vhost_kill
+	vhost_again "${vublk[@]}"
+	kills=$((kills + 1))
+	wait_for 30 sh -c "[ \$(grep -c 'rings taken up again' '$SOCKET.log') = $kills ]"
+done
+wait $load
+ktap_ok $? "inflight: fio: verify at depth 32 over $kills kills" || ktap_log <"$WORK/fio"
+ktap_is "inflight: killed under load" $kills "$KILLS"
+ktap_is "inflight: as often taken up again" "$(grep -c 'rings taken up again' "$SOCKET.log")" $kills
+
+# ---- its configuration ----
+
+size=$(cat "/sys/block/${disk##*/}/size")
+kill -USR1 "$BACKEND_PID"
+wait_for 30 sh -c "[ \$(cat /sys/block/${disk##*/}/size) = $((size * 2)) ]"
+ktap_ok $? "the disk grows when its back end says so"
+ktap_match "the kernel says so" "$(dmesg_since)" 'new size|capacity change'
+echo 'write through' >"/sys/block/${disk##*/}/cache_type" && wait_for 30 grep -q 'wce 0' "$BACKEND.log"
+ktap_ok $? "cache_type reaches the back end"
+
+# ---- it does not come back: the undertaker ----
+
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "inflight: detach"
+front_end inflight
+dmesg_allow "$errors"
+vhost_backend "${vublk[@]}"
+vhost_front blk --deadline=500
+attach "$SOCKET"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+load lost
+vhost_kill
+! wait $load && grep -q 'Input/output error' "$WORK/fio"
+ktap_ok $? "deadline: requests end with errors" || ktap_log <"$WORK/fio"
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "deadline: detach"
+front_end deadline
+
+# ---- QEMU's storage daemon: idle ----
+
+truncate -s 64M "$WORK/disk.img"
+qsd "$WORK/disk.img" 2
+vhost_backend "${QSD[@]}"
+vhost_front blk --deadline=10000
+attach "$SOCKET"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+mkfs.ext4 -q "$disk" && mount -t ext4 "$disk" /mnt
+ktap_ok $? "idle: mkfs, mount"
+for i in 1 2 3; do
+	dd if=/dev/urandom of="/mnt/file$i" bs=64k count=16 conv=fsync 2>/dev/null
+	sync
+	vhost_kill
+	vhost_again "${QSD[@]}"
+done
+umount /mnt
+e2fsck -fn "$disk" >"$WORK/fsck" 2>&1
+ktap_ok $? "idle: a storage daemon that is killed three times is taken up again: e2fsck" ||
+	ktap_log <"$WORK/fsck"
+
+# ---- the same with requests in flight: which are done only the driver knows ----
+
+load depth
+vhost_kill
+! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
+ktap_ok $? "depth: requests end with errors" || ktap_log <"$WORK/fio"
+wait_for 30 pci_gone "$BDF"
+ktap_ok $? "depth: the device goes"
+vhost_again "${QSD[@]}"
+attach "$SOCKET" && disk=$(vdisk_of "$BDF")
+ktap_ok $? "depth: attached again, with another storage daemon" || ktap_bail "no disk"
+dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
+ktap_ok $? "depth: it can be read"
+
+# ---- vfiouser-vhost is killed under load ----
+
+load front
+kill -KILL "$SERVER_PID"
+! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
+ktap_ok $? "front: requests end with errors" || ktap_log <"$WORK/fio"
+wait_for 30 pci_gone "$BDF"
+ktap_ok $? "front: the device goes"
+ktap_log <"$SOCKET.log"
+rm -f "$SOCKET"
+
+# ---- the same where it is to come back ----
+
+vhost_front blk
+attach --reconnect=60 "$SOCKET"
+ktap_ok $? "reconnect: attach" || ktap_bail "nothing to test"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+load again
+kill -KILL "$SERVER_PID"
+! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
+ktap_ok $? "reconnect: requests end with errors" || ktap_log <"$WORK/fio"
+wait_for 60 no_vdisk
+ktap_ok $? "reconnect: the driver lets go"
+rm -f "$SOCKET"
+SERVER=vfiouser-vhost vu_serve vfiouser-vhost --type=blk --vhost-socket="$BACKEND" --verbose
+disk=$(vdisk_of "$BDF") && dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
+ktap_ok $? "reconnect: a disk again with another vfiouser-vhost"
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "reconnect: detach"
+ktap_log <"$SOCKET.log"
+stop_server "$SERVER_PID"
+stop_server "$BACKEND_PID"
+
+ktap_is "a ring was never broken" "$(dmesg_since | grep -c 'is not a head')" 0
+ktap_end
