@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-ktap_plan 22
+ktap_plan 30
 load_module
 start_server --ram=64M
 attach --name=disk0 "$SOCKET" || ktap_bail "attach failed"
