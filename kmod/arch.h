@@ -42,9 +42,4 @@ int vfu_arch_emulate(const struct vfu_arch_insn *insn, struct pt_regs *regs,
 bool vfu_arch_set_page(unsigned long addr, struct page *page);
 void vfu_arch_flush(void);
 
-/* ---- what other CPUs ask of this one ---- */
-
-bool vfu_arch_has_ipis(void);
-void vfu_arch_let_ipis_in(void);
-
 #endif /* _KMOD_ARCH_H */

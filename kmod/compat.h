@@ -66,6 +66,7 @@ static dma_addr_t map##_page(struct device *dev, struct page *page,	\
 
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
+#include <linux/kthread.h>
 #include <linux/msi.h>
 
 #include "device.h"
@@ -152,11 +153,9 @@ static inline void vfu_compat_irq_move_at_once(unsigned int virq)
 #endif
 }
 
-/* 7.0: a workqueue says so; before, it was what is not said otherwise */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define VFU_COMPAT_WQ_PERCPU	0
-#else
-#define VFU_COMPAT_WQ_PERCPU	WQ_PERCPU
+/* 6.14: made and started are two things */
+#ifndef kthread_run_worker
+#define kthread_run_worker	kthread_create_worker
 #endif
 
 /* ---- eventfds, for ioeventfd.c ---- */

@@ -319,7 +319,7 @@ static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int siz
 	u32 ones = GENMASK(8 * size - 1, 0);
 	int i = vfu_bar_at(where);
 
-	if (vfu_dev_offline(vdev) ||
+	if (vfu_nobody_answers(vdev) ||
 	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size) {
 		*val = ones;
 		return;
@@ -409,7 +409,7 @@ static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int si
 	unsigned int reg;
 	u32 told;
 
-	if (vfu_dev_offline(vdev) ||
+	if (vfu_nobody_answers(vdev) ||
 	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size)
 		return;
 	if (i >= 0) {

@@ -26,6 +26,7 @@
 #include "image.h"
 #include "ioeventfd.h"
 #include "irq.h"
+#include "mmio.h"
 #include "netlink.h"
 #include "pinned.h"
 #include "ram.h"
@@ -431,6 +432,8 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	if (vfu_dev_lost(vdev)) {
 		/* Its server may go on with what drivers are about to free. */
 		vfu_ram_cut(vdev->ram);
+		/* Reads of the pages that the server had shown are all-ones from now on. */
+		vfu_mmio_update(vdev);
 		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, asked ? 0 : ETIMEDOUT);
 	}
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
@@ -545,6 +548,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	}
 	kref_init(&vdev->ref);
 	raw_spin_lock_init(&vdev->cfg_lock);
+	raw_spin_lock_init(&vdev->budget.lock);
 	mutex_init(&vdev->irq.lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
@@ -582,6 +586,9 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 			goto err_erase;
 		}
 	}
+	err = vfu_irqs_start(vdev);
+	if (err)
+		goto err_erase;
 	err = vfu_slot_join(vdev, params->slot, params->fn, extack);
 	if (err)
 		goto err_erase;

@@ -84,6 +84,7 @@ struct vfu_ram;
  * @ioeventfds: writes that signal the server, by BAR (changed under vfu_irq.lock, read under RCU)
  * @ring: the channel's ring; another one after DEVICE_RESUME. Used inside of
  *	vfu_enter() and vfu_leave()
+ * @budget: ring.c's
  * @reset: ring.c's
  * @serving: rescue.c's
  * @recover: recover.c's
@@ -123,6 +124,7 @@ struct vfu_dev {
 	struct vfu_ioeventfds __rcu *ioeventfds[VFU_NR_BARS];
 	struct vfu_ring *ring;
 
+	struct vfu_budget budget;
 	struct vfu_reset reset;
 	struct vfu_serving serving;
 	struct vfu_recover recover;

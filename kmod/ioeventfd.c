@@ -18,6 +18,7 @@
  * shadow memory pinned.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -182,7 +183,7 @@ bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const voi
 	rcu_read_lock();
 	entry = vfu_ioeventfd_find(vdev, region, offset, data, count);
 	/* As a forwarded write: it goes nowhere in these. */
-	if (entry && !in_nmi() && !oops_in_progress && !vfu_in_reset(vdev)) {
+	if (entry && !vfu_nobody_answers(vdev) && !vfu_in_reset(vdev)) {
 		if (entry->shadow)
 			vfu_shadow_store(entry->shadow, data, count);
 		eventfd_signal(entry->ctx);
@@ -301,7 +302,7 @@ static int vfu_ioeventfd_check(const struct vfu_dev *vdev, const struct vfiouser
 		return -EINVAL;
 	if (arg->region >= VFU_NR_BARS)
 		return -EINVAL;
-	size = vdev->regions[arg->region].size;
+	size = vdev->regions[array_index_nospec(arg->region, VFU_NR_BARS)].size;
 	if (arg->offset >= size || arg->size > size - arg->offset)
 		return -EINVAL;
 	if (arg->size && !vfu_shadow_takes(arg->size))

@@ -2,94 +2,85 @@
 /*
  * Interrupts: from a raised vector to the driver's handler.
  *
- * Each vector has an affinity CPU and two ways to get there: irq_work for this
- * CPU and an IPI for another. Both end in vfu_vector_deliver() in hard interrupt
- * context. The mask and pending state is ours, since servers need not keep it.
+ * There are two ways. A handler that reads no register runs in hard interrupt context, on the
+ * vector's affinity CPU: by irq_work if that is this one, else by an IPI. One that reads registers
+ * would have to wait there, with interrupts off, for a process: for the helper and the server,
+ * which it may have stopped itself, or which have no CPU left where another one waits too. So it
+ * runs in a thread, one for each device, as handlers do with "threadirqs": with interrupts off, but
+ * where it reads and holds no lock it sleeps until the answer is there (vfu_irq_may_pause()). No
+ * other device notices.
  *
- * A handler may read a register, which spins for an answer with interrupts off.
- * If the interrupt had stopped the helper or the server, of which the latter just
- * raised it, the answer could never come; so an interrupt that finds one of them
- * running under it is sent on to another CPU.
+ * Which way a vector goes is learned: it begins in the thread, where a few interrupts without a
+ * read let it out; the first read brings it back for good. A level interrupt stays there. An
+ * interrupt that has stopped the helper or the server goes to the thread in any case: should its
+ * handler read for the first time, they could never answer.
  *
- * While it spins, the helper and the server need a CPU. One that an interrupt
- * stopped in its idle task is none, but the scheduler takes it for idle: a task
- * that is woken there waits in a queue which only that CPU empties. And two
- * devices whose handlers spin at the same time are enough to use up two CPUs. So a
- * vector whose handler reads registers is raised by a worker on the CPU, which is
- * then not idle, and only one of them at a time.
+ * In the thread a handler sees what it sees with "threadirqs": in_hardirq() is false, softirqs that
+ * it raises run when it sleeps or is through, and it may be on another CPU after a read. What
+ * interrupts are off for holds all the same while it does not read: neither this device's handlers
+ * nor timers run on its CPU meanwhile.
+ *
+ * The mask and pending state is ours, since servers need not keep it.
  *
  * Locking: @pending is atomic. @masked is written under vfu_dev.cfg_lock and read
  * without; the pair "set pending, look at masked" and "clear masked, look at
- * pending" has full barriers on both sides, so that one of them delivers.
+ * pending" has full barriers on both sides, so that one of them delivers. Both may, at once.
  * Lifetime: vectors live as long as the device; vfu_irqs_destroy() waits for
  * interrupts under way.
  */
+#include <linux/bottom_half.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
+#include <linux/kthread.h>
 #include <linux/msi.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 
 #include "bridge.h"
 #include "compat.h"
+#include "config.h"
 #include "device.h"
 #include "irq.h"
 #include "recover.h"
 #include "rescue.h"
 #include "ring.h"
+#include "stats.h"
 #include "trace.h"
 
 /* What the MSI message says is of no consequence; drivers may look for zeroes. */
 #define VFU_MSI_ADDRESS		0xfee00000
 
-#define VFU_HOPS_MAX		64
+/* So many interrupts without a read show that a handler reads nothing. */
+#define VFU_QUIET		8
 
+/*
+ * To a CPU. What is sent there may be sent again only when it has arrived, and two may want to at
+ * once, so @sent is claimed. Who does not get it need not send: what has not arrived yet will find
+ * @pending set, since that comes before the claim, and the end of the claim before the look at it.
+ */
 static void vfu_vector_send(struct vfu_vector *vec, unsigned int cpu)
 {
+	if (test_and_set_bit(0, &vec->sent))
+		return;
 	if (cpu != smp_processor_id()) {
-		/*
-		 * A csd has one sender at a time, and that is the sender's business: a raise and an
-		 * unmask may both get here. Full barrier, also where it is taken: whoever holds
-		 * it has not arrived yet, and will find what made us come. See vfu_vector_ipi().
-		 */
-		if (test_and_set_bit(0, &vec->sent))
-			return;
 		atomic_inc(&vec->calls);
 		if (!smp_call_function_single_async(cpu, &vec->csd))
 			return;
-		/* That CPU is gone. */
+		/* The CPU is gone. */
 		atomic_dec(&vec->calls);
-		clear_bit_unlock(0, &vec->sent);
 	}
 	irq_work_queue(&vec->work);
-}
-
-/*
- * For vectors whose handler may spin, one at a time. A disk may depend on them, so
- * that nothing here may depend on memory.
- */
-static struct workqueue_struct *vfu_turn_wq;
-static DEFINE_MUTEX(vfu_turn_lock);
-
-static void vfu_vector_turn(struct work_struct *work)
-{
-	struct vfu_vector *vec = container_of(work, struct vfu_vector, turn);
-
-	mutex_lock(&vfu_turn_lock);
-	/* Interrupts this worker, here and now. */
-	irq_work_queue(&vec->work);
-	irq_work_sync(&vec->work);
-	mutex_unlock(&vfu_turn_lock);
 }
 
 static void vfu_vector_kick(struct vfu_vector *vec)
 {
 	if (READ_ONCE(vec->waits)) {
-		queue_work_on(READ_ONCE(vec->cpu), vfu_turn_wq, &vec->turn);
+		kthread_queue_work(vec->vdev->irq.thread, &vec->turn);
 		return;
 	}
 	preempt_disable();
@@ -97,60 +88,72 @@ static void vfu_vector_kick(struct vfu_vector *vec)
 	preempt_enable();
 }
 
-/*
- * Is there a CPU to which an interrupt that stopped the helper or the server can
- * go? The next one may run the other of the two, and the hops are the time in
- * which they finish; a server that never sleeps must not hold it up for ever.
- */
-static bool vfu_vector_redirect(struct vfu_vector *vec)
-{
-	unsigned int this = smp_processor_id();
-	unsigned int cpu;
-
-	if (!vfu_serves(vec->vdev, current) || vec->hops == VFU_HOPS_MAX)
-		return false;
-	cpu = cpumask_next(this, cpu_online_mask);
-	if (cpu >= nr_cpu_ids)
-		cpu = cpumask_first(cpu_online_mask);
-	if (cpu == this)
-		return false;
-	vec->hops++;
-	vfu_vector_send(vec, cpu);
-	return true;
-}
-
-/* The vector whose handler runs on this CPU. */
+/* The vector whose handler runs on this CPU, in hard interrupt context. */
 static DEFINE_PER_CPU(struct vfu_vector *, vfu_handling);
 
-/**
- * vfu_vector_waits() - a register is read: remember it, if a handler of ours does
- *
- * Context: hard interrupt.
- */
-void vfu_vector_waits(void)
+static bool vfu_irq_in_thread(const struct vfu_dev *vdev)
 {
-	struct vfu_vector *vec = __this_cpu_read(vfu_handling);
-
-	if (vec)
-		WRITE_ONCE(vec->waits, true);
+	return vdev->irq.thread && vdev->irq.thread->task == current && vdev->irq.handling;
 }
 
-/* Hard interrupt context, interrupts off. */
-static void vfu_vector_deliver(struct vfu_vector *vec)
+/**
+ * vfu_irq_reads() - a register is read: remember it, if a handler of ours does
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_irq_reads(struct vfu_dev *vdev)
+{
+	struct vfu_vector *vec = NULL;
+
+	if (vfu_irq_in_thread(vdev) && !in_interrupt())
+		vec = vdev->irq.handling;
+	else if (irqs_disabled())
+		vec = __this_cpu_read(vfu_handling);
+	if (!vec)
+		return;
+	WRITE_ONCE(vec->quiet, 0);
+	WRITE_ONCE(vec->reads, true);
+	WRITE_ONCE(vec->waits, true);
+}
+
+/**
+ * vfu_irq_may_pause() - is this a handler in the device's thread that holds no lock?
+ * @vdev: device that it accesses
+ *
+ * Interrupts are then off for us only, who have turned them off for the handler.
+ *
+ * A kernel that does not count locks (PREEMPT_COUNT) cannot tell: there it spins.
+ *
+ * Context: any.
+ * Return: true if interrupts may be turned on, and the handler may sleep.
+ */
+bool vfu_irq_may_pause(const struct vfu_dev *vdev)
+{
+	return IS_ENABLED(CONFIG_PREEMPT_COUNT) && vfu_irq_in_thread(vdev) && !preempt_count() &&
+	       !rcu_preempt_depth();
+}
+
+/**
+ * vfu_irq_pause() - turn interrupts on in a handler that may pause
+ *
+ * Softirqs that it has raised so far would not run before the next interrupt.
+ *
+ * Context: where vfu_irq_may_pause().
+ */
+void vfu_irq_pause(void)
+{
+	local_irq_enable();
+	local_bh_disable();
+	local_bh_enable();
+}
+
+/* Interrupts off. Takes a pending interrupt to its handler. */
+static void vfu_vector_handle(struct vfu_vector *vec)
 {
 	unsigned int virq;
-	u64 raised;
+	u64 raised = READ_ONCE(vec->raised);
 
-	if (READ_ONCE(vec->masked) || !test_bit(0, &vec->pending))
-		return;
-	if (vfu_rescue_in_ipis()) {
-		queue_work_on(smp_processor_id(), vfu_turn_wq, &vec->turn);
-		return;
-	}
-	if (vfu_vector_redirect(vec))
-		return;
-	vec->hops = 0;
-	raised = READ_ONCE(vec->raised);
 	/* Cleared first: a raise from now on is a new interrupt. */
 	if (!test_and_clear_bit(0, &vec->pending))
 		return;
@@ -161,41 +164,97 @@ static void vfu_vector_deliver(struct vfu_vector *vec)
 	if (raised)
 		vfu_account(vec->vdev, VFIOUSER_PATH_IRQ, local_clock() - raised, 0);
 	trace_vfiouser_irq(vec->vdev->id, vec->index, vec->nr, smp_processor_id());
-	__this_cpu_write(vfu_handling, vec);
 	generic_handle_irq(virq);
+}
+
+static bool vfu_vector_wanted(struct vfu_vector *vec)
+{
+	return !READ_ONCE(vec->masked) && test_bit(0, &vec->pending);
+}
+
+/* The device's thread. */
+static void vfu_vector_turn(struct kthread_work *work)
+{
+	struct vfu_vector *vec = container_of(work, struct vfu_vector, turn);
+	struct vfu_irq *irq = &vec->vdev->irq;
+
+	if (!vfu_vector_wanted(vec))
+		return;
+	local_irq_disable();
+	irq->handling = vec;
+	vfu_vector_handle(vec);
+	irq->handling = NULL;
+	local_irq_enable();
+	/* As when an interrupt is over: what it has raised. */
+	local_bh_disable();
+	local_bh_enable();
+	if (vec->index != VFIO_PCI_INTX_IRQ_INDEX && !READ_ONCE(vec->reads) &&
+	    ++vec->quiet >= VFU_QUIET)
+		WRITE_ONCE(vec->waits, false);
+}
+
+/* Hard interrupt context, interrupts off. */
+static void vfu_vector_arrive(struct vfu_vector *vec)
+{
+	/* A full barrier, see vfu_vector_send(). */
+	WARN_ON_ONCE(!test_and_clear_bit(0, &vec->sent));
+	if (!vfu_vector_wanted(vec))
+		return;
+	if (READ_ONCE(vec->waits) || vfu_serves(vec->vdev, current)) {
+		kthread_queue_work(vec->vdev->irq.thread, &vec->turn);
+		return;
+	}
+	__this_cpu_write(vfu_handling, vec);
+	vfu_vector_handle(vec);
 	__this_cpu_write(vfu_handling, NULL);
 }
 
 static void vfu_vector_work(struct irq_work *work)
 {
-	vfu_vector_deliver(container_of(work, struct vfu_vector, work));
+	vfu_vector_arrive(container_of(work, struct vfu_vector, work));
 }
 
 static void vfu_vector_ipi(void *info)
 {
 	struct vfu_vector *vec = info;
 
-	/* The csd is free again: it was unlocked before this was called. */
-	clear_bit(0, &vec->sent);
-	/* Full barrier: pairs with the one of whoever found it taken in vfu_vector_send(). */
-	smp_mb__after_atomic();
-	vfu_vector_deliver(vec);
+	vfu_vector_arrive(vec);
 	/* Release: pairs with vfu_vector_settle(), after which there may be no vector. */
 	(void)atomic_fetch_dec_release(&vec->calls);
 }
 
 /*
- * Wait for all that is under way to a vector. That a later call to the same CPUs is over says
- * nothing: a handler that waits for an answer lets calls in (vfu_rescue_ipis()), and these
- * overtake those which came together with its own.
+ * A server may signal a level line only when it rises: a cause that comes while another one is
+ * being handled would never be heard of. Whether the line is still up is in the server's config
+ * space. One that always says so, and whose line was never seen to fall, is believed only so often.
  */
+#define VFU_LINE_UPS		1000
+
+/* The device's thread, while the helper serves: INTx has just been unmasked. */
+static void vfu_intx_look(struct kthread_work *work)
+{
+	struct vfu_irq *irq = container_of(work, struct vfu_irq, line);
+	struct vfu_dev *vdev = container_of(irq, struct vfu_dev, irq);
+	__le32 regs;
+
+	/* Command and status: not every server answers a read of two bytes. */
+	if (READ_ONCE(irq->mode) != VFIO_PCI_INTX_IRQ_INDEX ||
+	    vfu_region_read(vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &regs, sizeof(regs)))
+		return;
+	if (!(le32_to_cpu(regs) >> 16 & PCI_STATUS_INTERRUPT))
+		irq->line_falls = true;
+	else if (irq->line_falls || ++irq->line_ups <= VFU_LINE_UPS)
+		vfu_vector_raise(&irq->index[VFIO_PCI_INTX_IRQ_INDEX].vectors[0]);
+}
+
+/* Wait for all that is under way to a vector. */
 static void vfu_vector_settle(struct vfu_vector *vec)
 {
 	/* Acquire: pairs with vfu_vector_ipi(). */
 	while (atomic_read_acquire(&vec->calls))
 		usleep_range(100, 1000);
-	cancel_work_sync(&vec->turn);
 	irq_work_sync(&vec->work);
+	kthread_cancel_work_sync(&vec->turn);
 }
 
 /**
@@ -269,17 +328,38 @@ int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
 		vec->vdev = vdev;
 		vec->index = index;
 		vec->nr = i;
-		vec->waits = index == VFIO_PCI_INTX_IRQ_INDEX;
+		vec->waits = true;
 		vec->cpu = cpumask_first(cpu_online_mask);
-		INIT_WORK(&vec->turn, vfu_vector_turn);
-		vec->work = IRQ_WORK_INIT_HARD(vfu_vector_work);
+		kthread_init_work(&vec->turn, vfu_vector_turn);
 		INIT_CSD(&vec->csd, vfu_vector_ipi, vec);
+		vec->work = IRQ_WORK_INIT_HARD(vfu_vector_work);
 	}
 	return 0;
 }
 
 /**
- * vfu_irqs_destroy() - free all vectors
+ * vfu_irqs_start() - start the thread that handlers which read registers run in
+ * @vdev: device with a name; nothing raises its vectors yet
+ *
+ * Before there is a device, since a disk may depend on interrupts, and memory on the disk.
+ *
+ * Context: may sleep.
+ * Return: 0, -EINTR or -ENOMEM.
+ */
+int vfu_irqs_start(struct vfu_dev *vdev)
+{
+	struct kthread_worker *thread = kthread_run_worker(0, "vfu-irq/%s", vdev->name);
+
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	set_user_nice(thread->task, MIN_NICE);
+	kthread_init_work(&vdev->irq.line, vfu_intx_look);
+	vdev->irq.thread = thread;
+	return 0;
+}
+
+/**
+ * vfu_irqs_destroy() - undo vfu_irqs_start() and free all vectors
  * @vdev: device whose eventfds are unhooked and whose drivers are gone
  *
  * Context: may sleep.
@@ -288,7 +368,9 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 {
 	u32 index, i;
 
-	/* An interrupt under way ends where it is, and is neither sent on nor put off. */
+	/* An interrupt under way ends where it is, and is not handed to the thread. */
+	if (vdev->irq.thread)
+		kthread_cancel_work_sync(&vdev->irq.line);
 	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
 		for (i = 0; i < vdev->irq.index[index].count; i++)
 			WRITE_ONCE(vdev->irq.index[index].vectors[i].masked, true);
@@ -304,9 +386,58 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 		irqs->vectors = NULL;
 		irqs->count = 0;
 	}
+	if (vdev->irq.thread)
+		kthread_destroy_worker(vdev->irq.thread);
+	vdev->irq.thread = NULL;
 }
 
 /* ---- which of INTx, MSI and MSI-X the server has eventfds for ---- */
+
+/*
+ * The vectors of MSI and MSI-X start masked, and are masked again after a reset. A server that
+ * keeps such masks does not signal before it is told, in one of two ways: by a message, which
+ * the helper sends behind each arming, or by a write to the table in its BAR. What is asked for
+ * here is that it signals all that is armed; the masks that the driver sees are ours. A server may
+ * refuse either.
+ */
+static void vfu_irqs_unmask(struct vfu_dev *vdev, u32 index, u32 count, bool tell)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+	u32 at, control = PCI_MSIX_ENTRY_VECTOR_CTRL / 4, i, j;
+	__le32 word;
+	int err;
+
+	if (index != VFIO_PCI_MSI_IRQ_INDEX && index != VFIO_PCI_MSIX_IRQ_INDEX)
+		return;
+	if (tell)
+		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_UNMASK, index, 0, count);
+	if (index != VFIO_PCI_MSIX_IRQ_INDEX || READ_ONCE(vdev->irq.table_refused))
+		return;
+	/* What does not decode its memory would refuse what it takes later. */
+	if (!vfu_config_decodes(vdev) ||
+	    !(vdev->regions[cfg->msix_bir].flags & VFIO_REGION_INFO_FLAG_WRITE))
+		return;
+	for (i = 0; i < count && i < cfg->msix_count; i++) {
+		for (j = 0; j < PCI_MSIX_ENTRY_SIZE / 4; j++) {
+			word = cpu_to_le32(READ_ONCE(cfg->table[i][j]));
+			if (j == control)
+				word &= cpu_to_le32(~PCI_MSIX_ENTRY_CTRL_MASKBIT);
+			at = cfg->msix_table + i * PCI_MSIX_ENTRY_SIZE + 4 * j;
+			/* A server that takes the first one takes the others, which are posted. */
+			if (i || j) {
+				vfu_region_write(vdev, cfg->msix_bir, at, &word, sizeof(word),
+						 true);
+				continue;
+			}
+			err = vfu_region_tell(vdev, cfg->msix_bir, at, &word, sizeof(word));
+			/* A device that goes offline has not refused. */
+			if (err && err != -EAGAIN && !vfu_dev_offline(vdev))
+				WRITE_ONCE(vdev->irq.table_refused, true);
+			if (err)
+				return;
+		}
+	}
+}
 
 /**
  * vfu_irqs_mode() - arm one index at the server and disarm the one before
@@ -338,6 +469,7 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 		old_count = vdev->irq.index[old].armed;
 	if (old == index && count && count <= start) {
 		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+		vfu_irqs_unmask(vdev, index, start, true);
 		return;
 	}
 	if (old >= 0 && old != index)
@@ -357,6 +489,8 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 			    anew ? count : count - start) && !vfu_dev_offline(vdev))
 		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
 				    index);
+	else
+		vfu_irqs_unmask(vdev, index, count, false);
 	for (i = 0; anew && i < start; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
 }
@@ -385,8 +519,11 @@ void vfu_irqs_rearm(struct vfu_dev *vdev)
 	if (!count)
 		return;
 	irqs = &vdev->irq.index[mode];
+	/* The server may be another one. */
+	WRITE_ONCE(vdev->irq.table_refused, false);
 	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count))
 		return;
+	vfu_irqs_unmask(vdev, mode, count, false);
 	for (i = 0; i < count; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
 }
@@ -466,6 +603,10 @@ static int vfu_irq_alloc(struct irq_domain *domain, unsigned int virq, unsigned 
 				    handle_edge_irq, NULL, NULL);
 		vfu_compat_irq_move_at_once(virq + i);
 		clear_bit(0, &vec->pending);
+		/* Another driver has other handlers. */
+		vec->quiet = 0;
+		WRITE_ONCE(vec->reads, false);
+		WRITE_ONCE(vec->waits, true);
 		WRITE_ONCE(vec->virq, virq + i);
 	}
 	/* A vector that is added while the others are in use. */
@@ -494,6 +635,8 @@ static void vfu_intx_unmask(struct irq_data *data)
 	vfu_vector_set_masked(vec, false);
 	if (vec->vdev->irq.index[VFIO_PCI_INTX_IRQ_INDEX].flags & VFIO_IRQ_INFO_AUTOMASKED)
 		vfu_request_irq(vec->vdev, VFIOUSER_OP_IRQ_UNMASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1);
+	else
+		kthread_queue_work(vec->vdev->irq.thread, &vec->vdev->irq.line);
 }
 
 static struct irq_chip vfu_intx_chip = {
@@ -559,6 +702,9 @@ void vfu_irq_domain_destroy(struct vfu_dev *vdev)
 		irq_free_desc(vdev->irq.intx_virq);
 	}
 	vdev->irq.intx_virq = 0;
+	/* What the thread has begun to ask is answered while the helper is still there. */
+	if (vdev->irq.thread)
+		kthread_flush_worker(vdev->irq.thread);
 }
 
 /**
@@ -571,24 +717,4 @@ void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev)
 	pdev->irq = pdev->pin ? vdev->irq.intx_virq : 0;
 	/* There is no wire that firmware could route; it is not to look for one. */
 	pdev->pin = 0;
-}
-
-/**
- * vfu_irq_init() - part of loading the module
- *
- * Return: 0 or -ENOMEM.
- */
-int vfu_irq_init(void)
-{
-	vfu_turn_wq = alloc_workqueue("vfiouser-irq",
-				      VFU_COMPAT_WQ_PERCPU | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
-	return vfu_turn_wq ? 0 : -ENOMEM;
-}
-
-/**
- * vfu_irq_exit() - undo vfu_irq_init(); there are no devices any more
- */
-void vfu_irq_exit(void)
-{
-	destroy_workqueue(vfu_turn_wq);
 }

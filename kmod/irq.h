@@ -9,11 +9,11 @@
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/irqdomain.h>
+#include <linux/kthread.h>
 #include <linux/mutex.h>
 #include <linux/smp.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
-#include <linux/workqueue.h>
 
 struct pci_dev;
 struct vfiouser_irqfd;
@@ -32,12 +32,13 @@ struct vfu_irqfd;
  * @pending: raised and not yet handled
  * @raised: when, on local_clock(); 0 if it was held back
  * @masked: not to be raised now; a raise stays @pending
- * @hops: how often it was sent on to another CPU because who serves runs here
- * @waits: its handler reads registers; true from the start for a level interrupt
- * @turn: raises it, if @waits, when it is its turn
+ * @waits: its handler runs in vfu_irq.thread
+ * @reads: it has read registers
+ * @quiet: interrupts since then (the thread's)
+ * @turn: raises it in the thread
+ * @sent: @work or @csd is on its way
  * @work: raises it on this CPU
  * @csd: raises it on another
- * @sent: @csd is on its way (bit 0): whoever sets it sends it
  * @calls: how many of @csd are under way
  * @irqfd: the eventfd hooked to it, or NULL (vfu_irq.lock)
  */
@@ -50,12 +51,13 @@ struct vfu_vector {
 	unsigned long pending;
 	u64 raised;
 	bool masked;
-	unsigned int hops;
 	bool waits;
-	struct work_struct turn;
+	bool reads;
+	unsigned int quiet;
+	struct kthread_work turn;
+	unsigned long sent;
 	struct irq_work work;
 	call_single_data_t csd;
-	unsigned long sent;
 	atomic_t calls;
 	struct vfu_irqfd *irqfd;
 };
@@ -84,6 +86,12 @@ struct vfu_irqs {
  * @domain: PCI/MSI domain of the bus
  * @fwnode: names them
  * @intx_virq: Linux interrupt of INTx, or 0
+ * @thread: runs handlers that read registers
+ * @handling: whose handler it runs (the thread's)
+ * @line: looks whether INTx is still up
+ * @line_falls: it was seen down (the thread's)
+ * @line_ups: how often it was still up before that (the thread's)
+ * @table_refused: the server does not take writes to its MSI-X table
  * @mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
  */
 struct vfu_irq {
@@ -94,15 +102,22 @@ struct vfu_irq {
 	struct irq_domain *domain;
 	struct fwnode_handle *fwnode;
 	unsigned int intx_virq;
+	struct kthread_worker *thread;
+	struct vfu_vector *handling;
+	struct kthread_work line;
+	bool line_falls;
+	unsigned int line_ups;
+	bool table_refused;
 	int mode;
 };
 
 int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags);
+int vfu_irqs_start(struct vfu_dev *vdev);
 void vfu_irqs_destroy(struct vfu_dev *vdev);
 void vfu_vector_raise(struct vfu_vector *vec);
-void vfu_vector_waits(void);
-int vfu_irq_init(void);
-void vfu_irq_exit(void);
+void vfu_irq_reads(struct vfu_dev *vdev);
+bool vfu_irq_may_pause(const struct vfu_dev *vdev);
+void vfu_irq_pause(void);
 void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
 void vfu_irqs_rearm(struct vfu_dev *vdev);

@@ -10,6 +10,7 @@
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
+#include <linux/nospec.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -109,7 +110,7 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 
 	if (arg->reserved || arg->index >= VFIO_PCI_NUM_IRQS)
 		return -EINVAL;
-	irqs = &vdev->irq.index[arg->index];
+	irqs = &vdev->irq.index[array_index_nospec(arg->index, VFIO_PCI_NUM_IRQS)];
 	if (arg->start > irqs->count || arg->count > irqs->count - arg->start)
 		return -EINVAL;
 
@@ -121,7 +122,8 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 	if (vdev->irq.closed)
 		err = -ENODEV;
 	for (i = 0; !err && i < arg->count; i++) {
-		struct vfu_vector *vec = &irqs->vectors[arg->start + i];
+		u32 nr = array_index_nospec(arg->start + i, irqs->count);
+		struct vfu_vector *vec = &irqs->vectors[nr];
 
 		if (fds[i] == -1)
 			vfu_irqfd_unhook(vec);

@@ -8,7 +8,6 @@
 #include "bridge.h"
 #include "channel.h"
 #include "device.h"
-#include "irq.h"
 #include "mmio.h"
 #include "netlink.h"
 #include "ram.h"
@@ -21,7 +20,6 @@ static const struct {
 	int (*init)(void);
 	void (*exit)(void);
 } vfu_parts[] = {
-	{ vfu_irq_init, vfu_irq_exit },
 	{ vfu_ram_init, vfu_ram_exit },
 	{ vfu_device_init, vfu_device_exit },
 	{ vfu_mmio_init, vfu_mmio_exit },

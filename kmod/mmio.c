@@ -35,6 +35,7 @@
 #include "config.h"
 #include "device.h"
 #include "ioeventfd.h"
+#include "irq.h"
 #include "mmio.h"
 #include "recover.h"
 #include "ring.h"
@@ -115,8 +116,12 @@ static struct page *vfu_direct_page(struct vfu_dev *vdev, u32 region, u64 offset
 static struct page *vfu_phys_page(struct vfu_dev *vdev, phys_addr_t phys)
 {
 	u64 offset;
-	int region = vfu_config_resolve(vdev, phys, &offset);
+	int region;
 
+	/* First, since after a panic nobody gives a lock back. */
+	if (vfu_dev_offline(vdev))
+		return NULL;
+	region = vfu_config_resolve(vdev, phys, &offset);
 	return region >= 0 && PAGE_ALIGNED(offset) ? vfu_direct_page(vdev, region, offset) : NULL;
 }
 
@@ -426,20 +431,28 @@ struct vfu_origin {
 	bool burst;
 };
 
-/* The emulator's memory: areas, or ordinary kernel memory. @opaque: struct vfu_origin. */
+/*
+ * The emulator's memory: areas, which may be two devices', or ordinary kernel memory. @opaque:
+ * struct vfu_origin. In an NMI nothing that takes a lock is looked at: it may have stopped whoever
+ * holds it.
+ */
 static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 {
 	const struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
+	int idx;
 
 	if (!area)
 		return copy_from_kernel_nofault(buf, (void *)addr, len);
-	if (vfu_area_left(area, addr, len) == len)
-		vfu_area_read(area, addr, buf, len);
-	else
+	if (in_nmi() || vfu_area_left(area, addr, len) != len) {
 		memset(buf, 0xff, len);
-	if (unlikely(start))
+	} else {
+		idx = vfu_enter(area->vdev);
+		vfu_area_read(area, addr, buf, len);
+		vfu_leave(area->vdev, idx);
+	}
+	if (unlikely(start) && !in_nmi())
 		vfu_area_trace(area, origin->ip, false, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
@@ -450,12 +463,16 @@ static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int l
 	const struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
+	int idx;
 
 	if (!area)
 		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
-	if (vfu_area_left(area, addr, len) == len)
+	if (!in_nmi() && vfu_area_left(area, addr, len) == len) {
+		idx = vfu_enter(area->vdev);
 		vfu_area_write(area, addr, buf, len, origin->burst);
-	if (unlikely(start))
+		vfu_leave(area->vdev, idx);
+	}
+	if (unlikely(start) && !in_nmi())
 		vfu_area_trace(area, origin->ip, true, addr, buf, len, start);
 	vfu_area_put(area);
 	return 0;
@@ -474,7 +491,8 @@ static const struct vfu_mem_ops vfu_mem_ops = {
  * @addr: address it faulted on
  *
  * Context: page fault of the kernel, interrupts off; what the interrupted
- * context had on is turned on in between.
+ * context had on is turned on in between, and interrupts where only we have them off
+ * (vfu_irq_may_pause()).
  * Return: true if it was emulated and @regs are behind it; false leaves the
  * fault to the kernel: an oops, as without us.
  */
@@ -482,7 +500,7 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {
 	void *ip = (void *)instruction_pointer(regs);
 	struct vfu_area *area = vfu_area_get(addr);
-	bool irqs_on = vfu_arch_fault_irqs(regs);
+	bool irqs_on = vfu_arch_fault_irqs(regs), paused = false;
 	struct vfu_origin origin = { .ip = ip };
 	struct vfu_arch_insn insn;
 	int err, idx;
@@ -492,15 +510,20 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 	vfu_count(area->vdev, VFU_STAT_TRAPS, 1);
 	err = vfu_arch_decode(&insn, regs);
 	if (!err) {
-		if (irqs_on)
+		if (irqs_on) {
 			local_irq_enable();
-		idx = vfu_enter(area->vdev);
+		} else if (vfu_irq_may_pause(area->vdev)) {
+			paused = true;
+			vfu_irq_pause();
+		}
 		origin.burst = insn.repeated;
 		err = vfu_arch_emulate(&insn, regs, &vfu_mem_ops, &origin);
-		if (origin.burst)
+		if (origin.burst && !in_nmi()) {
+			idx = vfu_enter(area->vdev);
 			vfu_region_settle(area->vdev);
-		vfu_leave(area->vdev, idx);
-		if (irqs_on)
+			vfu_leave(area->vdev, idx);
+		}
+		if (irqs_on || paused)
 			local_irq_disable();
 	}
 	if (err)

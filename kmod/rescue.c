@@ -10,14 +10,13 @@
  * lost. So a waiter asks other CPUs, each in its turn, to pull them over; the
  * worker that runs proves that its CPU is not stuck itself.
  *
- * Another CPU may itself wait, without sleeping, for an answer of this one to an
- * inter-processor interrupt: a TLB flush when any process ends is enough. So a
- * waiter with interrupts off lets such interrupts in from time to time, and only
- * them (vfu_rescue_ipis()).
- *
  * What cannot be helped is a task that an interrupt stopped while it was running.
  * See irq.c for our own interrupts; a driver's timer that reads a register of a
- * device on the CPU where that device's server never rests is lost.
+ * device on the CPU where that device's server never rests is lost. Nor another CPU
+ * that itself waits, without sleeping: for an answer of this one to an inter-processor
+ * interrupt, where interrupts are off here, or for a lock that the waiter holds. Where there is
+ * no third CPU the device is lost. Letting such interrupts in would not do: what they run may
+ * take the lock that interrupts are off for, and RCU would take them for the end of a reader.
  *
  * Locking: vfu_pulls_lock protects vfu_pulls; works are single-instanced each.
  * Lifetime: created and destroyed with the device, whose references all waiters hold.
@@ -35,7 +34,6 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "arch.h"
 #include "device.h"
 #include "rescue.h"
 
@@ -62,42 +60,6 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 	if (!task->mm)
 		return false;
 	return task->mm == s->helper || (s->server && task_tgid(task) == s->server);
-}
-
-/* Is this CPU inside vfu_rescue_ipis()? */
-static DEFINE_PER_CPU(bool, vfu_in_ipis);
-
-/**
- * vfu_rescue_ipis() - answer other CPUs while interrupts are off
- *
- * Devices, the timer and softirqs stay shut out: whoever has turned interrupts off
- * relies on that. What runs is what CPUs ask of each other, which does not take
- * the locks of drivers; our own interrupts, which would, are put off
- * (vfu_rescue_in_ipis()).
- *
- * Context: interrupts off, not NMI.
- */
-void vfu_rescue_ipis(void)
-{
-	if (!vfu_arch_has_ipis())
-		return;
-	/* As in a handler: neither softirqs nor the scheduler when the interrupt is over. */
-	preempt_count_add(HARDIRQ_OFFSET);
-	__this_cpu_write(vfu_in_ipis, true);
-	vfu_arch_let_ipis_in();
-	__this_cpu_write(vfu_in_ipis, false);
-	preempt_count_sub(HARDIRQ_OFFSET);
-}
-
-/**
- * vfu_rescue_in_ipis() - has this interrupt come in through vfu_rescue_ipis()?
- *
- * Context: hard interrupt.
- * Return: true if so: no driver's handler may run.
- */
-bool vfu_rescue_in_ipis(void)
-{
-	return __this_cpu_read(vfu_in_ipis);
 }
 
 /* Runnable, and not running? Only a hint, the scheduler's locks are not held. */

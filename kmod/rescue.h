@@ -36,7 +36,5 @@ void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size);
 int vfu_rescue_create(struct vfu_dev *vdev);
 void vfu_rescue_flush(struct vfu_dev *vdev);
 void vfu_rescue_destroy(struct vfu_dev *vdev);
-void vfu_rescue_ipis(void);
-bool vfu_rescue_in_ipis(void);
 
 #endif /* _KMOD_RESCUE_H */

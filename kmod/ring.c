@@ -17,6 +17,7 @@
 #include <linux/delay.h>
 #include <linux/lockdep.h>
 #include <linux/moduleparam.h>
+#include <linux/nospec.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -30,13 +31,19 @@
 #include "ring.h"
 #include "trace.h"
 
-/*
- * In an NMI, or while the system dies, nobody can answer: such an access reads
- * all-ones at once.
+/**
+ * vfu_nobody_answers() - is it no use to ask?
+ * @vdev: device
+ *
+ * In an NMI nobody can answer, and locks may be held below it; after a panic, which takes all
+ * devices offline, CPUs have stopped that hold some. While another CPU prints an oops all goes on.
+ *
+ * Context: any; takes no lock.
+ * Return: true if so: reads are all-ones, and writes go nowhere.
  */
-static bool vfu_nobody_answers(struct vfu_dev *vdev)
+bool vfu_nobody_answers(const struct vfu_dev *vdev)
 {
-	return vfu_dev_offline(vdev) || in_nmi() || oops_in_progress;
+	return vfu_dev_offline(vdev) || in_nmi();
 }
 
 /*
@@ -174,7 +181,7 @@ void vfu_ring_put(struct vfu_ring *ring)
 void vfu_ring_wake(struct vfu_ring *ring, u32 slot)
 {
 	if (slot < VFIOUSER_RING_SLOTS)
-		wake_up(&ring->slot_wq[slot]);
+		wake_up(&ring->slot_wq[array_index_nospec(slot, VFIOUSER_RING_SLOTS)]);
 }
 
 /**
@@ -258,10 +265,34 @@ MODULE_PARM_DESC(atomic_timeout_ms,
 /* Between two looks of a process at a full ring: some dozen requests are taken meanwhile. */
 #define VFU_FULL_US	50
 
+/* A waiter that keeps its CPU sees to it that others can run: after this time, then more rarely. */
+#define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
+
+/*
+ * From this part of its bound on a wait that keeps its CPU is taken off the device's budget. Where
+ * the bound was raised the machine is slow, and so are honest servers.
+ */
+#define VFU_SLOW_PART	100
+
+/* Of the time that passes so much comes back into the budget. */
+#define VFU_BUDGET_SHARE	10
+
+/**
+ * struct vfu_wait - one access that waits
+ * @start: when it began, vfu_now()
+ * @bound: how long it may take, ns
+ * @may_sleep: it may sleep
+ * @may_yield: it may not, but others may have its CPU in between
+ * @rescue: when it helps those who serve the device the next time, ns since @start
+ * @attempt: how often it has
+ */
 struct vfu_wait {
-	u64 start;		/* vfu_now() */
-	u64 bound;		/* ns */
+	u64 start;
+	u64 bound;
 	bool may_sleep;
+	bool may_yield;
+	u64 rescue;
+	unsigned int attempt;
 };
 
 /*
@@ -274,15 +305,66 @@ static u64 vfu_now(void)
 	return ktime_get_mono_fast_ns();
 }
 
+/* What the device has used of its budget. Its lock is held, or the answer is a hint. */
+static u64 vfu_budget_used(const struct vfu_budget *budget, u64 now)
+{
+	u64 used = READ_ONCE(budget->used);
+	s64 since = now - READ_ONCE(budget->when);
+	u64 back = since > 0 ? since / VFU_BUDGET_SHARE : 0;
+
+	return used > back ? used - back : 0;
+}
+
+/* What it has of it. */
+static u64 vfu_budget_size(void)
+{
+	return min_t(u64, 2 * READ_ONCE(vfu_atomic_timeout_ms), VFU_BUDGET_MAX_MS) * NSEC_PER_MSEC;
+}
+
+/* Waits that are shorter are not counted, ns. */
+static u64 vfu_slow_ns(void)
+{
+	return READ_ONCE(vfu_atomic_timeout_ms) * (NSEC_PER_MSEC / VFU_SLOW_PART);
+}
+
+static void vfu_budget_take(struct vfu_dev *vdev, u64 ns)
+{
+	struct vfu_budget *budget = &vdev->budget;
+	unsigned long flags;
+	u64 now = vfu_now();
+
+	raw_spin_lock_irqsave(&budget->lock, flags);
+	WRITE_ONCE(budget->used, vfu_budget_used(budget, now) + ns);
+	WRITE_ONCE(budget->when, now);
+	raw_spin_unlock_irqrestore(&budget->lock, flags);
+}
+
+/*
+ * A wait that keeps its CPU has a bound of its own, and all of them together have one: a server
+ * that answers each access just in time must not own a CPU either.
+ *
+ * Where the driver has said already what it will sleep for, as in the condition of wait_event(),
+ * sleeping would take that back: there the CPU is only lent to others.
+ */
 static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 {
-	u32 ms = vdev->timeout_ms;
+	u64 size, used;
 
-	wait->may_sleep = vfu_may_sleep();
-	if (!wait->may_sleep)
-		ms = min_t(u32, READ_ONCE(vfu_atomic_timeout_ms), ms);
-	wait->bound = (u64)ms * NSEC_PER_MSEC;
 	wait->start = vfu_now();
+	wait->bound = (u64)vdev->timeout_ms * NSEC_PER_MSEC;
+	wait->may_yield = vfu_may_sleep() && READ_ONCE(current->__state) != TASK_RUNNING;
+	wait->may_sleep = vfu_may_sleep() && !wait->may_yield;
+	wait->rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
+	wait->attempt = 0;
+	if (wait->may_sleep || wait->may_yield)
+		return;
+	wait->bound = min_t(u64, READ_ONCE(vfu_atomic_timeout_ms) * NSEC_PER_MSEC, wait->bound);
+	if (likely(!READ_ONCE(vdev->budget.used)))
+		return;
+	size = vfu_budget_size();
+	used = vfu_budget_used(&vdev->budget, wait->start);
+	wait->bound = min_t(u64, wait->bound, used < size ? size - used : 0);
+	wait->bound = max_t(u64, wait->bound, vfu_slow_ns());
 }
 
 /* The clock may step back a little on another CPU; never let that be "negative". */
@@ -291,6 +373,26 @@ static u64 vfu_wait_elapsed(const struct vfu_wait *wait)
 	s64 delta = vfu_now() - wait->start;
 
 	return max_t(s64, delta, 0);
+}
+
+/* A wait is over that took so long. */
+static void vfu_wait_end(const struct vfu_wait *wait, struct vfu_dev *vdev, u64 ns)
+{
+	if (unlikely(ns >= vfu_slow_ns()) && !wait->may_sleep && !wait->may_yield)
+		vfu_budget_take(vdev, ns);
+}
+
+/* While waiting without sleep: who has to answer must get to run. */
+static void vfu_wait_help(struct vfu_wait *wait, struct vfu_dev *vdev, u64 elapsed)
+{
+	if (wait->may_yield)
+		cond_resched();
+	if (elapsed > wait->rescue) {
+		vfu_rescue(vdev, wait->attempt++);
+		/* Ever more rarely: each moves tasks about. */
+		wait->rescue = elapsed + max_t(u64, VFU_RESCUE_NS, elapsed / 4);
+	}
+	cpu_relax();
 }
 
 static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 generation)
@@ -304,9 +406,6 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
  * all the time slows down everybody else who does.
  */
 #define VFU_LOOKS		64
-
-/* When a waiter that keeps its CPU begins to see to it that others can run. */
-#define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
 
 static void vfu_ring_overdue(struct vfu_dev *vdev)
 {
@@ -337,8 +436,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vf
 {
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? READ_ONCE(ring->spin_ns) : wait->bound;
-	u64 rescue = wait->may_sleep ? U64_MAX : VFU_RESCUE_NS;
-	unsigned int attempt = 0, looks = 0;
+	unsigned int looks = 0;
 	u64 elapsed;
 
 	while (!vfu_slot_done(vdev, slot, generation)) {
@@ -349,14 +447,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vf
 		elapsed = vfu_wait_elapsed(wait);
 		/* Where others want this CPU, who answers may be among them. */
 		if (elapsed < spin && !(wait->may_sleep && need_resched())) {
-			if (elapsed > rescue) {
-				if (irqs_disabled())
-					vfu_rescue_ipis();
-				vfu_rescue(vdev, attempt++);
-				/* Ever more rarely: each moves tasks about. */
-				rescue = elapsed + max_t(u64, VFU_RESCUE_NS, elapsed / 4);
-			}
-			cpu_relax();
+			vfu_wait_help(wait, vdev, elapsed);
 			continue;
 		}
 		if (elapsed >= wait->bound) {
@@ -483,15 +574,17 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	vfu_wait_init(&wait, vdev);
 	while ((err = vfu_ring_produce(vdev, ring, req)) == -EAGAIN) {
 		vfu_ring_kick(vdev, ring);
-		if (vfu_wait_elapsed(&wait) >= wait.bound) {
+		ns = vfu_wait_elapsed(&wait);
+		if (ns >= wait.bound) {
+			vfu_wait_end(&wait, vdev, ns);
 			vfu_dev_fail(vdev, "the helper does not take requests");
 			return -ENODEV;
 		}
 		/* Some room comes soon; nobody wakes us for it. */
-		if (wait.may_sleep && vfu_wait_elapsed(&wait) >= VFU_SPIN_NS)
+		if (wait.may_sleep && ns >= VFU_SPIN_NS)
 			usleep_range(VFU_FULL_US, 2 * VFU_FULL_US);
 		else
-			cpu_relax();
+			vfu_wait_help(&wait, vdev, ns);
 	}
 	if (err == -EPROTO)
 		vfu_dev_fail(vdev, "the helper wrote nonsense to the ring");
@@ -500,15 +593,16 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	trace_vfiouser_request(vdev->id, req);
 	vfu_ring_kick(vdev, ring);
 	if (req->flags & VFIOUSER_REQ_POSTED) {
-		vfu_ring_account(vdev, req, vfu_wait_elapsed(&wait));
+		ns = vfu_wait_elapsed(&wait);
+		vfu_wait_end(&wait, vdev, ns);
+		vfu_ring_account(vdev, req, ns);
 		return 0;
 	}
 	if (req->op == VFIOUSER_OP_RESET)
 		return 0;
 
 	slot = &ring->shared->slots[req->slot];
-	if (in_hardirq())
-		vfu_vector_waits();
+	vfu_irq_reads(vdev);
 	if (vfu_ring_wait(vdev, ring, &wait, req->slot, req->generation)) {
 		ns = vfu_wait_elapsed(&wait);
 		vfu_wait_learn(ring, ns);
@@ -526,6 +620,7 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 		ns = vfu_wait_elapsed(&wait);
 		err = -ENODEV;
 	}
+	vfu_wait_end(&wait, vdev, ns);
 	vfu_ring_account(vdev, req, ns);
 	trace_vfiouser_reply(vdev->id, req, reply, err, ns);
 	return err;
@@ -662,6 +757,33 @@ void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void
 	memcpy(req.data, data, count);
 	vfu_count(vdev, VFU_STAT_WRITES, 1);
 	vfu_ring_submit(vdev, &req, NULL);
+}
+
+/**
+ * vfu_region_tell() - write to a region of the server, and wait for what it says
+ * @vdev: device
+ * @region: VFIO_PCI_*_REGION_INDEX
+ * @offset: bytes into the region
+ * @data: what to write
+ * @count: bytes, at most VFIOUSER_DATA_MAX
+ *
+ * Context: any but NMI; sleeps only where the context allows it.
+ * Return: 0, the server's errno, -EAGAIN where nobody answers now, or -ENODEV when the device is
+ * lost or frozen meanwhile.
+ */
+int vfu_region_tell(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_WRITE,
+		.region = region,
+		.offset = offset,
+		.count = count,
+	};
+
+	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
+		return -EAGAIN;
+	memcpy(req.data, data, count);
+	return vfu_ring_submit(vdev, &req, NULL);
 }
 
 /**

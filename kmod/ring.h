@@ -15,6 +15,7 @@
 struct vfu_dev;
 
 #define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait, default */
+#define VFU_BUDGET_MAX_MS	8000	/* of all together; lockup detectors complain at 10 s */
 
 /**
  * struct vfu_ring - the kernel's side of the request ring
@@ -54,6 +55,18 @@ void vfu_ring_state(struct vfu_ring *ring, u32 state);
 void vfu_ring_timeout(struct vfu_ring *ring, u32 ms);
 
 /**
+ * struct vfu_budget - time that drivers spend waiting where they cannot sleep
+ * @lock: raw spinlock, protects the rest
+ * @used: up to @when, ns; a share of the time since then has come back
+ * @when: see there
+ */
+struct vfu_budget {
+	raw_spinlock_t lock;	/* see above */
+	u64 used;
+	u64 when;
+};
+
+/**
  * struct vfu_reset - a reset of the function, as ring.c knows of it
  * @active: it is under way: reads are all-ones, as of a device in reset
  * @slot: where its end will be told (vfu_ring.lock)
@@ -70,9 +83,11 @@ int vfu_region_read(struct vfu_dev *vdev, u32 region, u64 offset, void *data,
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count,
 		     bool burst);
 void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count);
+int vfu_region_tell(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count);
 bool vfu_region_pushed(const struct vfu_dev *vdev);
 void vfu_region_push(struct vfu_dev *vdev);
 void vfu_region_settle(struct vfu_dev *vdev);
+bool vfu_nobody_answers(const struct vfu_dev *vdev);
 bool vfu_in_reset(struct vfu_dev *vdev);
 int vfu_request_reset(struct vfu_dev *vdev);
 bool vfu_may_sleep(void);

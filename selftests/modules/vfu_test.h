@@ -37,6 +37,7 @@ extern const struct vft_case vft_mmio_cases[];
 extern const struct vft_case vft_context_cases[];
 extern const struct vft_case vft_dma_cases[];
 extern const struct vft_case vft_irq_cases[];
+extern const struct vft_case vft_wait_cases[];
 extern const struct vft_case vft_bench_cases[];
 
 /* main.c: results */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Handlers that read registers, and so wait for an answer with interrupts off.
+# Handlers that read registers, and other waits where something else is going on: 4 CPUs.
 # SMP: 4
 # PARALLEL: yes
 
@@ -10,7 +10,9 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-testdev_case handler-reads
+for case in handler-reads handler-lock let-go nmi-storm; do
+	testdev_case $case
+done
 testdev_detach
 
 ktap_end
