@@ -85,6 +85,52 @@ static void answer(struct serve *serve, uint64_t cookie, int error, const void *
 		ring_complete(serve->ring, slot, cookie >> 32, error, data, len);
 }
 
+/* A server that cannot, or does not answer this, has nothing to unmask. It is not asked again. */
+static void unmasked(void *opaque, uint64_t cookie, int error, const void *data, size_t len)
+{
+	struct serve *serve = opaque;
+
+	(void)data;
+	(void)len;
+	if (!error)
+		return;
+	serve->unmask_refused |= 1u << cookie;
+	log_debug("irq-unmask of %s: error %d", device_irq_name(cookie), error);
+}
+
+static bool keeps_masks(uint32_t index)
+{
+	return index == VFIO_PCI_MSI_IRQ_INDEX || index == VFIO_PCI_MSIX_IRQ_INDEX;
+}
+
+/*
+ * All vectors of MSI and MSI-X start masked. The kernel keeps the masks that its driver sees, but a
+ * server may keep its own, whatever its GET_IRQ_INFO says, and not signal before it is told. From
+ * the first vector on: some take @start and @count for the range from the one to the other.
+ */
+static void submit_unmask(struct serve *serve, uint32_t index, uint32_t count)
+{
+	if (!keeps_masks(index) || serve->unmask_refused & 1u << index)
+		return;
+	if (vfuc_submit_set_irqs(serve->server, index,
+				 VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 0, count,
+				 NULL, unmasked, serve, index) == -EAGAIN) {
+		serve->unmask_index = index;
+		serve->unmask_count = count;
+	}
+}
+
+/* One that found no room. Returns false if there is none yet. */
+static bool unmask_again(struct serve *serve)
+{
+	uint32_t count = serve->unmask_count;
+
+	serve->unmask_count = 0;
+	if (count)
+		submit_unmask(serve, serve->unmask_index, count);
+	return !serve->unmask_count;
+}
+
 /*
  * The engine's callback: the server has answered, or will not any more. Without an answer in time
  * the server counts as dead: which of its other answers would still be worth anything?
@@ -105,6 +151,8 @@ static void done(void *opaque, uint64_t cookie, int error, const void *data, siz
 			serve->arming = false;
 			if (error)
 				irq_unhook(&serve->irqs, serve->ring, s->index, s->start, s->count);
+			else
+				submit_unmask(serve, s->index, s->start + s->count);
 		}
 	}
 	if (log_verbose)
@@ -219,6 +267,11 @@ static int submit(struct serve *serve, const struct vfiouser_request *req, uint6
 	case VFIOUSER_OP_IRQ_UNMASK:
 		if (req->offset > UINT32_MAX)
 			return -EINVAL;
+		if (keeps_masks(req->region)) {
+			submit_unmask(serve, req->region, req->offset + req->count);
+			answer(serve, cookie, 0, NULL, 0);
+			return 0;
+		}
 		return vfuc_submit_set_irqs(serve->server, req->region,
 					    VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK,
 					    req->offset, req->count, NULL, done, serve, cookie);
@@ -233,6 +286,8 @@ static bool serve_request(struct serve *serve, const struct vfiouser_request *re
 	uint64_t cookie = make_cookie(NO_SLOT, req->op);
 	int err;
 
+	if (!unmask_again(serve))
+		return false;
 	if (!posted && req->slot < VFIOUSER_RING_SLOTS) {
 		cookie = make_cookie(req->slot, req->generation);
 		serve->slots[req->slot] = (struct serve_slot) {

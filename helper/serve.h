@@ -44,6 +44,9 @@ struct serve_slot {
  * @blocked: the request at the head of the ring has to wait for the server
  * @removing: a signal has asked for the device's removal
  * @arming: interrupts are being armed; their eventfds must not be touched
+ * @unmask_refused: interrupt types, by bit, that the server does not unmask
+ * @unmask_index: type that is to be unmasked as soon as there is room
+ * @unmask_count: its vectors, 0 if there is none
  * @stop: leave the loop
  * @idle_since: when looking began to be in vain, microseconds; 0: it has not
  * @looks: how often it was
@@ -68,6 +71,9 @@ struct serve {
 	bool blocked;
 	bool removing;
 	bool arming;
+	uint32_t unmask_refused;
+	uint32_t unmask_index;
+	uint32_t unmask_count;
 	bool stop;
 	uint64_t idle_since;
 	unsigned int looks;

@@ -51,12 +51,15 @@ struct testdev {
 	bool doorbells;
 	struct vfus_io_fd io_fds[2];
 
+	bool table_masks;		/* MSI-X vectors are masked by the table in BAR 2 */
+	bool rising;			/* INTx is signalled when it rises */
 	bool decodes;			/* BARs answer only where their registers say */
 	FILE *config_log;		/* one line for each write to config space, or NULL */
 
 	uint64_t counter;
 	uint64_t stamp;			/* of the last interrupt, ns */
 	uint32_t resets;
+	bool unmasked[TESTDEV_VECTORS];	/* by the table, see @table_masks */
 
 	bool logging;
 	uint32_t log_count;
@@ -217,6 +220,38 @@ static void read_regs(struct testdev *t, uint8_t *buf, size_t count, uint64_t of
 		t->counter++;
 }
 
+/* What is triggered while the table masks it is gone, which a test will notice. */
+static bool table_masks(const struct testdev *t, uint32_t index, uint32_t nr)
+{
+	return t->table_masks && index == VFIO_PCI_MSIX_IRQ_INDEX && nr < TESTDEV_VECTORS &&
+	       !t->unmasked[nr];
+}
+
+static void write_table(struct testdev *t, const uint8_t *buf, size_t count, uint64_t offset)
+{
+	uint64_t at = offset - TESTDEV_MSIX_TABLE;
+
+	if (offset >= TESTDEV_MSIX_TABLE && at < PCI_MSIX_ENTRY_SIZE * TESTDEV_VECTORS &&
+	    count == 4 && at % PCI_MSIX_ENTRY_SIZE == PCI_MSIX_ENTRY_VECTOR_CTRL)
+		t->unmasked[at / PCI_MSIX_ENTRY_SIZE] = !(buf[0] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+}
+
+/* The line, and the bit of the status register that tells of it. */
+static void set_line(struct testdev *t, bool up)
+{
+	bool was = t->cfg.bytes[PCI_STATUS] & PCI_STATUS_INTERRUPT;
+
+	if (!t->rising) {
+		vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, up);
+		return;
+	}
+	t->cfg.bytes[PCI_STATUS] &= ~PCI_STATUS_INTERRUPT;
+	if (up)
+		t->cfg.bytes[PCI_STATUS] |= PCI_STATUS_INTERRUPT;
+	if (up && !was)
+		vfus_irq_trigger(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, 0);
+}
+
 static void write_regs(struct testdev *t, const uint8_t *buf, size_t count, uint64_t offset)
 {
 	uint64_t at;
@@ -235,10 +270,11 @@ static void write_regs(struct testdev *t, const uint8_t *buf, size_t count, uint
 	v = get32(t, TESTDEV_IRQ);
 	if (touches(offset, count, TESTDEV_IRQ, 4)) {
 		t->stamp = now_ns();
-		vfus_irq_trigger(t->vfus, v >> 16, v & 0xffff);
+		if (!table_masks(t, v >> 16, v & 0xffff))
+			vfus_irq_trigger(t->vfus, v >> 16, v & 0xffff);
 	}
 	if (touches(offset, count, TESTDEV_INTX, 4))
-		vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, get32(t, TESTDEV_INTX) & 1);
+		set_line(t, get32(t, TESTDEV_INTX) & 1);
 	v = get32(t, TESTDEV_IRQ_ALL);
 	if (touches(offset, count, TESTDEV_IRQ_ALL, 4))
 		for (i = 0; i < (v & 0xffff) && i < t->vectors; i++)
@@ -378,6 +414,8 @@ static int region_write(void *priv, unsigned int region, const void *buf, size_t
 	} else if (region == VFIO_PCI_BAR0_REGION_INDEX && offset < TESTDEV_RAM) {
 		return -EPERM;
 	} else {
+		if (region == VFIO_PCI_BAR2_REGION_INDEX)
+			write_table(t, buf, count, offset);
 		memcpy(memory(t, region, offset), buf, count);
 	}
 	return 0;
@@ -387,7 +425,8 @@ static int reset(void *priv)
 {
 	struct testdev *t = priv;
 
-	vfus_irq_level(t->vfus, VFIO_PCI_INTX_IRQ_INDEX, false);
+	set_line(t, false);
+	memset(t->unmasked, 0, sizeof(t->unmasked));
 	pcicfg_reset(&t->cfg);
 	if (t->decodes)
 		oddcfg_forget_bars(&t->cfg);
@@ -452,6 +491,9 @@ enum {
 	SHAPE_DECODES	= 1 << 12,	/* BARs are decoded as their registers say, as hardware does */
 	SHAPE_PORTS	= 1 << 13,	/* there is no BAR but that of I/O ports */
 	SHAPE_HOST_CAPS	= 1 << 14,	/* it has capabilities that reach beyond it */
+	SHAPE_OWN_MASKS	= 1 << 15,	/* vectors are masked until a message unmasks them */
+	SHAPE_TABLE_MASKS = 1 << 16,	/* ... or a write to the MSI-X table in the BAR */
+	SHAPE_RISING_INTX = 1 << 17,	/* INTx is signalled when it rises, and does not mask itself */
 };
 
 /* What the options say of the device. */
@@ -583,13 +625,16 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 	if (irqs & 1u << VFIO_PCI_INTX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_INTX_IRQ_INDEX] = (struct vfus_irq_type){
 			1, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
-			   (shape & SHAPE_EDGE_INTX ? 0 : VFIO_IRQ_INFO_AUTOMASKED) };
+			   (shape & (SHAPE_EDGE_INTX | SHAPE_RISING_INTX) ?
+			    0 : VFIO_IRQ_INFO_AUTOMASKED) };
 	if (irqs & 1u << VFIO_PCI_MSI_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSI_IRQ_INDEX] = (struct vfus_irq_type){
 			1 << TESTDEV_MSI_LOG2, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
 	if (irqs & 1u << VFIO_PCI_MSIX_IRQ_INDEX)
 		dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct vfus_irq_type){
 			t->vectors, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE };
+	if (shape & SHAPE_OWN_MASKS)
+		dev->own_masks = 1u << VFIO_PCI_MSI_IRQ_INDEX | 1u << VFIO_PCI_MSIX_IRQ_INDEX;
 	build_config(t, looks);
 }
 
@@ -643,7 +688,8 @@ static const char usage_text[] =
 "  --fd=N                use this descriptor instead, a listening or a connected socket\n"
 "  --interrupts=LIST     of msix, msi, intx (all of them); may be empty\n"
 "  --shape=LIST          of small, loop, bridge, multi, no-reset, no-flr, af, bar1-r, bar1-w,\n"
-"                        edge-intx, vga, short-fd, decodes, ports, host-caps: see the source\n"
+"                        edge-intx, vga, short-fd, decodes, ports, host-caps, own-masks,\n"
+"                        table-masks, rising-intx: see the source\n"
 "  --ids=VVVV:DDDD       another vendor and device\n"
 "  --class=CCCCCC        another class\n"
 "  --config-log=FILE     write down each write to config space\n"
@@ -758,6 +804,9 @@ static const struct word shape_words[] = {
 	{ "decodes", SHAPE_DECODES },
 	{ "ports", SHAPE_PORTS },
 	{ "host-caps", SHAPE_HOST_CAPS },
+	{ "own-masks", SHAPE_OWN_MASKS },
+	{ "table-masks", SHAPE_TABLE_MASKS },
+	{ "rising-intx", SHAPE_RISING_INTX },
 	{ NULL, 0 },
 };
 
@@ -894,6 +943,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	t->decodes = looks.shape & SHAPE_DECODES;
+	t->table_masks = looks.shape & SHAPE_TABLE_MASKS;
+	t->rising = looks.shape & SHAPE_RISING_INTX;
 	build_rom(t->rom);
 	build_device(t, &dev, &looks);
 	t->vfus = vfus_create(&cfg, &dev);

@@ -72,6 +72,8 @@ static struct {
 	unsigned int resets;
 	unsigned int set_irqs_messages;
 	struct set_irqs last_irqs;
+	unsigned int unmasks;		/* of MSI or MSI-X */
+	struct set_irqs unmask;		/* the last of these */
 	int irq_fds[VECTORS];
 	/* kernel */
 	struct ring ring;
@@ -164,6 +166,11 @@ static void serve_irqs(const struct set_irqs *set, const int *fds, unsigned int 
 {
 	unsigned int i;
 
+	if (set->flags & VFIO_IRQ_SET_ACTION_UNMASK && set->index) {
+		f.unmasks++;
+		f.unmask = *set;
+		return;
+	}
 	f.last_irqs = *set;
 	f.set_irqs_messages++;
 	for (i = 0; i < nr_fds; i++) {
@@ -515,6 +522,12 @@ static void test_irqs(void **state)
 	/* Eight descriptors a message: five messages, one answer. */
 	assert_int_equal(ask(request(VFIOUSER_OP_IRQ_ARM, 2, 0, VECTORS))->error, 0);
 	assert_int_equal(f.set_irqs_messages, 5);
+	/* In one message from vector 0 on, before anything else. */
+	assert_int_equal(ask(request(VFIOUSER_OP_READ, 0, 0, 4))->error, 0);
+	assert_int_equal(f.unmasks, 1);
+	assert_int_equal(f.unmask.start, 0);
+	assert_int_equal(f.unmask.count, VECTORS);
+	assert_int_equal(f.unmask.flags, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK);
 	for (i = 0; i < VECTORS; i++)
 		check_wired(i);
 

@@ -115,6 +115,7 @@ struct vfus_device {
 	unsigned int nr_regions;
 	struct vfus_irq_type irqs[VFUS_MAX_IRQ_TYPES];
 	unsigned int nr_irqs;
+	uint32_t own_masks;		/* types, by bit, whose vectors start masked */
 	int fd;				/* polled for the device, or -1 */
 	bool always;			/* poll() and fd_ready() are called without a client, too */
 };

@@ -25,6 +25,12 @@ static bool is_level(const struct vfus *s, unsigned int index)
 	return s->dev.irqs[index].flags & VFIO_IRQ_INFO_AUTOMASKED;
 }
 
+/* A type that says nothing of MASKABLE, and has masks all the same. */
+static bool starts_masked(const struct vfus *s, unsigned int index)
+{
+	return s->dev.own_masks & 1u << index;
+}
+
 /**
  * vfus_irq_init() - allocate the vectors of every type
  * @s: server with its device set
@@ -47,8 +53,10 @@ int vfus_irq_init(struct vfus *s)
 		irq->vec = calloc(n, sizeof(*irq->vec));
 		if (!irq->vec)
 			return -ENOMEM;
-		for (j = 0; j < n; j++)
+		for (j = 0; j < n; j++) {
 			irq->vec[j].trigger = -1;
+			irq->vec[j].masked = starts_masked(s, i);
+		}
 	}
 	return 0;
 }
@@ -106,7 +114,7 @@ void vfus_irq_release(struct vfus *s)
 }
 
 /**
- * vfus_irq_reset() - a device reset: nothing pending, nothing masked; eventfds stay
+ * vfus_irq_reset() - a device reset: nothing pending, masks as at first; eventfds stay
  * @s: server
  */
 void vfus_irq_reset(struct vfus *s)
@@ -116,7 +124,7 @@ void vfus_irq_reset(struct vfus *s)
 	for (i = 0; i < s->dev.nr_irqs; i++) {
 		s->irqs[i].level = false;
 		for (j = 0; j < s->dev.irqs[i].count; j++) {
-			s->irqs[i].vec[j].masked = false;
+			s->irqs[i].vec[j].masked = starts_masked(s, i);
 			s->irqs[i].vec[j].pending = false;
 		}
 	}
@@ -309,7 +317,7 @@ static int disable_all(struct vfus *s, unsigned int index)
 	for (i = 0; i < s->dev.irqs[index].count; i++) {
 		set_trigger(&s->irqs[index], &s->irqs[index].vec[i], -1);
 		s->irqs[index].vec[i].pending = false;
-		s->irqs[index].vec[i].masked = false;
+		s->irqs[index].vec[i].masked = starts_masked(s, index);
 	}
 	set_unmask(&s->irqs[index], -1);
 	changed(s, index, 0, s->dev.irqs[index].count);
@@ -367,7 +375,8 @@ int vfus_handle_set_irqs(struct vfus *s, struct vfus_msg *m)
 	}
 	if (data == VFIO_IRQ_SET_DATA_EVENTFD)
 		return set_eventfds(s, m, &set);
-	if (action != VFIO_IRQ_SET_ACTION_TRIGGER && !(t->flags & VFIO_IRQ_INFO_MASKABLE))
+	if (action != VFIO_IRQ_SET_ACTION_TRIGGER && !(t->flags & VFIO_IRQ_INFO_MASKABLE) &&
+	    !starts_masked(s, set.index))
 		return -ENOTSUP;
 	for (i = 0; i < set.count; i++)
 		if (data == VFIO_IRQ_SET_DATA_NONE || m->payload[fixed + i])

@@ -54,7 +54,8 @@ enum vfiouser_op {
 	 * Interrupts of index @region: start = @offset, count = @count.
 	 * ARM registers an eventfd for each with VFIOUSER_IOC_IRQFD and gives
 	 * it to the server before it answers; DISARM takes all of the index
-	 * back; UNMASK re-enables a level interrupt.
+	 * back; UNMASK re-enables a level interrupt. The vectors of MSI and MSI-X
+	 * that are armed are to be signalled: the kernel keeps their masks.
 	 */
 	VFIOUSER_OP_IRQ_ARM	= 4,
 	VFIOUSER_OP_IRQ_DISARM	= 5,
