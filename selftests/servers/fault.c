@@ -23,6 +23,7 @@ enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
 	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES, ERROR_COMMANDS, ANSWER_POSTED,
+	CONFIG_WORDS,
 };
 
 static const struct {
@@ -51,6 +52,8 @@ static const struct {
 	/* as a server library in wide use has it: error replies of the type "command" */
 	{ "error-commands", ERROR_COMMANDS, false },
 	{ "answer-posted", ANSWER_POSTED, false },
+	/* config space no more than a word at a time */
+	{ "config-words", CONFIG_WORDS, false },
 };
 
 static struct {
@@ -162,6 +165,26 @@ static void move_register(uint8_t *data, uint64_t offset, size_t count, uint64_t
 			data[reg + i - offset] = (uint8_t)(value >> 8 * i);
 }
 
+static void fail(struct vfus_reply *r, unsigned int err)
+{
+	r->hdr.flags |= VFIO_USER_F_ERROR;
+	r->hdr.error = err;
+	r->hdr.size = sizeof(r->hdr);
+	r->len = 0;
+}
+
+/* Config space that is read a word at a time, as drivers do. */
+static void refuse_long(struct vfus_reply *r)
+{
+	struct vfio_user_region_access access;
+
+	if (fault.kind != CONFIG_WORDS || r->len < sizeof(access))
+		return;
+	memcpy(&access, r->payload, sizeof(access));
+	if (access.region == VFIO_PCI_CONFIG_REGION_INDEX && access.count > 4)
+		fail(r, EINVAL);
+}
+
 /*
  * Config space that is another once the driver uses MSI-X, which is after it was checked: the table
  * lies @fault.after bytes into its BAR, or the function is a bridge without capabilities.
@@ -219,16 +242,15 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 		spoil_region(r);
 	else if (r->request_cmd == VFIO_USER_REGION_READ)
 		spoil_read(r);
-	if (r->request_cmd == VFIO_USER_REGION_READ)
+	if (r->request_cmd == VFIO_USER_REGION_READ) {
 		spoil_config(r);
+		refuse_long(r);
+	}
 	spoil_flags(r);
 	if (!now)
 		return VFUS_PASS;
 	if (fault.kind == ERROR_AFTER) {
-		r->hdr.flags |= VFIO_USER_F_ERROR;
-		r->hdr.error = EIO;
-		r->hdr.size = sizeof(r->hdr);
-		r->len = 0;
+		fail(r, EIO);
 	} else if (fault.kind == SHORT_AFTER) {
 		r->len = r->len ? r->len - 1 : 0;
 		r->hdr.size = sizeof(r->hdr) + r->len;
@@ -279,7 +301,7 @@ const char *fault_help(void)
 {
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
 	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb, config-moves,\n"
-	       "                        error-commands, answer-posted,\n"
+	       "                        error-commands, answer-posted, config-words,\n"
 	       "                        msix-table-moves:OFFSET,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";

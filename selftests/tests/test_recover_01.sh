@@ -3,7 +3,8 @@
 # TIMEOUT: 600
 #
 # The server is killed and started again under a file system that is being written: a pause, no
-# error, no wrong byte. Both ways to ring a doorbell.
+# error, no wrong byte. Both ways to ring a doorbell. The server has its config space read a word at
+# a time.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -15,7 +16,7 @@ load_module
 for doorbells in mmap trap; do
 	image=$WORK/disk.$doorbells
 	truncate -s 64M "$image"
-	start_server --file="$image" --doorbells=$doorbells
+	start_server --file="$image" --doorbells=$doorbells --fault=config-words
 	dmesg_mark
 	recover_begin "$doorbells" --reconnect=120 "$SOCKET"
 	for n in 1 2; do
@@ -23,7 +24,7 @@ for doorbells in mmap trap; do
 		kill -KILL "$SERVER_PID"
 		wait_for 60 state_is "$BDF" frozen
 		ktap_ok $? "$doorbells: frozen without a server, $n"
-		restart_server --file="$image" --doorbells=$doorbells
+		restart_server --file="$image" --doorbells=$doorbells --fault=config-words
 		wait_for 120 state_is "$BDF" live
 		ktap_ok $? "$doorbells: recovered with another, $n"
 	done
