@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "list": the devices there are, from the kernel module, with what sysfs knows about them.
+ * "list": the devices there are, from the kernel module, with what sysfs knows about them. Who may not
+ * ask the module sees what sysfs shows to anyone.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
@@ -186,10 +188,60 @@ static void print_json(const struct netlink_device *devices, size_t count)
 	cmd_print_json(o);
 }
 
+/* From /sys/class/vfiouser/NAME. Returns false if it has gone meanwhile. */
+static bool from_sysfs(const char *name, struct netlink_device *d)
+{
+	char path[PATH_MAX], text[64];
+
+	*d = (struct netlink_device){ 0 };
+	snprintf(d->name, sizeof(d->name), "%.*s", (int)sizeof(d->name) - 1, name);
+	if (sysfs_path(path, "/sys/class/vfiouser/%s/state", name) ||
+	    sysfs_read(path, text, sizeof(text)))
+		return false;
+	d->state = ring_state_of_name(text);
+	d->has_bdf = !sysfs_path(path, "/sys/class/vfiouser/%s/address", name) &&
+		     !sysfs_read(path, text, sizeof(text)) && !parse_bdf(text, &d->bdf);
+	return true;
+}
+
+/* What anyone may know. Returns 0 or a negative errno. */
+static int list_sysfs(struct netlink_device **devices, size_t *count)
+{
+	struct netlink_device *more;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	int err = 0;
+	DIR *dir;
+
+	dir = sysfs_path(path, "/sys/class/vfiouser") ? NULL : opendir(path);
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
+		more = reallocarray(*devices, *count + 1, sizeof(*more));
+		if (!more) {
+			err = -ENOMEM;
+			break;
+		}
+		*devices = more;
+		*count += from_sysfs(entry->d_name, &more[*count]);
+	}
+	closedir(dir);
+	return err;
+}
+
+static int compare_name(const void *a, const void *b)
+{
+	const struct netlink_device *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
 static void print_table(const struct netlink_device *devices, size_t count)
 {
 	const struct netlink_device *d;
-	char bdf[BDF_TEXT], driver[64], children[256], state[32];
+	char bdf[BDF_TEXT], driver[64], children[256], state[32], pid[16];
 	size_t i;
 
 	printf("%-12s %-16s %-9s %-14s %-12s %8s  %s\n", "NAME", "ADDRESS", "STATE", "DRIVER",
@@ -209,9 +261,12 @@ static void print_table(const struct netlink_device *devices, size_t count)
 		if (d->waits)
 			snprintf(state, sizeof(state), "%s %us", ring_state_name(d->state),
 				 d->grace_left_ms / 1000);
-		printf("%-12s %-16s %s%-9s%s %-14s %-12s %8u  %s\n", d->name, bdf,
+		snprintf(pid, sizeof(pid), "-");
+		if (d->pid)
+			snprintf(pid, sizeof(pid), "%u", d->pid);
+		printf("%-12s %-16s %s%-9s%s %-14s %-12s %8s  %s\n", d->name, bdf,
 		       term_colour(term_state_colour(d->state)), state,
-		       term_colour(TERM_PLAIN), driver, *children ? children : "-", d->pid,
+		       term_colour(TERM_PLAIN), driver, *children ? children : "-", pid,
 		       *d->socket ? d->socket : "-");
 	}
 }
@@ -248,8 +303,12 @@ static int run(int argc, char **argv)
 	if (status)
 		return status;
 	err = netlink_device_list(nl, &devices, &count);
-	if (err == -EPERM || err == -EACCES) {
-		status = log_fail(ST_PERMISSION, "listing devices needs root; try sudo");
+	if ((err == -EPERM || err == -EACCES) && json) {
+		status = log_fail(ST_PERMISSION, "listing devices as JSON needs root; try sudo");
+	} else if ((err == -EPERM || err == -EACCES) && !list_sysfs(&devices, &count)) {
+		if (count)
+			qsort(devices, count, sizeof(*devices), compare_name);
+		print_table(devices, count);
 	} else if (err) {
 		status = log_fail(status_of_kernel(err), "cannot list devices: %s",
 				  netlink_error(nl));
@@ -272,7 +331,8 @@ const struct cmd cmd_list = {
 	.summary = "list the attached devices",
 	.help =
 "Lists the attached devices: name, PCI address, state, driver, disks and network\n"
-"interfaces, helper process, and the server's socket.\n\n"
+"interfaces, helper process, and the server's socket. The last two are for root to see, and\n"
+"so is JSON.\n\n"
 "Options:\n"
 "  -j, --json   print JSON, with the counters; schema in vfiouserctl(8)\n"
 "  -h, --help   this text\n\n"

@@ -189,6 +189,17 @@ uint32_t ring_state(const struct ring *ring)
 	return __atomic_load_n(&ring->map->state, __ATOMIC_ACQUIRE);
 }
 
+static const char *const state_names[] = {
+	[VFIOUSER_STATE_NONE]		= "none",
+	[VFIOUSER_STATE_PROBING]	= "probing",
+	[VFIOUSER_STATE_LIVE]		= "live",
+	[VFIOUSER_STATE_LOST]		= "lost",
+	[VFIOUSER_STATE_REMOVING]	= "removing",
+	[VFIOUSER_STATE_GONE]		= "gone",
+	[VFIOUSER_STATE_FROZEN]		= "frozen",
+	[VFIOUSER_STATE_RESUMING]	= "resuming",
+};
+
 /**
  * ring_state_name() - enum vfiouser_state in words
  * @state: the state
@@ -198,18 +209,23 @@ uint32_t ring_state(const struct ring *ring)
  */
 const char *ring_state_name(uint32_t state)
 {
-	static const char *const names[] = {
-		[VFIOUSER_STATE_NONE]		= "none",
-		[VFIOUSER_STATE_PROBING]	= "probing",
-		[VFIOUSER_STATE_LIVE]		= "live",
-		[VFIOUSER_STATE_LOST]		= "lost",
-		[VFIOUSER_STATE_REMOVING]	= "removing",
-		[VFIOUSER_STATE_GONE]		= "gone",
-		[VFIOUSER_STATE_FROZEN]		= "frozen",
-		[VFIOUSER_STATE_RESUMING]	= "resuming",
-	};
+	return state < ARRAY_SIZE(state_names) ? state_names[state] : "unknown";
+}
 
-	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+/**
+ * ring_state_of_name() - a word as enum vfiouser_state
+ * @name: as in sysfs
+ *
+ * Context: any.
+ * Return: the state; one that has no name where @name is none.
+ */
+uint32_t ring_state_of_name(const char *name)
+{
+	uint32_t state = 0;
+
+	while (state < ARRAY_SIZE(state_names) && strcmp(state_names[state], name))
+		state++;
+	return state;
 }
 
 /**

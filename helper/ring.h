@@ -35,6 +35,7 @@ void ring_awake(struct ring *ring);
 uint32_t ring_timeout_ms(const struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
+uint32_t ring_state_of_name(const char *name);
 int ring_remove(struct ring *ring);
 int ring_pool(struct ring *ring);
 bool ring_replaced(const struct ring *ring);

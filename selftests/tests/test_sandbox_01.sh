@@ -54,10 +54,19 @@ ktap_status '!0' "attach without privileges" setpriv --reuid=65534 --clear-group
 attach --name=asked "$SOCKET"
 ktap_ok $? "attach"
 net_admin=(setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin timeout 20 vfiouserctl)
-for what in list "show asked" "events --count=1" "detach asked"; do
+for what in "list --json" "show asked" "events --count=1" "detach asked"; do
 	# shellcheck disable=SC2086
 	ktap_status '!0' "$what without CAP_SYS_ADMIN" "${net_admin[@]}" $what
 done
+nobody=(setpriv --reuid=65534 --clear-groups)
+ktap_run "list without privileges" "${nobody[@]}" vfiouserctl list
+ktap_match "list without privileges: what anyone may know" "$KTAP_OUT" \
+	"^asked +$BDF +live +nvme +nvme[0-9]+n1 +- +-\$"
+ktap_is "list without privileges: as root's, but for process and socket" \
+	"$(awk '{ print $1, $2, $3, $4, $5 }' <<<"$KTAP_OUT")" \
+	"$(vfiouserctl list | awk '{ print $1, $2, $3, $4, $5 }')"
+ktap_status 6 "list --json without privileges" "${nobody[@]}" vfiouserctl list --json
+ktap_match "list --json without privileges: is told" "$KTAP_OUT" "as JSON needs root"
 ktap_is "anyone sees its state" "$(setpriv --reuid=65534 --clear-groups \
 	cat /sys/class/vfiouser/asked/state)" live
 ktap_is "and its address" "$(setpriv --reuid=65534 --clear-groups \
