@@ -8,8 +8,9 @@ dir=$(cd "$(dirname "$0")/.." && pwd)
 
 scripts=$(dirname "$dir")/scripts
 
-ktap_plan 3
+ktap_plan 4
 ktap_run "troubleshooting explains each message" "$scripts/check-messages"
 ktap_run "each example command is tested, or says why not" "$scripts/check-commands"
 ktap_run "conformance names tests that there are" "$scripts/check-conformance"
+ktap_run "json.rst and the schema name the same members" "$scripts/check-json"
 ktap_end
