@@ -16,6 +16,19 @@ struct io_ring {
 	unsigned int queued;	/* not yet seen by the kernel */
 };
 
+/*
+ * A write to a file that cannot be written to without waiting (ext4, tmpfs) is done by a thread of the
+ * kernel's. Its end is ours to see, in the system call that asks for it, instead of an interrupt to a
+ * CPU that looks anyway; kernels before 5.19 know nothing else.
+ */
+static int set_up(struct io_uring *uring)
+{
+	int ret = io_uring_queue_init(ENTRIES, uring,
+				      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+
+	return ret == -EINVAL ? io_uring_queue_init(ENTRIES, uring, 0) : ret;
+}
+
 /**
  * io_ring_create() - set a ring up
  * @event: eventfd that is signalled after io_ring_arm()
@@ -29,7 +42,7 @@ struct io_ring *io_ring_create(int event)
 
 	if (!r)
 		return NULL;
-	ret = io_uring_queue_init(ENTRIES, &r->uring, 0);
+	ret = set_up(&r->uring);
 	if (!ret) {
 		ret = io_uring_register_eventfd(&r->uring, event);
 		if (ret)
@@ -176,7 +189,8 @@ bool io_ring_arm(struct io_ring *r)
 	io_uring_cq_eventfd_toggle(&r->uring, true);
 	/* Pairs with the kernel's between a completion and its look at the flag. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!io_uring_cq_ready(&r->uring))
+	if (!io_uring_cq_ready(&r->uring) &&
+	    !(__atomic_load_n(r->uring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN))
 		return false;
 	io_uring_cq_eventfd_toggle(&r->uring, false);
 	return true;
