@@ -5,9 +5,10 @@
 # that is set up as the documentation says and mounted by fstab on a system that systemd really boots
 # and takes down again, and nothing left after purging.  Runs natively; the system is a VM.
 #
-# usage: packages.sh [--no-boot] [--rounds SERVER,HELPER,KEEPER] [SERIES]
+# usage: packages.sh [--no-boot] [--reuse] [--rounds SERVER,HELPER,KEEPER] [SERIES]
 #
 # --rounds: how often each is killed right after a boot (3,2,2)
+# --reuse: packages, and the root file system made of them, are those of the last run if there are any
 #
 # What the VM says is in $O/packages/SERIES/boot-N.{console,log}; the root file system beside them.
 
@@ -16,10 +17,12 @@ kernels=$top/selftests/vm/kernels.sh
 : "${O:=$top/build}"
 export O
 boot=1
+reuse=
 rounds=3,2,2
 while :; do
 	case ${1:-} in
 	--no-boot) boot= ;;
+	--reuse) reuse=1 ;;
 	--rounds) rounds=$2; shift ;;
 	*) break ;;
 	esac
@@ -473,38 +476,75 @@ if [ "${1:-}" = --inside ]; then
 	ktap_end
 fi
 
-kernel=$("$kernels" fetch "$series") || ktap_bail "kernel $series cannot be fetched"
-dir=$O/packages/$series
-rm -rf "$dir"
-mkdir -p "$dir/lib"
-log=$("$top/packaging/make-deb" 2>&1)
-ktap_ok $? "the packages are built, and lintian is content" || { ktap_log <<<"$log"; ktap_end; }
-cp "$O"/deb/*_0*.deb "$dir/"
-rm -f "$dir"/*-dbgsym_*
-cp "$top"/selftests/lib/* "$dir/lib/"
-cp "$0" "$dir/packages.sh"
-"$top/scripts/doc-commands" "$top/README.rst" five-commands >"$dir/commands" ||
-	ktap_bail "README.rst has no five commands"
-ktap_is "there are five commands" "$(wc -l <"$dir/commands")" 5
+# make_packages: builds them
+make_packages()
+{
+	local log
 
-BIND=$dir LIB=/mnt/lib "$kernels" systemd "$series" /mnt/packages.sh --inside \
-	"$(cat "$kernel/version")" "$boot" >"$dir/inside.log" 2>&1
-while read -r line; do
-	case $line in
-	'ok '*) ktap_pass "${line#ok * }" ;;
-	'not ok '*) ktap_fail "${line#not ok * }" ;;
-	*) echo "# ${line#\# }" ;;
-	esac
-done <"$dir/inside.log"
-ktap_run "that ran to its end" grep -q '^1\.\.' "$dir/inside.log"
+	if [ -n "$reuse" ] && ls "$O"/deb/*_0*.deb >/dev/null 2>&1; then
+		return
+	fi
+	log=$("$top/packaging/make-deb" 2>&1)
+	ktap_ok $? "the packages are built, and lintian is content" || { ktap_log <<<"$log"; ktap_end; }
+}
 
-if [ -n "$boot" ]; then
+# use_packages: installs them in a clean root, and makes the VM's disk of that
+use_packages()
+{
+	rm -rf "$dir"
+	mkdir -p "$dir/lib"
+	cp "$O"/deb/*_0*.deb "$dir/"
+	rm -f "$dir"/*-dbgsym_*
+	cp "$top"/selftests/lib/* "$dir/lib/"
+	cp "$0" "$dir/packages.sh"
+	"$top/scripts/doc-commands" "$top/README.rst" five-commands >"$dir/commands" ||
+		ktap_bail "README.rst has no five commands"
+	ktap_is "there are five commands" "$(wc -l <"$dir/commands")" 5
+
+	BIND=$dir LIB=/mnt/lib "$kernels" systemd "$series" /mnt/packages.sh --inside \
+		"$(cat "$kernel/version")" "$boot" >"$dir/inside.log" 2>&1
+	while read -r line; do
+		case $line in
+		'ok '*) ktap_pass "${line#ok * }" ;;
+		'not ok '*) ktap_fail "${line#not ok * }" ;;
+		*) echo "# ${line#\# }" ;;
+		esac
+	done <"$dir/inside.log"
+	ktap_run "that ran to its end" grep -q '^1\.\.' "$dir/inside.log"
+	[ -n "$boot" ] || return
 	make_image "$dir/root" "$dir/image" && make_initrd "$dir/initrd" "$(cat "$kernel/version")" "$kernel" ||
 		ktap_bail "no image for the VM"
 	rm -rf "$dir/root"
+	cp --sparse=always "$dir/image" "$dir/image.new"
+}
+
+# reuse_image: as it was before the first boot, with the script of today
+reuse_image()
+{
+	cp --sparse=always "$dir/image.new" "$dir/image"
+	vm_script >"$dir/run"
+	echo "$rounds" >"$dir/rounds"
+	debugfs -w -f /dev/stdin "$dir/image" <<-END >/dev/null 2>&1
+	rm /vmtest/run
+	rm /vmtest/rounds
+	write $dir/run /vmtest/run
+	write $dir/rounds /vmtest/rounds
+	set_inode_field /vmtest/run mode 0100755
+	END
+}
+
+kernel=$("$kernels" fetch "$series") || ktap_bail "kernel $series cannot be fetched"
+dir=$O/packages/$series
+make_packages
+if [ -n "$reuse" ] && [ -e "$dir/image.new" ]; then
+	reuse_image
+else
+	use_packages
+fi
+if [ -n "$boot" ]; then
 	for n in 1 2 3; do
 		boot $n
 	done
-	[ "$KTAP_FAILED" != 0 ] || rm -f "$dir/image"
+	[ "$KTAP_FAILED" != 0 ] || rm -f "$dir/image" "$dir/image.new"
 fi
 ktap_end

@@ -409,7 +409,10 @@ make_systemd_chroot()
 	# shellcheck disable=SC2016
 	BIND=$root.partial in_overlay "$cache/chroot/$release" sh -c '
 		apt-get -q update
-		apt-get -qy install $1 && apt-get clean
+		# made several times on the way, for a VM that boots with its own
+		mkdir -p /etc/initramfs-tools
+		echo update_initramfs=no >/etc/initramfs-tools/update-initramfs.conf
+		apt-get -qy -o Dpkg::Options::=--force-confold install $1 && apt-get clean
 		tar -C / --one-file-system --exclude=./mnt/* -c . | tar -C /mnt -x
 	' sh "$packages" >"$cache/apt.$release-systemd.log" 2>&1 ||
 		die "systemd in the $release chroot: see $cache/apt.$release-systemd.log"
