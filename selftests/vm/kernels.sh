@@ -545,5 +545,4 @@ main()
 }
 
 # read to its end before anything runs, so that it may be edited while it runs
-main "$@"
-exit
+main "$@"; exit
