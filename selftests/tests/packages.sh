@@ -220,6 +220,12 @@ replaced()
 	vfiouserctl list | grep -qw live && [ -n "$(helper)" ] && [ "$(helper)" != "$1" ]
 }
 
+# grown IMAGE: the disk is as large as that
+grown()
+{
+	[ "$(blockdev --getsize64 /dev/disk/by-id/vfiouser-disk1)" = "$(stat -c %s "$1")" ]
+}
+
 restarted()
 {
 	active vfiouser@disk1 && [ "$(systemctl show -P NRestarts vfiouser@disk1)" -gt 0 ] &&
@@ -299,6 +305,9 @@ case $stage in
 	check "with its data" sums second
 	check "and needed no recovery" sh -c '! dmesg | grep -i "EXT4-fs.*recover"'
 
+	truncate -s +8M /var/lib/vfiouser/disk1.img
+	check "the image grows, and the server is told" systemctl reload vfiouser-nvme@disk1
+	check "the disk has grown" wait_for 60 grown /var/lib/vfiouser/disk1.img
 	check "stopping the device" systemctl stop vfiouser@disk1
 	check "unmounts it first" sh -c '! mountpoint /mnt'
 	check "and removes it" sh -c '[ ! -e /dev/disk/by-id/vfiouser-disk1 ]'
