@@ -346,8 +346,8 @@ void ring_enable(struct vhost *h, unsigned int q, bool on)
  * @on: none
  *
  * libvhost-user closes its eventfd with GET_VRING_BASE, fails to write to it afterwards, and then
- * drops all that it had begun. A driver that resets wants none
- * and writes these words anew; one that knows of nothing gets them back when its rings go on.
+ * drops all that it had begun. A driver that resets wants none and writes these words anew; one
+ * that knows of nothing gets them back when its rings go on.
  */
 void ring_hush(struct vhost *h, unsigned int q, bool on)
 {
