@@ -26,6 +26,7 @@
 #include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
 
 #include "arch.h"
 #include "bridge.h"
@@ -36,13 +37,25 @@
 #include "trap.h"
 #include "window.h"
 
+/*
+ * One function; those that one registration has share its ops. Taking an ops out waits for every task of
+ * the machine to have left what it may be running (synchronize_rcu_tasks()), tenths of a second: not once
+ * for each function.
+ */
 struct vfu_hook {
 	const char *name;
+	/* where it is; a set of one needs none, and not all are exported */
+	void *entry;
 	bool (*ours)(struct ftrace_regs *fregs);
 	void *replacement;
 	bool optional;
-	bool hooked;
+};
+
+struct vfu_hooks {
 	struct ftrace_ops ops;
+	struct vfu_hook *hooks;
+	int nr;
+	bool hooked;
 };
 
 /* ---- replacements; each has the signature of what it replaces, or less ---- */
@@ -151,51 +164,125 @@ static bool vfu_ours_config(struct ftrace_regs *fregs)
 	return vfu_dev_of_pci(pdev) && !pdev->block_cfg_access;
 }
 
-#define VFU_HOOK_IOREMAP(name, may_lack)	\
-	{ name, vfu_ours_phys, vfu_trap_ioremap, .optional = may_lack }
-
-static struct vfu_hook vfu_hooks[] = {
-	{ "fixup_exception", vfu_ours_fault, vfu_arch_fixup },
-	{ "iounmap", vfu_ours_virt, vfu_trap_iounmap },
-	VFU_ARCH_IOREMAPS(VFU_HOOK_IOREMAP),
-	{ "memremap", vfu_ours_phys, vfu_trap_ioremap },
-	{ "memremap_pages", vfu_ours_pages, vfu_trap_pages, .optional = true },
-	{ "pci_mmap_resource_range", vfu_ours_pci, vfu_trap_mmap },
-	{ "pci_user_read_config_byte", vfu_ours_config, vfu_trap_user_read_byte },
-	{ "pci_user_read_config_word", vfu_ours_config, vfu_trap_user_read_word },
-	{ "pci_user_read_config_dword", vfu_ours_config, vfu_trap_user_read_dword },
-	{ "pci_user_write_config_byte", vfu_ours_config, vfu_trap_user_write_byte },
-	{ "pci_user_write_config_word", vfu_ours_config, vfu_trap_user_write_word },
-	{ "pci_user_write_config_dword", vfu_ours_config, vfu_trap_user_write_dword },
+static struct vfu_hook vfu_hook_fixup[] = {
+	{ "fixup_exception", NULL, vfu_ours_fault, vfu_arch_fixup },
 };
+
+static struct vfu_hook vfu_hook_mmap[] = {
+	{ "pci_mmap_resource_range", NULL, vfu_ours_pci, vfu_trap_mmap },
+};
+
+#define VFU_HOOK(fn, ours, replacement, ...) { #fn, fn, ours, replacement, ##__VA_ARGS__ }
+#define VFU_HOOK_IOREMAP(fn, may_lack)	VFU_HOOK(fn, vfu_ours_phys, vfu_trap_ioremap, may_lack)
+
+static struct vfu_hook vfu_hook_exported[] = {
+	VFU_HOOK(iounmap, vfu_ours_virt, vfu_trap_iounmap),
+	VFU_ARCH_IOREMAPS(VFU_HOOK_IOREMAP),
+	VFU_HOOK(memremap, vfu_ours_phys, vfu_trap_ioremap),
+	VFU_HOOK(memremap_pages, vfu_ours_pages, vfu_trap_pages, true),
+	VFU_HOOK(pci_user_read_config_byte, vfu_ours_config, vfu_trap_user_read_byte),
+	VFU_HOOK(pci_user_read_config_word, vfu_ours_config, vfu_trap_user_read_word),
+	VFU_HOOK(pci_user_read_config_dword, vfu_ours_config, vfu_trap_user_read_dword),
+	VFU_HOOK(pci_user_write_config_byte, vfu_ours_config, vfu_trap_user_write_byte),
+	VFU_HOOK(pci_user_write_config_word, vfu_ours_config, vfu_trap_user_write_word),
+	VFU_HOOK(pci_user_write_config_dword, vfu_ours_config, vfu_trap_user_write_dword),
+};
+
+static struct vfu_hooks vfu_sets[] = {
+	{ .hooks = vfu_hook_fixup, .nr = ARRAY_SIZE(vfu_hook_fixup) },
+	{ .hooks = vfu_hook_mmap, .nr = ARRAY_SIZE(vfu_hook_mmap) },
+	{ .hooks = vfu_hook_exported, .nr = ARRAY_SIZE(vfu_hook_exported) },
+};
+
+/* How far behind a function's first byte the call to ftrace may be: on x86 an endbr64. */
+#define VFU_ENTRY_MAX	8
+
+static const struct vfu_hook *notrace vfu_hook_at(const struct vfu_hooks *set, unsigned long ip)
+{
+	int i;
+
+	if (set->nr == 1)
+		return set->hooks;
+	for (i = 0; i < set->nr; i++) {
+		if (ip - (unsigned long)set->hooks[i].entry <= VFU_ENTRY_MAX)
+			return &set->hooks[i];
+	}
+	return NULL;
+}
 
 static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			     struct ftrace_regs *fregs)
 {
-	struct vfu_hook *hook = container_of(ops, struct vfu_hook, ops);
+	const struct vfu_hook *hook = vfu_hook_at(container_of(ops, struct vfu_hooks, ops), ip);
 
-	if (vfu_arch_has_args(fregs) && hook->ours(fregs))
+	if (hook && vfu_arch_has_args(fregs) && hook->ours(fregs))
 		vfu_arch_divert(fregs, hook->replacement);
 }
 
-static int vfu_hook_add(struct vfu_hook *hook)
+static int vfu_ops_filter(struct ftrace_ops *ops, const struct vfu_hook *hook)
+{
+	return ftrace_set_filter(ops, (unsigned char *)hook->name, strlen(hook->name), 0);
+}
+
+static int vfu_ops_register(struct ftrace_ops *ops)
 {
 	int err;
 
-	hook->ops.func = vfu_trap;
+	ops->func = vfu_trap;
 	/* The handlers call nothing that is hooked by these same ops. */
-	hook->ops.flags = VFU_ARCH_HOOK_FLAGS | FTRACE_OPS_FL_RECURSION |
-			  FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
-	err = ftrace_set_filter(&hook->ops, (unsigned char *)hook->name, strlen(hook->name), 1);
+	ops->flags = VFU_ARCH_HOOK_FLAGS | FTRACE_OPS_FL_RECURSION |
+		     FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
+	err = register_ftrace_function(ops);
 	if (err)
-		return err;
-	err = register_ftrace_function(&hook->ops);
-	if (err) {
-		ftrace_free_filter(&hook->ops);
-		return err;
+		ftrace_free_filter(ops);
+	return err;
+}
+
+/* Which one of a set cannot be hooked: asked of each alone, with a set that has no hooks to call. */
+static const char *vfu_hook_culprit(const struct vfu_hooks *set)
+{
+	struct vfu_hooks *one;
+	const char *name = NULL;
+	int i;
+
+	one = kzalloc(sizeof(*one), GFP_KERNEL);
+	for (i = 0; one && i < set->nr && !name; i++) {
+		memset(one, 0, sizeof(*one));
+		if (vfu_ops_filter(&one->ops, &set->hooks[i]))
+			continue;
+		if (vfu_ops_register(&one->ops)) {
+			name = set->hooks[i].name;
+			continue;
+		}
+		unregister_ftrace_function(&one->ops);
+		ftrace_free_filter(&one->ops);
 	}
-	hook->hooked = true;
-	return 0;
+	kfree(one);
+	return name ?: set->hooks[0].name;
+}
+
+static int vfu_hooks_add(struct vfu_hooks *set)
+{
+	const char *name;
+	int i, err;
+
+	for (i = 0; i < set->nr; i++) {
+		name = set->hooks[i].name;
+		err = vfu_ops_filter(&set->ops, &set->hooks[i]);
+		if (err && !set->hooks[i].optional) {
+			ftrace_free_filter(&set->ops);
+			goto out_say;
+		}
+	}
+	err = vfu_ops_register(&set->ops);
+	if (!err) {
+		set->hooked = true;
+		return 0;
+	}
+	name = vfu_hook_culprit(set);
+out_say:
+	pr_err("vfiouser_pci: cannot hook %s(): error %d (is ftrace enabled?)\n", name, err);
+	return err;
 }
 
 /**
@@ -209,11 +296,9 @@ int vfu_trap_init(void)
 {
 	int i, err;
 
-	for (i = 0; i < ARRAY_SIZE(vfu_hooks); i++) {
-		err = vfu_hook_add(&vfu_hooks[i]);
-		if (err && !vfu_hooks[i].optional) {
-			pr_err("vfiouser_pci: cannot hook %s(): error %d (is ftrace enabled?)\n",
-			       vfu_hooks[i].name, err);
+	for (i = 0; i < ARRAY_SIZE(vfu_sets); i++) {
+		err = vfu_hooks_add(&vfu_sets[i]);
+		if (err) {
 			vfu_trap_exit();
 			return err;
 		}
@@ -230,12 +315,12 @@ void vfu_trap_exit(void)
 {
 	int i;
 
-	for (i = ARRAY_SIZE(vfu_hooks) - 1; i >= 0; i--) {
-		if (!vfu_hooks[i].hooked)
+	for (i = ARRAY_SIZE(vfu_sets) - 1; i >= 0; i--) {
+		if (!vfu_sets[i].hooked)
 			continue;
-		unregister_ftrace_function(&vfu_hooks[i].ops);
-		ftrace_free_filter(&vfu_hooks[i].ops);
-		vfu_hooks[i].hooked = false;
+		unregister_ftrace_function(&vfu_sets[i].ops);
+		ftrace_free_filter(&vfu_sets[i].ops);
+		vfu_sets[i].hooked = false;
 	}
 	/* A replacement may have been entered and be preempted in its first instructions. */
 	synchronize_rcu_tasks();

@@ -54,13 +54,13 @@ static __always_inline void vfu_arch_divert(struct ftrace_regs *fregs, void *to)
 }
 
 #define VFU_ARCH_IOREMAPS(hook)		\
-	hook("ioremap", false),		\
-	hook("ioremap_uc", false),	\
-	hook("ioremap_wc", false),	\
-	hook("ioremap_wt", false),	\
-	hook("ioremap_cache", false),	\
-	hook("ioremap_prot", false),	\
-	hook("ioremap_encrypted", true)
+	hook(ioremap, false),		\
+	hook(ioremap_uc, false),	\
+	hook(ioremap_wc, false),	\
+	hook(ioremap_wt, false),	\
+	hook(ioremap_cache, false),	\
+	hook(ioremap_prot, false),	\
+	hook(ioremap_encrypted, true)
 
 /* ---- faults ---- */
 
