@@ -158,27 +158,25 @@ newest='
 '
 
 # Backports list the images of a series that has been followed by others for as long as there is a list
-# of those that were signed, but not its headers, which stay in the pool.  Fetch those of image $1 to the
-# working directory; runs in the chroot.  What apt has not in its lists it cannot check the signature of:
-# good enough for a kernel that lives in a VM, and only for that.
-pool_headers='
+# of those that were signed, but not its headers, nor its modules where they are a package of their own.
+# They stay in the pool.  get PACKAGE fetches one of those that belong to image $1 to the working
+# directory; runs in the chroot.  What apt has not in its lists it cannot check the signature of: good
+# enough for a kernel that lives in a VM, and only for that.
+pool='
 	image=$1
 	signed=$(apt-get -q download --print-uris "linux-image-$image" | grep -o "http[^ ]*\.deb")
 	signed=${signed%/*}
 	version=$(apt-cache policy "linux-image-$image" | sed -n "s/ *Candidate: //p")
-	set -- "linux-headers-$image"
-	while [ $# -gt 0 ]; do
+	get()
+	{
+		local url
+
 		for url in "${signed%/*}/linux/$1_${version}_amd64" "${signed%/*}/linux/$1_${version}_all" \
-				"$signed/$1_${version}_amd64" ""; do
-			[ "$url" ] || exit 1
-			/usr/lib/apt/apt-helper download-file "$url.deb" "$1.deb" && break
+				"$signed/$1_${version}_amd64"; do
+			! /usr/lib/apt/apt-helper download-file "$url.deb" "$1.deb" || return 0
 		done
-		got=$1
-		shift
-		# what is of the same version, which differs from one series to the next
-		set -- "$@" $(dpkg-deb -f "$got.deb" Depends | tr "," "\n" |
-			sed -nE "s/^ *(linux-(base|headers|kbuild)-[0-9][^ ]*).*/\1/p")
-	done
+		return 1
+	}
 '
 
 # Print the offset and decompressor of the compressed kernel in a bzImage.
@@ -218,7 +216,7 @@ extract_vmlinux()
 
 fetch()
 {
-	local series=$1 flavour release root dir version debs boot pool
+	local series=$1 flavour release root dir version debs boot from
 
 	release=$(release_of "$series")
 	root=$cache/chroot/$release
@@ -254,11 +252,11 @@ fetch()
 	*) flavour= ;;
 	esac
 	version=$(in_chroot "$root" '' sh -c "$newest" sh "${series%%-*}" "$flavour")
-	pool=
+	from=
 	if [ -z "$version" ]; then
 		version=$(in_chroot "$root" '' sh -c "$newest" sh "${series%%-*}" "$flavour" any)
 		[ -n "$version" ] || die "no kernel $series in Debian $release and its backports"
-		pool=1
+		from=$pool
 	fi
 	if [ -e "$dir/version" ] && [ "$(cat "$dir/version")" = "$version" ]; then
 		echo "$dir"
@@ -266,17 +264,27 @@ fetch()
 	fi
 
 	say "installing the headers of $version in the $release chroot"
-	in_chroot "$root" '' sh -c '
+	# the image that the headers of some want is not to be booted from here
+	in_chroot "$root" '' env INITRD=No sh -c '
 		dpkg --configure -a
 		if [ "$2" ]; then
+			eval "$2"
 			mkdir /tmp/headers
 			cd /tmp/headers
-			(set -e; eval "$2") || exit
+			set -- "linux-headers-$image"
+			while [ $# -gt 0 ]; do
+				get "$1" || exit 1
+				got=$1
+				shift
+				# what is of the same version, which differs from one series to the next
+				set -- "$@" $(dpkg-deb -f "$got.deb" Depends | tr "," "\n" |
+					sed -nE "s/^ *(linux-(base|headers|kbuild)-[0-9][^ ]*).*/\1/p")
+			done
 			apt-get -qy install ./*.deb
 		else
 			apt-get -qy install "linux-headers-$1"
 		fi && apt-get clean
-	' sh "$version" "${pool:+$pool_headers}" >"$cache/apt.$release.log" 2>&1 ||
+	' sh "$version" "$from" >"$cache/apt.$release.log" 2>&1 ||
 		die "headers of $version: see $cache/apt.$release.log"
 
 	say "fetching the kernel image of $version"
@@ -285,10 +293,13 @@ fetch()
 	# from 7.2 on the image package is a shell around binary and modules packages
 	in_chroot "$root" "mount --bind '$debs' \$root/mnt" sh -c '
 		cd /mnt
-		set -- "linux-image-$1" $(apt-cache depends "linux-image-$1" |
-			sed -nE "s/^ *(Pre)?Depends: (linux-(binary|modules)-.*)/\2/p")
-		apt-get -q download "$@"
-	' sh "$version" >"$cache/apt.$release.log" 2>&1 ||
+		eval "$2"
+		apt-get -q download "linux-image-$1" || exit
+		for package in $(apt-cache depends "linux-image-$1" |
+				sed -nE "s/^ *(Pre)?Depends: <?(linux-(binary|modules)-[^>]*)>?/\2/p"); do
+			apt-get -q download "$package" || get "$package" || exit
+		done
+	' sh "$version" "$from" >"$cache/apt.$release.log" 2>&1 ||
 		die "image of $version: see $cache/apt.$release.log"
 
 	rm -rf "$dir.partial"
