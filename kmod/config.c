@@ -274,6 +274,46 @@ static void vfu_msi_control(struct vfu_dev *vdev, u16 ctrl)
 	}
 }
 
+/* Bytes of an MSI capability behind its control word: address, message, mask bits. */
+static unsigned int vfu_msi_bytes(struct vfu_dev *vdev)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+
+	if (cfg->msi_mask)
+		return cfg->msi_mask + 4 - (cfg->msi + PCI_MSI_ADDRESS_LO);
+	return (vfu_image_get(vdev, cfg->msi + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_64BIT ?
+		PCI_MSI_DATA_64 : PCI_MSI_DATA_32) + 2 - PCI_MSI_ADDRESS_LO;
+}
+
+/* A server that has lost it is told again: of a driver that does not itself, its interrupts would go. */
+static void vfu_msi_keep(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
+{
+	struct vfu_config *cfg = &vdev->cfg;
+	unsigned int first = cfg->msi + PCI_MSI_ADDRESS_LO, bytes = vfu_msi_bytes(vdev), at;
+	int i;
+
+	for (i = 0; i < size; i++, val >>= 8) {
+		at = where + i - first;
+		if (where + i < first || at >= bytes)
+			continue;
+		cfg->msi_regs[at / 4] &= ~((u32)0xff << (8 * (at % 4)));
+		cfg->msi_regs[at / 4] |= (val & 0xff) << (8 * (at % 4));
+		cfg->msi_kept |= BIT(at);
+	}
+}
+
+static void vfu_msi_restore(struct vfu_dev *vdev)
+{
+	const struct vfu_config *cfg = &vdev->cfg;
+	unsigned int bytes = vfu_msi_bytes(vdev), at;
+
+	for (at = 0; at < bytes; at += 4)
+		if (cfg->msi_kept >> at & 0xf)
+			vfu_cfg_put(vdev, cfg->msi + PCI_MSI_ADDRESS_LO + at,
+				    min(bytes - at, 4u), cfg->msi_regs[at / 4]);
+	vfu_cfg_put(vdev, cfg->msi + PCI_MSI_FLAGS, 2, cfg->msi_ctrl);
+}
+
 static void vfu_msi_mask(struct vfu_dev *vdev, u32 mask)
 {
 	struct vfu_irqs *irqs = &vdev->irq.index[VFIO_PCI_MSI_IRQ_INDEX];
@@ -441,6 +481,8 @@ static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int si
 	reg = cfg->msi + PCI_MSI_FLAGS;
 	if (cfg->msi && vfu_covers(where, size, reg))
 		vfu_msi_control(vdev, vfu_word(where, val, reg));
+	if (cfg->msi)
+		vfu_msi_keep(vdev, where, size, val);
 	if (cfg->msi && cfg->msi_mask && where == cfg->msi_mask && size == 4)
 		vfu_msi_mask(vdev, val);
 }
@@ -478,6 +520,8 @@ void vfu_config_forget(struct vfu_dev *vdev)
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	WRITE_ONCE(cfg->command, 0);
 	cfg->msi_ctrl = 0;
+	cfg->msi_kept = 0;
+	memset(cfg->msi_regs, 0, sizeof(cfg->msi_regs));
 	cfg->msix_ctrl = 0;
 	vdev->irq.mode = -1;
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
@@ -509,7 +553,7 @@ void vfu_config_restore(struct vfu_dev *vdev)
 	vfu_bars_tell(vdev);
 	vfu_cfg_put(vdev, PCI_COMMAND, 2, command);
 	if (cfg->msi)
-		vfu_cfg_put(vdev, cfg->msi + PCI_MSI_FLAGS, 2, cfg->msi_ctrl);
+		vfu_msi_restore(vdev);
 	if (cfg->msix)
 		vfu_cfg_put(vdev, cfg->msix + PCI_MSIX_FLAGS, 2, cfg->msix_ctrl);
 }

@@ -10,6 +10,9 @@
 #include "region.h"
 #include "virtio.h"
 
+/* Words of an MSI capability behind its control word, as many as there can be: the last is masks. */
+#define VFU_MSI_WORDS	4
+
 struct resource;
 struct vfu_dev;
 struct vfu_image;
@@ -27,6 +30,8 @@ struct vfu_image;
  * @msi: offset of the MSI capability, or 0
  * @msi_mask: offset of its mask register, or 0
  * @msi_ctrl: its control word as last written
+ * @msi_kept: which of its registers behind that were written, a bit for each byte
+ * @msi_regs: those, in words, from the address on
  * @msix: offset of the MSI-X capability, or 0
  * @msix_ctrl: its control word as last written
  * @msix_bir: region of the vector table
@@ -50,6 +55,8 @@ struct vfu_config {
 	u8 msi;
 	u8 msi_mask;
 	u16 msi_ctrl;
+	u32 msi_kept;
+	u32 msi_regs[VFU_MSI_WORDS];
 	u8 msix;
 	u16 msix_ctrl;
 	u32 msix_bir;

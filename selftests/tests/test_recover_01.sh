@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/recover.sh"
 
-ktap_plan 28
+ktap_plan 30
 load_module
 
 for doorbells in mmap trap; do
@@ -19,6 +19,7 @@ for doorbells in mmap trap; do
 	start_server --file="$image" --doorbells=$doorbells --fault=config-words
 	dmesg_mark
 	recover_begin "$doorbells" --reconnect=120 "$SOCKET"
+	setpci -s "$BDF" CAP_MSI+4.l=fee01000 CAP_MSI+c.w=4021
 	for n in 1 2; do
 		recover_progress
 		kill -KILL "$SERVER_PID"
@@ -28,6 +29,8 @@ for doorbells in mmap trap; do
 		wait_for 120 state_is "$BDF" live
 		ktap_ok $? "$doorbells: recovered with another, $n"
 	done
+	ktap_is "$doorbells: the message of an MSI is there again" \
+		"$(setpci -s "$BDF" CAP_MSI+4.l CAP_MSI+c.w | tr '\n' ' ')" "fee01000 4021 "
 	recover_progress
 	recover_end "$doorbells"
 	detach "$BDF"
