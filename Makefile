@@ -151,6 +151,10 @@ fuzz: deps
 soak: deps helper servers
 	scripts/soak $(KERNEL) $(TESTS)
 
+check-kernels: deps helper servers
+	$(MAKE) -C selftests programs
+	scripts/check-kernels $(KERNELS)
+
 check-dkms: deps
 	selftests/tests/dkms.sh $(KERNEL)
 
@@ -210,6 +214,8 @@ help:
 	@echo '               SMP=N CPUs in the VMs, whatever the tests want'
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N SMP=N'
 	@echo 'soak           tests that take minutes each, with figures: KERNEL=6.1|6.12|7.2 TESTS="recover ..."'
+	@echo 'check-kernels  builds for the kernels between and beside those of "check", and tries it there:'
+	@echo '               KERNELS="6.18 6.1-rt nosmp ..."'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'check-debug    VM tests on kernels built for finding bugs (KASAN, lockdep, ...; KCSAN): TESTS'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
@@ -227,5 +233,5 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	deb rpm docs man check-packages check-vm check-debug fuzz check-dkms soak selfcheck demo shell \
+	deb rpm docs man check-packages check-vm check-debug fuzz check-kernels check-dkms soak selfcheck demo shell \
 	bench lint clean help

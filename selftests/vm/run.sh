@@ -67,7 +67,8 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
   --disk IMG       a raw image, as /dev/vda
   --timeout SEC    a test that takes longer has failed, whatever it says
   --scale N        all times of the tests are N times as long (1; 6 for 6.12-debug, 6.12-kcsan)
-  --append WORDS   add to the kernel's command line
+  --append WORDS   add to the kernel's command line; "kaslr" takes "nokaslr" away
+  --cpu FEATURES   of the emulated CPU, behind those that it has, as la57=on
   --icount         count instructions for time: slow, and the same whatever else the machine does
   --extra DIR      with the programs, modules and scripts of DIR, see initramfs.sh
   --no-build       use the module and the initramfs as they are
@@ -85,7 +86,7 @@ die()
 }
 
 jobs=1 smp='' alone='' mem='' disk='' limit='' scale='' append='' extra='' icount='' build=1 stream='' raw=''
-shell='' device='' tests=() turns=''
+shell='' device='' tests=() turns='' features=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--tests) read -ra tests <<<"$2"; shift ;;
@@ -97,6 +98,7 @@ while [ $# -gt 0 ]; do
 	--timeout) limit=$2; shift ;;
 	--scale) scale=$2; shift ;;
 	--append) append=$2; shift ;;
+	--cpu) features=,$2; shift ;;
 	--icount) icount=1 ;;
 	--extra) extra=$(realpath "$2"); shift ;;
 	--no-build) build= ;;
@@ -140,6 +142,7 @@ accel()
 	local tcg=max,la57=off,cx16=off
 
 	[ "$device" != amd-iommu ] || tcg=max,la57=off
+	tcg+=$features
 	if [ -n "$icount" ]; then
 		# 1 ns is one instruction, of all CPUs together, which take turns; without erms
 		# copying goes by words, each of which counts, as on machines a word takes its time
@@ -181,13 +184,17 @@ qemu_command()
 	local words=$1 kernel image
 
 	shift
+	case " $words " in
+	*' kaslr '*) ;;
+	*) words="nokaslr $words" ;;
+	esac
 	kernel=$("$vm/kernels.sh" fetch "$series")
 	image=$kernel/vmlinux
 	[ -e "$image" ] || image=$kernel/vmlinuz
 	# shellcheck disable=SC2046,SC2207
 	qemu=(qemu-system-x86_64 -machine q35 $(accel) -m "$mem" -nodefaults -display none -no-reboot
 	      -kernel "$image" -initrd "$out/initrd${extra:+-$(basename "$extra")}"
-	      -append "console=ttyS0 loglevel=7 panic=-1 oops=panic nokaslr mitigations=off \
+	      -append "console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off \
 random.trust_cpu=on rdinit=/init $words" "$@")
 }
 
