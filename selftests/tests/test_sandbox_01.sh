@@ -12,7 +12,7 @@ status_of()
 	sed -n "s/^$1:[ \t]*//p" "/proc/$helper/status"
 }
 
-ktap_plan 26
+ktap_plan 31
 load_module
 start_server --ram=16M
 attach "$SOCKET"
