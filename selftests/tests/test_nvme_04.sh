@@ -4,8 +4,9 @@
 # DISK: 512M
 #
 # What lies below vfiouser-nvme: a device that fails under it (device mapper), after which no write
-# that was acknowledged is lost without an error; and memory that is short while it is written to the
-# disk, whose image is on a file system of the same machine.
+# that was acknowledged is lost without an error; one with blocks of 4 KiB; a full file system; and
+# memory that is short while it is written to the disk, whose image is on a file system of the same
+# machine.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -25,7 +26,31 @@ critical()
 	nvme smart-log "${disk%n*}" | sed -n 's/^critical_warning[ \t]*:[ \t]*//p'
 }
 
-ktap_plan 18
+# serve OPTION...: the disk of a server with that
+serve()
+{
+	start_server "$@"
+	attach "$SOCKET" || ktap_bail "attach failed"
+	disk=$(disk_of "$BDF") || ktap_bail "no disk"
+}
+
+# zeroes OFFSET BYTES: so many are written there, and no more
+zeroes()
+{
+	dd if="$WORK/data" of="$disk" bs=64k oflag=direct conv=fsync 2>/dev/null &&
+	blkdiscard -z -o "$1" -l "$2" "$disk" &&
+	dd if="$disk" of="$WORK/read" bs=64k count=1 iflag=direct 2>/dev/null &&
+	cp "$WORK/data" "$WORK/want" &&
+	dd if=/dev/zero of="$WORK/want" bs="$2" seek=$(($1 / $2)) count=1 conv=notrunc 2>/dev/null &&
+	cmp "$WORK/want" "$WORK/read"
+}
+
+block_size()
+{
+	cat "/sys/block/${disk#/dev/}/queue/logical_block_size"
+}
+
+ktap_plan 31
 load_module
 modprobe dm_mod || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
@@ -62,6 +87,42 @@ below linear
 detach "$BDF"
 stop_server
 dmsetup remove below
+
+# Blocks of 4 KiB, which a driver sees unless it is told otherwise.
+modprobe -q loop
+head -c 65536 /dev/urandom >"$WORK/data"
+truncate -s 16M "$WORK/4kn"
+loop=$(losetup -f)
+losetup --sector-size 4096 "$loop" "$WORK/4kn" || ktap_bail "no loop device"
+for option in --cache=writeback --direct; do
+	serve --file="$loop" $option
+	ktap_is "4K, $option: blocks" "$(block_size)" 4096
+	ktap_run "4K, $option: write zeroes" zeroes 8192 4096
+	ktap_run "4K, $option: discard" blkdiscard -o 4096 -l 4096 "$disk"
+	detach "$BDF"
+	stop_server
+done
+serve --file="$loop" --lba=512
+ktap_is "4K, --lba=512: blocks" "$(block_size)" 512
+ktap_run "4K, --lba=512: write zeroes of a part of a block" zeroes 512 512
+ktap_run "4K, --lba=512: discard of a part of a block" blkdiscard -o 512 -l 512 "$disk"
+detach "$BDF"
+stop_server
+losetup -d "$loop"
+
+# An image with holes, and no room for what they are filled with.
+mkdir -p /small
+mount -t tmpfs -o size=8M none /small
+truncate -s 32M /small/disk
+serve --file=/small/disk
+ktap_run "full: while there is room" dd if="$WORK/data" of="$disk" bs=64k oflag=direct conv=fsync
+ktap_status '!0' "full: no room" dd if=/dev/urandom of="$disk" bs=64k seek=1 count=256 oflag=direct
+ktap_match "full: is what the driver is told" "$KTAP_OUT" "No space left"
+ktap_run "full: what was written before" sh -c \
+	"dd if=$disk bs=64k count=1 iflag=direct 2>/dev/null | cmp - $WORK/data"
+detach "$BDF"
+stop_server
+umount /small
 
 # All but 100 MiB of memory is gone; it takes as long as it takes.
 mke2fs -q -t ext4 /dev/vda || ktap_bail "mke2fs"
