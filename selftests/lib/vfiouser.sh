@@ -77,7 +77,7 @@ vu_serve()
 	"$program" --socket-path="$SOCKET" "$@" >"$SOCKET.log" 2>&1 &
 	SERVER_PID=$!
 	SERVER_PIDS="$SERVER_PIDS $SERVER_PID"
-	if ! wait_for 20 test -S "$SOCKET"; then
+	if ! wait_for 60 test -S "$SOCKET"; then
 		ktap_log <"$SOCKET.log"
 		ktap_bail "$program $* makes no socket"
 	fi

@@ -106,6 +106,8 @@ ATTACH_OPTIONS='--wait=30s --timeout=2s'
 iofd_attach
 ktap_ok $? "attach with a timeout"
 poke w 8 $IOFD_MUTE 1
+# Two sockets have no order between them: this read pushes the write.
+reg $IOFD_CMD_WRITES >/dev/null
 ktap_is "no answer: all-ones" "$(peek 4 0x200)" 0xffffffff
 ktap_run "no answer: the device goes" wait_for 20 pci_gone "$BDF"
 stop_server
