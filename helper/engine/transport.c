@@ -26,6 +26,10 @@
 /* Bytes that are copied sooner than their parts are described to the kernel. */
 #define SMALL_MESSAGE	128
 
+/* Milliseconds for which a socket that nobody listens on is tried, and between two tries. */
+#define REFUSED_MS	200
+#define REFUSED_STEP_MS	10
+
 /* Whether address starts with prefix; then *rest is what follows. */
 static bool after(const char *address, const char *prefix, const char **rest)
 {
@@ -115,6 +119,23 @@ static int connect_bounded(int fd, const struct sockaddr *addr, socklen_t len,
 	return 0;
 }
 
+/*
+ * A socket's file is there from the server's bind() on, and whoever has waited for the file may come
+ * before the listen(): where nobody listens it is tried again for a moment.
+ */
+static int connect_patiently(int fd, const struct sockaddr *addr, socklen_t len,
+			     unsigned int timeout_ms)
+{
+	int left = REFUSED_MS;
+	int err;
+
+	while ((err = connect_bounded(fd, addr, len, timeout_ms)) == -ECONNREFUSED && left > 0) {
+		poll(NULL, 0, REFUSED_STEP_MS);
+		left -= REFUSED_STEP_MS;
+	}
+	return err;
+}
+
 static int connect_unix(const char *path, bool abstract, unsigned int timeout_ms, int *out)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -164,7 +185,9 @@ static int connect_unix(const char *path, bool abstract, unsigned int timeout_ms
 	if (fd < 0)
 		err = -errno;
 	else
-		err = connect_bounded(fd, (struct sockaddr *)&addr, len, timeout_ms);
+		err = abstract ?
+		      connect_bounded(fd, (struct sockaddr *)&addr, len, timeout_ms) :
+		      connect_patiently(fd, (struct sockaddr *)&addr, len, timeout_ms);
 	if (dir_fd >= 0)
 		close(dir_fd);
 	if (err) {

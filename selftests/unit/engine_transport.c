@@ -79,7 +79,14 @@ static void script_accept(struct fake_server *s)
 	fs_expect_close(s);
 }
 
-static void assert_works(int listener, const char *address, bool passes_fds)
+static void script_listen_late(struct fake_server *s)
+{
+	usleep(50000);
+	fs_check(s, !listen(*(int *)s->arg, 5));
+	script_accept(s);
+}
+
+static void assert_serves(fs_script script, int listener, const char *address, bool passes_fds)
 {
 	struct vfuc_config config = { .address = address };
 	unsigned int fds = fs_count_fds();
@@ -89,7 +96,7 @@ static void assert_works(int listener, const char *address, bool passes_fds)
 	struct vfuc *c;
 	char data[8];
 
-	fs_start(&s, script_accept, &listener);
+	fs_start(&s, script, &listener);
 	close(s.client_fd);
 	if (vfuc_open(&c, &config, &error))
 		fail_msg("%s: %s", address, error.message);
@@ -109,6 +116,11 @@ static void assert_works(int listener, const char *address, bool passes_fds)
 	fs_finish(&s);
 	close(memory);
 	assert_int_equal(fs_count_fds(), fds);
+}
+
+static void assert_works(int listener, const char *address, bool passes_fds)
+{
+	assert_serves(script_accept, listener, address, passes_fds);
 }
 
 static void assert_fails(const char *address, enum vfuc_error_kind kind)
@@ -152,6 +164,21 @@ static void test_path(void **state)
 	close(listener);
 	assert_fails(path, VFUC_REFUSED);
 	unlink(path);
+}
+
+/* A server between bind() and listen(): its file is there, and it is not. */
+static void test_before_listen(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int listener;
+
+	(void)state;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket", dir);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_serves(script_listen_late, listener, addr.sun_path, true);
+	close(listener);
+	unlink(addr.sun_path);
 }
 
 /* Takes one connection and says yes, as a server does whose supervisor has made its socket. */
@@ -452,6 +479,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_before_listen),
 		cmocka_unit_test(test_activated),
 		cmocka_unit_test(test_relative_path),
 		cmocka_unit_test(test_long_path),
