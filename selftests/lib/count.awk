@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Reads KTAP and prints "PASSED FAILED SKIPPED", and on lines of their own after that the names of
-# what failed and what was skipped.  A plan that is missing, doubled or not kept, results out of
+# what failed, with the diagnostics before each (the last 10 lines), and of what was skipped.  A plan that is missing, doubled or not kept, results out of
 # sequence, and a bail out are failures.  Results of every depth count; plan and sequence are
 # checked at the top level.
 
-function fault(why)
+function fault(why,	i)
 {
 	failed++
 	notes = notes "not ok " why "\n"
+	for (i = said > 10 ? said - 9 : 1; i <= said; i++)
+		notes = notes "  " diagnostic[i] "\n"
+	said = 0
+}
+
+/^[ \t]*#/ {
+	sub(/\r$/, "")
+	diagnostic[++said] = substr($0, 1, 300)
 }
 
 /^[ \t]*not ok( |$)/ {
@@ -34,6 +42,10 @@ function fault(why)
 	num = ($1 == "not") ? $3 : $2
 	if (num != ++last && !disorder++)
 		fault("result number " num " where " last " should be")
+}
+
+/^[ \t]*(not )?ok( |$)/ {
+	said = 0
 }
 
 /^1\.\.[0-9]+/ {
