@@ -692,6 +692,22 @@ static bool vfu_waits_for_writes(const struct vfu_dev *vdev)
 	return unlikely(READ_ONCE(vfu_ordered_writes)) && vfu_has_direct(vdev) && vfu_may_sleep();
 }
 
+static int vfu_region_send(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
+			   u32 count, u32 flags)
+{
+	struct vfiouser_request req = {
+		.op = VFIOUSER_OP_WRITE,
+		.flags = flags,
+		.region = region,
+		.offset = offset,
+		.count = count,
+	};
+
+	memcpy(req.data, data, count);
+	vfu_count(vdev, VFU_STAT_WRITES, 1);
+	return vfu_ring_submit(vdev, &req, NULL);
+}
+
 /**
  * vfu_region_write() - write to a region of the server
  * @vdev: device
@@ -713,20 +729,11 @@ static bool vfu_waits_for_writes(const struct vfu_dev *vdev)
 int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count,
 		     bool burst)
 {
-	struct vfiouser_request req = {
-		.op = VFIOUSER_OP_WRITE,
-		.region = region,
-		.offset = offset,
-		.count = count,
-	};
+	bool posted = burst || !vfu_waits_for_writes(vdev);
 
-	if (burst || !vfu_waits_for_writes(vdev))
-		req.flags = VFIOUSER_REQ_POSTED;
 	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -ENODEV;
-	memcpy(req.data, data, count);
-	vfu_count(vdev, VFU_STAT_WRITES, 1);
-	return vfu_ring_submit(vdev, &req, NULL);
+	return vfu_region_send(vdev, region, offset, data, count, posted ? VFIOUSER_REQ_POSTED : 0);
 }
 
 /**
@@ -744,19 +751,8 @@ int vfu_region_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *d
  */
 void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
 {
-	struct vfiouser_request req = {
-		.op = VFIOUSER_OP_WRITE,
-		.flags = VFIOUSER_REQ_POSTED,
-		.region = region,
-		.offset = offset,
-		.count = count,
-	};
-
-	if (unlikely(vfu_nobody_answers(vdev)))
-		return;
-	memcpy(req.data, data, count);
-	vfu_count(vdev, VFU_STAT_WRITES, 1);
-	vfu_ring_submit(vdev, &req, NULL);
+	if (likely(!vfu_nobody_answers(vdev)))
+		vfu_region_send(vdev, region, offset, data, count, VFIOUSER_REQ_POSTED);
 }
 
 /**
@@ -773,17 +769,9 @@ void vfu_region_restore(struct vfu_dev *vdev, u32 region, u64 offset, const void
  */
 int vfu_region_tell(struct vfu_dev *vdev, u32 region, u64 offset, const void *data, u32 count)
 {
-	struct vfiouser_request req = {
-		.op = VFIOUSER_OP_WRITE,
-		.region = region,
-		.offset = offset,
-		.count = count,
-	};
-
 	if (unlikely(vfu_nobody_answers(vdev) || vfu_in_reset(vdev)))
 		return -EAGAIN;
-	memcpy(req.data, data, count);
-	return vfu_ring_submit(vdev, &req, NULL);
+	return vfu_region_send(vdev, region, offset, data, count, 0);
 }
 
 /**
