@@ -135,11 +135,11 @@ bool vfu_irq_may_pause(const struct vfu_dev *vdev)
 }
 
 /**
- * vfu_irq_pause() - turn interrupts on in a handler that may pause
+ * vfu_irq_pause() - turn interrupts on in a handler that may pause, or behind one
  *
  * Softirqs that it has raised so far would not run before the next interrupt.
  *
- * Context: where vfu_irq_may_pause().
+ * Context: where vfu_irq_may_pause(), or the device's thread, interrupts off.
  */
 void vfu_irq_pause(void)
 {
@@ -184,10 +184,8 @@ static void vfu_vector_turn(struct kthread_work *work)
 	irq->handling = vec;
 	vfu_vector_handle(vec);
 	irq->handling = NULL;
-	local_irq_enable();
-	/* As when an interrupt is over: what it has raised. */
-	local_bh_disable();
-	local_bh_enable();
+	/* As when an interrupt is over. */
+	vfu_irq_pause();
 	if (vec->index != VFIO_PCI_INTX_IRQ_INDEX && !READ_ONCE(vec->reads) &&
 	    ++vec->quiet >= VFU_QUIET)
 		WRITE_ONCE(vec->waits, false);
