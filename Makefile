@@ -215,7 +215,7 @@ help:
 	@echo 'check-vm       VM tests only: KERNEL=6.1|6.12|7.2 TESTS="test_load_01 ..." JOBS=N SMP=N'
 	@echo 'soak           tests that take minutes each, with figures: KERNEL=6.1|6.12|7.2 TESTS="recover ..."'
 	@echo 'check-kernels  builds for the kernels between and beside those of "check", and tries it there:'
-	@echo '               KERNELS="6.18 6.1-rt nosmp ..."'
+	@echo '               KERNELS="6.18 6.1-cloud nosmp ..."'
 	@echo 'check-dkms     DKMS tests only: KERNEL=6.1|6.12|7.2'
 	@echo 'check-debug    VM tests on kernels built for finding bugs (KASAN, lockdep, ...; KCSAN): TESTS'
 	@echo 'fuzz           fuzzing, TIME=60 seconds each target'
@@ -233,5 +233,5 @@ help:
 	@echo 'clean          remove $(O)'
 
 .PHONY: all module helper servers unit install uninstall dkms-install dkms-uninstall deps check \
-	deb rpm docs man check-packages check-vm check-debug fuzz check-kernels check-dkms soak selfcheck demo shell \
-	bench lint clean help
+	deb rpm docs man check-packages check-vm check-debug fuzz check-kernels check-dkms soak \
+	selfcheck demo shell bench lint clean help

@@ -290,7 +290,7 @@ fetch()
 	say "fetching the kernel image of $version"
 	debs=$cache/kernel/$series.debs
 	mkdir -p "$debs"
-	# from 7.2 on the image package is a shell around binary and modules packages
+	# from 7.0 on the image package is a shell around binary and modules packages
 	in_chroot "$root" "mount --bind '$debs' \$root/mnt" sh -c '
 		cd /mnt
 		eval "$2"

@@ -148,7 +148,7 @@ accel()
 		# copying goes by words, each of which counts, as on machines a word takes its time
 		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu $tcg,erms=off"
 	elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
-		echo "-accel kvm -accel tcg,thread=multi -cpu max"
+		echo "-accel kvm -accel tcg,thread=multi -cpu max$features"
 	else
 		# five-level page tables only cost time where the MMU is a program
 		echo "-accel tcg,thread=$([ -n "$turns" ] && echo single || echo multi) -cpu $tcg"
