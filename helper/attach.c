@@ -2,8 +2,8 @@
 /*
  * "attach": from a server's address to a PCI device that a driver has.
  *
- * Two processes, see proc.c: attach_helper() runs in the child and serves, front_run() waits until the
- * device is usable. With --reconnect there is a third between them, see reconnect.c.
+ * Two processes, see proc.c: attach_helper() runs in the child and serves, front_run() waits
+ * until the device is usable. With --reconnect there is a third between them, see reconnect.c.
  */
 #include <limits.h>
 #include <stdio.h>

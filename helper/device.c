@@ -61,10 +61,10 @@ const char *device_irq_name(uint32_t index)
  * device_is_memory() - is this descriptor memory that nobody has to be asked for?
  * @fd: from the server
  *
- * The kernel pins what is mapped. Pages of a file system on a disk cannot be pinned for long, and those
- * of one that a process serves (FUSE) come when that process likes, if ever: whoever asks for them then
- * waits in the kernel, and cannot be killed. Even stat() asks. Only memfd, tmpfs and hugetlbfs have
- * seals, and their answer is the kernel's own.
+ * The kernel pins what is mapped. Pages of a file system on a disk cannot be pinned for long,
+ * and those of one that a process serves (FUSE) come when that process likes, if ever: whoever
+ * asks for them then waits in the kernel, and cannot be killed. Even stat() asks. Only memfd,
+ * tmpfs and hugetlbfs have seals, and their answer is the kernel's own.
  *
  * Context: any; does not wait.
  * Return: true if it is.

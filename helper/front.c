@@ -48,7 +48,8 @@ bool front_pause(const struct front *front, int ms)
 }
 
 /**
- * front_helper_ended() - the helper has ended; it has said why, unless it had nothing to complain about
+ * front_helper_ended() - the helper has ended; it has said why, unless it had nothing to
+ * complain about
  * @front: the command
  *
  * Context: sleeps.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "list": the devices there are, from the kernel module, with what sysfs knows about them. Who may not
- * ask the module sees what sysfs shows to anyone.
+ * "list": the devices there are, from the kernel module, with what sysfs knows about them. Who
+ * may not ask the module sees what sysfs shows to anyone.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -6,11 +6,12 @@
  * helpers: the first creates the device, and whenever one has ended, because the server is gone or
  * hangs or the helper itself is, another takes the frozen device over. How long that may go on is
  * the kernel's to say, which removes the device when its grace time is over. That ends a wait. A
- * server that does come back, and is gone again before its device works, begins a new wait each time:
- * such ones are counted here, with pauses that grow, and may together take no longer than one.
+ * server that does come back, and is gone again before its device works, begins a new wait each
+ * time: such ones are counted here, with pauses that grow, and may together take no longer than
+ * one.
  *
- * A device that the kernel has given up is a failure of the keeper's, so that a service manager starts
- * it again; one whose removal somebody has asked for is none.
+ * A device that the kernel has given up is a failure of the keeper's, so that a service manager
+ * starts it again; one whose removal somebody has asked for is none.
  *
  * A helper that serves has no privileges any more and could not connect again. The keeper has
  * them, but sees nothing of what a server sends.
@@ -318,8 +319,8 @@ static void remove_device(struct keeper *k)
 }
 
 /*
- * How long to wait after a helper has ended. Returns -1 if the server has gone away so often, before
- * its device worked, that there is no point in going on.
+ * How long to wait after a helper has ended. Returns -1 if the server has gone away so often,
+ * before its device worked, that there is no point in going on.
  */
 static int backoff(struct keeper *k, int last)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The helper process: it connects to a server, creates a device or takes one over, and serves it until
- * it is gone. See proc.c for how it is started and confined, and serve.c for what it does then.
+ * The helper process: it connects to a server, creates a device or takes one over, and serves
+ * it until it is gone. See proc.c for how it is started and confined, and serve.c for what it
+ * does then.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * When a device is usable: a driver has it, an NVMe controller has a disk, and udev has given it its
- * names. All of it is seen in sysfs.
+ * When a device is usable: a driver has it, an NVMe controller has a disk, and udev has given
+ * it its names. All of it is seen in sysfs.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -77,8 +77,8 @@ static int wait_named(struct front *front)
  * front_wait_usable() - wait for a driver, and for NVMe until there is a disk
  * @front: the command; its device is live
  *
- * Drivers may bind later, on a thread of the kernel's or once udev has loaded them. A device without
- * a driver is no error.
+ * Drivers may bind later, on a thread of the kernel's or once udev has loaded them. A device
+ * without a driver is no error.
  *
  * Context: sleeps.
  * Return: enum status.

@@ -548,7 +548,7 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	vfu_dma_setup(vdev, &pdev->dev);
 	dev_set_msi_domain(&pdev->dev, vdev->irq.domain);
 	vfu_irq_setup(vdev, pdev);
-	/* Nor is it what answers at the addresses of VGA, for whose sake others would be turned off. */
+	/* Nor is it what answers at the addresses of VGA: others would be turned off for it. */
 	if (pdev->class >> 8 == PCI_CLASS_DISPLAY_VGA)
 		vga_set_legacy_decoding(pdev, VGA_RSRC_NONE);
 	/* Found by somebody else's rescan, it gets its driver there. */

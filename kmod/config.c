@@ -285,7 +285,10 @@ static unsigned int vfu_msi_bytes(struct vfu_dev *vdev)
 		PCI_MSI_DATA_64 : PCI_MSI_DATA_32) + 2 - PCI_MSI_ADDRESS_LO;
 }
 
-/* A server that has lost it is told again: of a driver that does not itself, its interrupts would go. */
+/*
+ * A server that has lost it is told again: the interrupts of a driver that does not do so itself
+ * would go.
+ */
 static void vfu_msi_keep(struct vfu_dev *vdev, unsigned int where, int size, u32 val)
 {
 	struct vfu_config *cfg = &vdev->cfg;

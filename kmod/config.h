@@ -10,7 +10,7 @@
 #include "region.h"
 #include "virtio.h"
 
-/* Words of an MSI capability behind its control word, as many as there can be: the last is masks. */
+/* Words of an MSI capability behind its control word, at most: the last is masks. */
 #define VFU_MSI_WORDS	4
 
 struct resource;

@@ -19,8 +19,8 @@
  * over, which no device knows before, and where that word still is when the mapping ends, the
  * driver's buffer is not touched. A device that means to write this very word is taken for one that
  * did not, once in 2^64 words. It can also read the word and write it on purpose: then it has left
- * the buffer alone. Words that it writes in part come back whole, with random bytes in the rest; and
- * what is mapped before the first aligned word, or after the last, always comes back.
+ * the buffer alone. Words that it writes in part come back whole, with random bytes in the
+ * rest; and what is mapped before the first aligned word, or after the last, always comes back.
  *
  * Locking: none. Whoever got pages from the IOVA allocator owns their slots
  * until it gives them back, and the allocator's locks order that against the

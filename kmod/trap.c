@@ -38,9 +38,9 @@
 #include "window.h"
 
 /*
- * One function; those that one registration has share its ops. Taking an ops out waits for every task of
- * the machine to have left what it may be running (synchronize_rcu_tasks()), tenths of a second: not once
- * for each function.
+ * One function; those that one registration has share its ops. Taking an ops out waits for
+ * every task of the machine to have left what it may be running (synchronize_rcu_tasks()),
+ * tenths of a second: not once for each function.
  */
 struct vfu_hook {
 	const char *name;
@@ -238,7 +238,7 @@ static int vfu_ops_register(struct ftrace_ops *ops)
 	return err;
 }
 
-/* Which one of a set cannot be hooked: asked of each alone, with a set that has no hooks to call. */
+/* Which one of a set cannot be hooked: each is asked alone, by a set without hooks to call. */
 static const char *vfu_hook_culprit(const struct vfu_hooks *set)
 {
 	struct vfu_hooks *one;

@@ -220,8 +220,9 @@ const char *vfuc_command_name(unsigned int command);
  * vfuc_is_reply() - is a message the answer to one of ours?
  * @header: of the message
  *
- * Servers exist whose error replies are of the type "command": the Error flag, which no command has,
- * tells. Those of the commands that go the other way, DMA_READ and DMA_WRITE, are not meant.
+ * Servers exist whose error replies are of the type "command": the Error flag, which no command
+ * has, tells. Those of the commands that go the other way, DMA_READ and DMA_WRITE, are not
+ * meant.
  *
  * Return: true if it is.
  */

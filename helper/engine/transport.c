@@ -120,8 +120,8 @@ static int connect_bounded(int fd, const struct sockaddr *addr, socklen_t len,
 }
 
 /*
- * A socket's file is there from the server's bind() on, and whoever has waited for the file may come
- * before the listen(): where nobody listens it is tried again for a moment.
+ * A socket's file is there from the server's bind() on, and whoever has waited for the file may
+ * come before the listen(): where nobody listens it is tried again for a moment.
  */
 static int connect_patiently(int fd, const struct sockaddr *addr, socklen_t len,
 			     unsigned int timeout_ms)

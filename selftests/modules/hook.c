@@ -4,9 +4,9 @@
  *
  *	modprobe vfu_hook kind=KIND func=NAME
  *
- * KIND is kprobe; kprobe-post, with a handler after the instruction too; kretprobe; ftrace, a handler that
- * sees the registers; or ipmodify, one that may send the call elsewhere, which only one can. "hits"
- * counts calls. Nothing but the counter changes.
+ * KIND is kprobe; kprobe-post, with a handler after the instruction too; kretprobe; ftrace, a
+ * handler that sees the registers; or ipmodify, one that may send the call elsewhere, which
+ * only one can. "hits" counts calls. Nothing but the counter changes.
  *
  * Locking: none; the counter is atomic.
  */

@@ -5,8 +5,8 @@
  *	vfu_activate PATH PROGRAM [ARG...]
  *
  * Listens on the UNIX socket PATH. PROGRAM is started at the first connection, and again at the
- * next one after its end, with the listening socket as descriptor 3; accepting is PROGRAM's business.
- * Lives until it is killed.
+ * next one after its end, with the listening socket as descriptor 3; accepting is PROGRAM's
+ * business. Lives until it is killed.
  *
  * Exit status: 2 for a wrong command line, 3 where it cannot listen.
  */

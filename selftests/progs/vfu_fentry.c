@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfu_fentry fentry|fexit FUNCTION COMMAND [ARG...]: runs COMMAND with a BPF program at the entry or the
- * exit of a function of the kernel, as tracing tools have it; the program does nothing.
+ * vfu_fentry fentry|fexit FUNCTION COMMAND [ARG...]: runs COMMAND with a BPF program at the
+ * entry or the exit of a function of the kernel, as tracing tools have it; the program does
+ * nothing.
  *
- * Exit status: the command's; 125 where the kernel has no such program, 126 where it does not let it be
- * attached there (said on stderr), 127 where the command cannot be run.
+ * Exit status: the command's; 125 where the kernel has no such program, 126 where it does not
+ * let it be attached there (said on stderr), 127 where the command cannot be run.
  *
- * By hand, as there is no library for it on the machines that the tests run on: the function's number
- * is its place in the kernel's own type information.
+ * By hand, as there is no library for it on the machines that the tests run on: the function's
+ * number is its place in the kernel's own type information.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -488,12 +488,12 @@ enum {
 	SHAPE_EDGE_INTX	= 1 << 9,	/* INTx does not mask itself */
 	SHAPE_VGA	= 1 << 10,	/* there is a VGA region */
 	SHAPE_SHORT_FD	= 1 << 11,	/* the descriptor of BAR 2 ends before it */
-	SHAPE_DECODES	= 1 << 12,	/* BARs are decoded as their registers say, as hardware does */
+	SHAPE_DECODES	= 1 << 12,	/* BARs are decoded as their registers say */
 	SHAPE_PORTS	= 1 << 13,	/* there is no BAR but that of I/O ports */
 	SHAPE_HOST_CAPS	= 1 << 14,	/* it has capabilities that reach beyond it */
 	SHAPE_OWN_MASKS	= 1 << 15,	/* vectors are masked until a message unmasks them */
 	SHAPE_TABLE_MASKS = 1 << 16,	/* ... or a write to the MSI-X table in the BAR */
-	SHAPE_RISING_INTX = 1 << 17,	/* INTx is signalled when it rises, and does not mask itself */
+	SHAPE_RISING_INTX = 1 << 17,	/* INTx: signalled when it rises, no automask */
 };
 
 /* What the options say of the device. */

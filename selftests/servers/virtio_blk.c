@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfiouser-virtio-blk: serves a virtio block device over vfio-user, for tests: a disk in memory with
- * one queue, which looks as those do that are made for virtual machines.
+ * vfiouser-virtio-blk: serves a virtio block device over vfio-user, for tests: a disk in memory
+ * with one queue, which looks as those do that are made for virtual machines.
  *
  * This file owns the command line and what makes a block device out of a virtio device (virtio 1.2
  * section 5.2). Requests are carried out one after the other, by the thread that serves the client.

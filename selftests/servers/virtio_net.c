@@ -4,7 +4,8 @@
  * cable, make a network.
  *
  * This file owns the command line and what makes a network device out of a virtio device (virtio
- * 1.2 section 5.1): one receive and one transmit queue, on demand one for commands, mergeable receive buffers, link status.
+ * 1.2 section 5.1): one receive and one transmit queue, on demand one for commands, mergeable
+ * receive buffers, link status.
  *
  * The cable loses nothing for as long as both ends keep up. A frame that the far end does not take
  * is held back, and the transmit queue with it, for HOLD_US; then frames are dropped until it does,

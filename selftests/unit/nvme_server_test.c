@@ -320,8 +320,8 @@ static unsigned int first_free_fd(pid_t pid)
 }
 
 /*
- * A server that has no room for the eventfds says so: the vectors keep those that they had, and none
- * is taken for one that was to be disarmed.
+ * A server that has no room for the eventfds says so: the vectors keep those that they had, and
+ * none is taken for one that was to be disarmed.
  */
 static void test_irqs_lost(void **state)
 {

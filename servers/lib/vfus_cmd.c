@@ -306,7 +306,7 @@ static int handle(struct vfus *s, struct vfus_msg *m)
 		return -EINVAL;
 	if (!s->negotiated && m->hdr.cmd != VFIO_USER_VERSION)
 		return -EINVAL;
-	/* Without them it would mean something else: vectors to be disarmed, memory not to be mapped. */
+	/* Without them it would mean something else: vectors to disarm, memory not to map. */
 	if (m->lost_fds) {
 		vfus_log(s, 0, "no room for the descriptors of command %u: refused", m->hdr.cmd);
 		return -EMFILE;

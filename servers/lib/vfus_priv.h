@@ -49,7 +49,7 @@ struct vfus_chan {
 	unsigned int nfds;
 	int fds[VFUS_MAX_FDS];
 	uint64_t fd_pos[VFUS_MAX_FDS];	/* stream position at which fds[i] was received */
-	uint64_t lost_pos;	/* the same, of descriptors that were lost on the way; 0: none were */
+	uint64_t lost_pos;	/* the same, of descriptors lost on the way; 0: none */
 };
 
 /* One DMA window. */

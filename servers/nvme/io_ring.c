@@ -17,9 +17,9 @@ struct io_ring {
 };
 
 /*
- * A write to a file that cannot be written to without waiting (ext4, tmpfs) is done by a thread of the
- * kernel's. Its end is ours to see, in the system call that asks for it, instead of an interrupt to a
- * CPU that looks anyway; kernels before 5.19 know nothing else.
+ * A write to a file that cannot be written to without waiting (ext4, tmpfs) is done by a thread
+ * of the kernel's. Its end is ours to see, in the system call that asks for it, instead of an
+ * interrupt to a CPU that looks anyway; kernels before 5.19 know nothing else.
  */
 static int set_up(struct io_uring *uring)
 {

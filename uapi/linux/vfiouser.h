@@ -329,8 +329,8 @@ enum vfiouser_attr {
 	VFIOUSER_A_FUNCTION,		/* u32: 0 to 7; needs SLOT if it is not 0 */
 	VFIOUSER_A_OPTIONS,		/* string: of the helper, for the next one */
 	VFIOUSER_A_KEEPER_PID,		/* u32: who starts helpers for it; 0: nobody */
-	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS; while the device is frozen (DEVICE_GET) */
-	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED, in words, if it has any */
+	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS, while frozen (DEVICE_GET) */
+	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED, in words */
 	__VFIOUSER_A_MAX,
 };
 
