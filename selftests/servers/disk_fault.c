@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Faults below a disk, by taking the place of the system calls (ld --wrap): what a failing drive, a
- * full file system or a slow one do. Reads and writes only come here with --io=threads.
+ * full file system or a slow one do. Reads and writes only come here with --io=threads; those that go
+ * through io_uring can be made to end just before the server sleeps ("arm").
  *
  * A call that waits does so for somebody to open a FIFO for writing, so that tests need no clock.
  * Set before there are threads; the counts are atomic, since several threads call.
@@ -16,11 +17,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../../servers/nvme/io.h"
 #include "disk_fault.h"
 
-enum call { READ, WRITE, FLUSH, ERASE, CALLS };
+enum call { READ, WRITE, FLUSH, ERASE, ARM, CALLS };
 
-static const char *const names[CALLS] = { "read", "write", "flush", "erase" };
+static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm" };
 
 static struct {
 	int error;
@@ -31,8 +33,8 @@ static struct {
 
 /**
  * disk_fault_parse() - the argument of --disk-fault
- * @arg: CALL:eio, CALL:enospc, each with :once; or CALL:wait=FIFO. CALL is read, write, flush or
- *	erase. It must stay.
+ * @arg: CALL:eio, CALL:enospc, each with :once; or CALL:wait=FIFO. CALL is read, write, flush,
+ *	erase, or arm, which only waits. It must stay.
  *
  * Return: 0 or -EINVAL.
  */
@@ -104,4 +106,12 @@ int __wrap_fdatasync(int fd)
 int __wrap_fallocate(int fd, int mode, off_t at, off_t len)
 {
 	return hit(ERASE) ? -1 : __real_fallocate(fd, mode, at, len);
+}
+
+bool __real_io_ring_arm(struct io_ring *r);
+
+bool __wrap_io_ring_arm(struct io_ring *r)
+{
+	hit(ARM);
+	return __real_io_ring_arm(r);
 }

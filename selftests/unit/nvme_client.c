@@ -205,6 +205,24 @@ int nc_ring(struct nc *n, unsigned int qid, unsigned int cq, uint32_t value)
 }
 
 /**
+ * nc_put() - put a command into a queue, without a word to the server
+ * @n: driver
+ * @qid: queue
+ * @cmd: command; cid is set
+ *
+ * Return: the doorbell's value.
+ */
+uint32_t nc_put(struct nc *n, unsigned int qid, struct nc_cmd *cmd)
+{
+	struct nc_queue *q = &n->q[qid];
+
+	cmd->cid = ++n->cid;
+	memcpy(n->mem + SQ(qid) + q->tail * sizeof(*cmd), cmd, sizeof(*cmd));
+	q->tail = (q->tail + 1) % NC_DEPTH;
+	return q->tail;
+}
+
+/**
  * nc_submit() - put a command into a queue and ring
  * @n: driver
  * @qid: queue
@@ -212,12 +230,7 @@ int nc_ring(struct nc *n, unsigned int qid, unsigned int cq, uint32_t value)
  */
 int nc_submit(struct nc *n, unsigned int qid, struct nc_cmd *cmd)
 {
-	struct nc_queue *q = &n->q[qid];
-
-	cmd->cid = ++n->cid;
-	memcpy(n->mem + SQ(qid) + q->tail * sizeof(*cmd), cmd, sizeof(*cmd));
-	q->tail = (q->tail + 1) % NC_DEPTH;
-	return nc_ring(n, qid, 0, q->tail);
+	return nc_ring(n, qid, 0, nc_put(n, qid, cmd));
 }
 
 /**

@@ -63,6 +63,7 @@ int nc_enable(struct nc *n);
 int nc_wait_ready(struct nc *n, uint32_t mask, uint32_t want);
 uint32_t nc_reg(struct nc *n, uint32_t offset);
 int nc_ring(struct nc *n, unsigned int qid, unsigned int cq, uint32_t value);
+uint32_t nc_put(struct nc *n, unsigned int qid, struct nc_cmd *cmd);
 int nc_submit(struct nc *n, unsigned int qid, struct nc_cmd *cmd);
 int nc_poll(struct nc *n, unsigned int qid, struct nc_cqe *cqe, int timeout_ms);
 int nc_exec(struct nc *n, unsigned int qid, struct nc_cmd *cmd, uint32_t *result);

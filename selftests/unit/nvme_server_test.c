@@ -1313,6 +1313,56 @@ static void test_hostile_doorbells(void **state)
 	check_doorbells("--doorbells=ioeventfd");
 }
 
+/*
+ * A command ends when the server has looked at it, and before it has asked to be woken; nobody rings
+ * another doorbell.
+ */
+static void test_ends_before_sleep(void **state)
+{
+	struct {
+		struct vfio_user_region_access at;
+		uint32_t value;
+	} __attribute__((packed)) ring = { { 0x1008, 0, 4 }, 0 };
+	const struct vfio_user_hdr hdr = {
+		.cmd = VFIO_USER_REGION_WRITE, .size = sizeof(hdr) + sizeof(ring),
+	};
+	int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+	char file[80], fifo[80], fault[120];
+	struct nc n = { 0 };
+	struct mc_server s;
+	struct nc_cmd cmd;
+	struct nc_cqe cqe;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	snprintf(file, sizeof(file), "--file=%s", image_path);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	snprintf(fault, sizeof(fault), "--disk-fault=arm:wait=%s", fifo);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	start(&s, ARGS(file, "--doorbells=trap", fault));
+	nc_memory(&n);
+	assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
+	assert_int_equal(nc_enable(&n), 0);
+	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	set_rw(&cmd, 1, 0, 8);
+	set_prp(&n, &cmd, 0, 8 * 512, 4096);
+	ring.value = nc_put(&n, 1, &cmd);
+	assert_int_equal(mc_send(&n.mc, &hdr, &ring, sizeof(ring), NULL, 0), 0);
+	/* the first write to a file of nothing takes its time, though less than this */
+	usleep(200000);
+	fd = open(fifo, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(mc_receive(&n.mc), 0);
+	assert_int_equal(nc_poll(&n, 1, &cqe, MC_TIMEOUT_MS), 0);
+	assert_int_equal(cqe.status >> 1, 0);
+	close(fd);
+	nc_free(&n);
+	stop(&s);
+	unlink(image_path);
+	unlink(fifo);
+}
+
 /* Queues in memory that is not there, or goes away: fatal status, and a reset cures it. */
 static void test_fatal(void **state)
 {
@@ -1840,7 +1890,7 @@ int main(void)
 		TEST(test_random), IO(mmap_file), IO(mmap_ram), IO(trap_4k), IO(ioeventfd),
 		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
-		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
+		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells), TEST(test_ends_before_sleep),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),
 		TEST(test_options), TEST(test_faults),

@@ -436,7 +436,12 @@ long nvme_poll(void *priv)
 	if (c->mode != NVME_DB_MMAP && !c->shadow) {
 		if (c->more)
 			nvme_scan(c);
-		return c->more || io_arm(&c->io) ? 0 : -1;
+		if (!c->more && !io_arm(&c->io))
+			return -1;
+		/* What has ended before the event was armed comes with no event. */
+		if (!c->more)
+			nvme_scan(c);
+		return 0;
 	}
 	start = vfus_now_us();
 	now = start;
