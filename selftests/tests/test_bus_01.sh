@@ -18,10 +18,17 @@ get()
 	setpci -s "$BDF" "$1"
 }
 
+# log: what the server was told; writes are posted, a read pushes them
+log()
+{
+	get fc.l >/dev/null
+	cat "$LOG"
+}
+
 # told REGISTER: what the server was last told of it, as 32 bits
 told()
 {
-	sed -n "s/^$1\.4 //p" "$LOG" | tail -n 1
+	log | sed -n "s/^$1\.4 //p" | tail -n 1
 }
 
 # serve [OPTION...]
@@ -52,12 +59,12 @@ unbound
 : >"$LOG"
 setpci -s "$BDF" 10.l=ffffffff 10.l=12340000 14.l=abcd0000 12.w=5678 3c.b=5 30.l=fffff800 \
 	30.l=20001 COMMAND.w=6 fc.l=11223344 fe.b=9
-ktap_is "each write, in order" "$(tr '\n' ' ' <"$LOG")" \
+ktap_is "each write, in order" "$(log | tr '\n' ' ')" \
 	"010.4 ffffffff 010.4 12340000 014.4 abcd0000 012.2 5678 03c.1 05 030.4 fffff800 030.4 00020001 004.2 0007 0fc.4 11223344 0fe.1 09 "
 ktap_is "what the driver sees is its own" "$(get 10.l) $(get COMMAND.w)" "56780000 0006"
 : >"$LOG"
 setpci -s "$BDF" COMMAND.b=0
-ktap_is "and off again" "$(cat "$LOG")" "004.1 00"
+ktap_is "and off again" "$(log)" "004.1 00"
 away "order"
 
 # ---- a driver ----
@@ -71,7 +78,7 @@ for case in bars counter disable; do
 done
 port=$(told 020)
 ktap_match "a port number of 16 bits" "$port" '^0000[c-f]..[01]$'
-ktap_is "and I/O decoding" "$(($((16#$(sed -n 's/^004.2 //p' "$LOG" | tail -n 1))) & 3))" 3
+ktap_is "and I/O decoding" "$(($((16#$(log | sed -n 's/^004.2 //p' | tail -n 1))) & 3))" 3
 ktap_is "the driver knows of none" "$(($((16#$(get COMMAND.w))) & 1))" 0
 
 echo flr >"$DIR/reset_method"
@@ -85,7 +92,7 @@ testdev_case bars
 # Back from D3hot it is as of power-on.
 : >"$LOG"
 setpci -s "$BDF" CAP_PM+4.w=3 CAP_PM+4.w=0
-ktap_is "D0: the port number again" "$(get COMMAND.w >/dev/null; told 020)" "$port"
+ktap_is "D0: the port number again" "$(told 020)" "$port"
 ktap_match "D0: and an address" "$(told 010)" '^[0-9a-f]*[1-9a-f]0000'
 
 # The server is another process: it knows nothing of what was.
