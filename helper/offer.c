@@ -165,7 +165,7 @@ static void visit_mappable(const struct visit *v, const struct vfuc_region_info 
 
 	if (r->nr_areas > VFIOUSER_AREAS_MAX) {
 		snprintf(what, sizeof(what), "%s, mappable areas from the %uth on", name,
-			 VFIOUSER_AREAS_MAX + 1);
+			 (unsigned int)VFIOUSER_AREAS_MAX + 1);
 		tell(v, OFFER_TRAPPED, what, "the kernel takes no more of a region");
 	}
 	if (r->flags & VFIO_REGION_INFO_FLAG_MMAP && !r->nr_areas && r->size) {

@@ -222,7 +222,7 @@ static void vfu_cap_keep(struct vfu_dev *vdev, unsigned int pos)
 			break;
 		cfg->msix = pos;
 		vfu_image_keep(vdev, pos + PCI_MSIX_FLAGS,
-			       (u16)~(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
+			       U16_MAX & ~(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
 		vfu_image_keep(vdev, pos + PCI_MSIX_TABLE, U32_MAX);
 		vfu_image_keep(vdev, pos + PCI_MSIX_PBA, U32_MAX);
 		break;

@@ -575,7 +575,8 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 	    nla_put_u32(msg, VFIOUSER_A_BUS, 0) ||
 	    nla_put_u32(msg, VFIOUSER_A_DEVFN, PCI_DEVFN(0, vdev->place.fn)))
 		return -EMSGSIZE;
-	if (vdev->recover.options[0] && nla_put_string(msg, VFIOUSER_A_OPTIONS, vdev->recover.options))
+	if (vdev->recover.options[0] &&
+	    nla_put_string(msg, VFIOUSER_A_OPTIONS, vdev->recover.options))
 		return -EMSGSIZE;
 	if (vdev->recover.keeper && pid_has_task(vdev->recover.keeper, PIDTYPE_TGID) &&
 	    nla_put_u32(msg, VFIOUSER_A_KEEPER_PID, pid_vnr(vdev->recover.keeper)))

@@ -191,7 +191,8 @@ int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *
 	unsigned long flags;
 
 	if (ms && vdev->ram) {
-		NL_SET_ERR_MSG(extack, "with passthrough DMA a device cannot wait for another server");
+		NL_SET_ERR_MSG(extack,
+			       "with passthrough DMA a device cannot wait for another server");
 		return -EOPNOTSUPP;
 	}
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);

@@ -30,7 +30,6 @@ struct vfu_region {
 	struct vfu_direct *direct;
 };
 
-
 void vfu_regions_release(struct vfu_region *regions);
 
 #endif /* _KMOD_REGION_H */

@@ -195,7 +195,8 @@ void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 	for_each_online_cpu(cpu) {
 		if (cpu == this || attempt--)
 			continue;
-		queue_work_on(cpu, system_highpri_wq, &per_cpu_ptr(vdev->serving.rescue, cpu)->work);
+		queue_work_on(cpu, system_highpri_wq,
+			      &per_cpu_ptr(vdev->serving.rescue, cpu)->work);
 		break;
 	}
 }

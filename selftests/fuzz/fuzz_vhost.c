@@ -52,7 +52,7 @@ static void drop_fds(struct msghdr *mh)
 /* What the front end sends is thrown away. */
 static void swallow(int fd)
 {
-	char bytes[4096], control[CMSG_SPACE(sizeof(int) * 253)];
+	char bytes[4096] = { 0 }, control[CMSG_SPACE(sizeof(int) * 253)] = { 0 };
 
 	for (;;) {
 		struct iovec iov = { bytes, sizeof(bytes) };
@@ -77,7 +77,7 @@ static void say(struct world *w, int fd, const void *buf, size_t len, unsigned i
 
 	if (nfds) {
 		struct cmsghdr *cm;
-		int fds[20];
+		int fds[20] = { 0 };
 
 		for (i = 0; i < nfds; i++)
 			fds[i] = w->pool;

@@ -208,12 +208,13 @@ static void spoil_config(struct vfus_reply *r)
 		fault.msix = at;
 	for (i = 0; fault.msix && i < count; i++)
 		if (at + i == fault.msix + PCI_MSIX_FLAGS + 1 &&
-		    data[i] & PCI_MSIX_FLAGS_ENABLE >> 8)
+		    data[i] & (PCI_MSIX_FLAGS_ENABLE >> 8))
 			fault.moved = true;
 	if (!fault.moved)
 		return;
 	if (fault.kind == MSIX_TABLE_MOVES) {
-		move_register(data, at, count, fault.msix + PCI_MSIX_TABLE, (uint32_t)fault.after, 4);
+		move_register(data, at, count, fault.msix + PCI_MSIX_TABLE, (uint32_t)fault.after,
+			      4);
 		return;
 	}
 	move_register(data, at, count, PCI_VENDOR_ID, 0x12345678, 4);

@@ -756,8 +756,8 @@ static void handle(struct message *m)
 		reply(m, 8, -1);
 		return;
 	case GET_PROTOCOL_FEATURES:
-		m->u64 = BIT(PF_MQ) | (opt.net ? BIT(PF_MTU) : 0) | BIT(PF_BACKEND_REQ) | BIT(PF_CONFIG) |
-			 (opt.no_ack ? 0 : BIT(PF_REPLY_ACK)) |
+		m->u64 = BIT(PF_MQ) | BIT(PF_BACKEND_REQ) | BIT(PF_CONFIG) |
+			 (opt.net ? BIT(PF_MTU) : 0) | (opt.no_ack ? 0 : BIT(PF_REPLY_ACK)) |
 			 (opt.inflight ? BIT(PF_INFLIGHT) : 0) | (opt.status ? BIT(PF_STATUS) : 0) |
 			 (opt.reset ? BIT(PF_RESET) : 0);
 		reply(m, 8, -1);
@@ -964,21 +964,51 @@ static void parse(int argc, char **argv, const char **connect_to)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 's': opt.path = optarg; break;
-		case 'C': *connect_to = optarg; break;
-		case 'i': opt.image = optarg; break;
-		case 'S': opt.size = strtoull(optarg, NULL, 0); break;
-		case 'q': opt.queues = (unsigned int)strtoul(optarg, NULL, 0); break;
-		case 'd': opt.delay_us = (unsigned int)strtoul(optarg, NULL, 0); break;
-		case 'F': opt.fixed = true; break;
-		case 'r': opt.reorder = true; break;
-		case 'I': opt.inflight = true; break;
-		case 't': opt.status = true; break;
-		case 'R': opt.reset = true; break;
-		case 'A': opt.no_ack = true; break;
-		case 'V': opt.no_version = true; break;
-		case 'o': opt.once = true; break;
-		case 'n': opt.net = true; break;
+		case 's':
+			opt.path = optarg;
+			break;
+		case 'C':
+			*connect_to = optarg;
+			break;
+		case 'i':
+			opt.image = optarg;
+			break;
+		case 'S':
+			opt.size = strtoull(optarg, NULL, 0);
+			break;
+		case 'q':
+			opt.queues = (unsigned int)strtoul(optarg, NULL, 0);
+			break;
+		case 'd':
+			opt.delay_us = (unsigned int)strtoul(optarg, NULL, 0);
+			break;
+		case 'F':
+			opt.fixed = true;
+			break;
+		case 'r':
+			opt.reorder = true;
+			break;
+		case 'I':
+			opt.inflight = true;
+			break;
+		case 't':
+			opt.status = true;
+			break;
+		case 'R':
+			opt.reset = true;
+			break;
+		case 'A':
+			opt.no_ack = true;
+			break;
+		case 'V':
+			opt.no_version = true;
+			break;
+		case 'o':
+			opt.once = true;
+			break;
+		case 'n':
+			opt.net = true;
+			break;
 		case 'f':
 			opt.fault = optarg;
 			colon = strchr(optarg, ':');

@@ -55,6 +55,7 @@ load_module
 modprobe dm_mod || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
 below=/dev/mapper/below
+# shellcheck disable=SC2046	# two words
 [ -b $below ] || mknod $below b $(dmsetup info -c --noheadings --separator ' ' -o major,minor below)
 
 start_server --file=$below

@@ -89,11 +89,9 @@ fio --name=load --filename="$disk" --rw=randrw --bs=4k --size=16M --iodepth=32 -
 	--runtime=20 --allow_file_create=0 --ioengine=libaio --direct=1 >"$WORK/fio" 2>&1 &
 load=$!
 wait_for 10 test -e "/proc/$load" && sleep 1
-echo "$BDF" >/sys/bus/pci/drivers/virtio-pci/unbind
-ktap_ok $? "unbind under load"
+ktap_run "unbind under load" sh -c "echo $BDF >/sys/bus/pci/drivers/virtio-pci/unbind"
 wait $load
-echo "$BDF" >/sys/bus/pci/drivers/virtio-pci/bind
-ktap_ok $? "bind"
+ktap_run "bind" sh -c "echo $BDF >/sys/bus/pci/drivers/virtio-pci/bind"
 disk=$(vdisk_of "$BDF")
 dd if="$disk" of=/dev/null bs=64k count=64 2>/dev/null
 ktap_ok $? "the disk works again"

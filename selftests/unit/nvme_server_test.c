@@ -1314,8 +1314,8 @@ static void test_hostile_doorbells(void **state)
 }
 
 /*
- * A command ends when the server has looked at it, and before it has asked to be woken; nobody rings
- * another doorbell.
+ * A command ends when the server has looked at it, and before it has asked to be woken; nobody
+ * rings another doorbell.
  */
 static void test_ends_before_sleep(void **state)
 {
@@ -1886,11 +1886,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_version), TEST(test_info), TEST(test_no_fds), TEST(test_irqs),
-		TEST(test_irqs_lost), TEST(test_dma_map), TEST(test_malformed), TEST(test_framing), TEST(test_stream),
+		TEST(test_irqs_lost), TEST(test_dma_map), TEST(test_malformed), TEST(test_framing),
+		TEST(test_stream),
 		TEST(test_random), IO(mmap_file), IO(mmap_ram), IO(trap_4k), IO(ioeventfd),
 		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
-		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells), TEST(test_ends_before_sleep),
+		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
+		TEST(test_ends_before_sleep),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),
 		TEST(test_options), TEST(test_faults),

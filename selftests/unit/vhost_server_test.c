@@ -808,8 +808,8 @@ static void test_stop_timeout(void **state)
 	struct driver d;
 
 	(void)state;
-	start(&d, "blk", vublk, (const char *[]){ "--queues=1", "--delay=4000000", "--fixed", NULL },
-	      NULL);
+	start(&d, "blk", vublk,
+	      (const char *[]){ "--queues=1", "--delay=4000000", "--fixed", NULL }, NULL);
 	bring_up(&d, 1, PLAIN);
 	submit(&d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
 	kick(&d, 0);
@@ -1010,8 +1010,8 @@ static void test_deadline(void **state)
 	unsigned int i;
 
 	(void)state;
-	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--inflight", "--delay=2000000",
-						  "--reorder", NULL },
+	start(&d, "blk", vublk,
+	      (const char *[]){ "--queues=2", "--inflight", "--delay=2000000", "--reorder", NULL },
 	      (const char *[]){ "--deadline=300", NULL });
 	bring_up(&d, 2, PLAIN);
 	for (i = 0; i < 10; i++)
@@ -1291,7 +1291,8 @@ static void test_refused(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		assert_int_equal(front_status((const char *[]){
-			types[i], "--vhost-socket=/nowhere/a", "--socket-path=/nowhere/b", NULL }), 2);
+			types[i], "--vhost-socket=/nowhere/a", "--socket-path=/nowhere/b", NULL
+		}), 2);
 	assert_int_equal(front_status((const char *[]){ "--type=blk", NULL }), 2);
 }
 

@@ -69,6 +69,16 @@ static long until_overdue(const struct vhost *h)
 	return now < end ? (long)(end - now) : 1000;
 }
 
+/* Why nobody is going to answer the driver's requests any more, or NULL. */
+static const char *hopeless(const struct vhost *h)
+{
+	if (h->condemned)
+		return h->condemned;
+	if (h->type.stateful)
+		return "the back end has gone, and another one would not know what it knew";
+	return overdue(h) ? "no back end came in time" : NULL;
+}
+
 /**
  * recover_poll() - the rings are lost and the driver wants them
  * @h: device
@@ -77,15 +87,13 @@ static long until_overdue(const struct vhost *h)
  */
 long recover_poll(struct vhost *h)
 {
+	const char *why;
+
 	if (!h->quiet)
 		return until_overdue(h);
-	if (h->type.stateful || h->condemned || overdue(h)) {
-		if (undertaker_begin(h, h->condemned ? h->condemned :
-				     h->type.stateful ? "the back end has gone, and another one would not know what it knew" :
-				     "no back end came in time"))
-			return 0;
-		return -1;
-	}
+	why = hopeless(h);
+	if (why)
+		return undertaker_begin(h, why) ? 0 : -1;
 	if (h->link != LINK_UP)
 		return until_overdue(h);
 	if (recover_rings(h)) {
