@@ -2,7 +2,7 @@
 /*
  * Faults below a disk, by taking the place of the system calls (ld --wrap): what a failing drive, a
  * full file system or a slow one do. Reads and writes only come here with --io=threads; those that go
- * through io_uring can be made to end just before the server sleeps ("arm").
+ * through io_uring can be made to end just before the server sleeps ("arm"), and to begin slowly ("push").
  *
  * A call that waits does so for somebody to open a FIFO for writing, so that tests need no clock.
  * Set before there are threads; the counts are atomic, since several threads call.
@@ -20,9 +20,9 @@
 #include "../../servers/nvme/io.h"
 #include "disk_fault.h"
 
-enum call { READ, WRITE, FLUSH, ERASE, ARM, CALLS };
+enum call { READ, WRITE, FLUSH, ERASE, ARM, PUSH, CALLS };
 
-static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm" };
+static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm", "push" };
 
 static struct {
 	int error;
@@ -34,7 +34,7 @@ static struct {
 /**
  * disk_fault_parse() - the argument of --disk-fault
  * @arg: CALL:eio, CALL:enospc, each with :once; or CALL:wait=FIFO. CALL is read, write, flush,
- *	erase, or arm, which only waits. It must stay.
+ *	erase, or arm or push, which only wait. It must stay.
  *
  * Return: 0 or -EINVAL.
  */
@@ -114,4 +114,12 @@ bool __wrap_io_ring_arm(struct io_ring *r)
 {
 	hit(ARM);
 	return __real_io_ring_arm(r);
+}
+
+bool __real_io_ring_push(struct io_ring *r);
+
+bool __wrap_io_ring_push(struct io_ring *r)
+{
+	hit(PUSH);
+	return __real_io_ring_push(r);
 }

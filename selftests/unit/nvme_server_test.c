@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -1363,6 +1364,49 @@ static void test_ends_before_sleep(void **state)
 	unlink(fifo);
 }
 
+static void *open_late(void *fifo)
+{
+	usleep(200000);
+	return (void *)(intptr_t)open(fifo, O_WRONLY | O_CLOEXEC);
+}
+
+/* Where the kernel is slow to begin an operation, the next ones are begun by threads. */
+static void test_slow_begin(void **state)
+{
+	int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+	char file[80], fifo[80], fault[120];
+	struct nc n = { 0 };
+	struct mc_server s;
+	pthread_t thread;
+	void *late;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	snprintf(file, sizeof(file), "--file=%s", image_path);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	snprintf(fault, sizeof(fault), "--disk-fault=push:wait=%s", fifo);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	/* only what threads write fails */
+	start(&s, ARGS(file, "--doorbells=trap", fault, "--disk-fault=write:eio"));
+	nc_memory(&n);
+	assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
+	assert_int_equal(pthread_create(&thread, NULL, open_late, fifo), 0);
+	assert_int_equal(nc_enable(&n), 0);
+	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	assert_int_not_equal(do_rw(&n, 1, 1, 0, 8, 0, 9, 4096), 0);
+	assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
+	/* for a while */
+	usleep(2500000);
+	assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
+	pthread_join(thread, &late);
+	close((int)(intptr_t)late);
+	nc_free(&n);
+	stop(&s);
+	unlink(image_path);
+	unlink(fifo);
+}
+
 /* Queues in memory that is not there, or goes away: fatal status, and a reset cures it. */
 static void test_fatal(void **state)
 {
@@ -1892,7 +1936,7 @@ int main(void)
 		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
 		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
-		TEST(test_ends_before_sleep),
+		TEST(test_ends_before_sleep), TEST(test_slow_begin),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),
 		TEST(test_options), TEST(test_faults),
