@@ -73,7 +73,7 @@ attach --name=disk2 "$SOCKET" || ktap_bail "attach failed"
 second=$BDF
 LOG=$WORK/one
 start_trace "$LOG" --all disk2
-vfiouserctl trace --json --all "$second" >/share/trace.json 2>/dev/null &
+vfiouserctl trace --json --all "$second" >"$WORK/trace.json" 2>/dev/null &
 JSON=$!
 wait_for 30 grep -qx 1 "$TRACING/instances/vfiouserctl-$JSON/tracing_on"
 lspci -s "$second" -xxx >/dev/null
@@ -87,6 +87,7 @@ ktap_is "nothing of the other device" "$(grep -c ' 0: ' "$LOG")" 0
 detach "$second" || ktap_fail "detach failed"
 ktap_run "the trace ends with its device" wait_for 30 vu_gone $TRACE
 ktap_run "so does the one as JSON" wait_for 30 vu_gone $JSON
+cp "$WORK/trace.json" /share/
 wait $TRACE
 ktap_ok $? "and well"
 detach disk1
