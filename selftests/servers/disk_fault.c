@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Faults below a disk, by taking the place of the system calls (ld --wrap): what a failing drive, a
- * full file system or a slow one do. Reads and writes only come here with --io=threads; those that go
- * through io_uring can be made to end just before the server sleeps ("arm"), and to begin slowly ("push").
+ * full file system or a slow one do. Reads and writes only come here with --io=threads; those that
+ * go through io_uring can be made to end just before the server sleeps ("arm"), and to begin
+ * slowly ("push").
  *
  * A call that waits does so for somebody to open a FIFO for writing, so that tests need no clock.
  * Set before there are threads; the counts are atomic, since several threads call.

@@ -13,10 +13,10 @@
 #include "vfus.h"
 
 /*
- * io_uring begins an operation in the thread that submits it, which is the one that answers for the
- * registers. Through a page cache that has to find memory first that can take seconds (seen on 7.2: one
- * for 1 MiB), and the device is taken for dead. A submission that takes so long has what comes next
- * executed by threads, for a while.
+ * io_uring begins an operation in the thread that submits it, which is the one that answers for
+ * the registers. Through a page cache that has to find memory first that can take seconds (seen on
+ * 7.2), and the device is taken for dead. A submission that takes long has what comes next executed
+ * by threads, for a while.
  */
 #define SLOW_US		10000
 #define SLOW_FOR_US	2000000

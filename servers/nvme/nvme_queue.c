@@ -304,7 +304,7 @@ static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
 		}
 		q->head = (q->head + 1) % q->size;
 		execute(req);
-		/* The first one goes alone: where memory is short, the others then do not go this way. */
+		/* The first one goes alone: where it is slow, the others do not go this way. */
 		if (n++ % PUSH == 0 && !io_push(&c->io))
 			c->more = true;
 	}
