@@ -3,13 +3,14 @@
  * Faults below a disk, by taking the place of the system calls (ld --wrap): what a failing drive, a
  * full file system or a slow one do. Reads and writes only come here with --io=threads; those that
  * go through io_uring can be made to end just before the server sleeps ("arm"), and to begin
- * slowly ("push").
+ * slowly ("submit").
  *
  * A call that waits does so for somebody to open a FIFO for writing, so that tests need no clock.
  * Set before there are threads; the counts are atomic, since several threads call.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,9 +22,9 @@
 #include "../../servers/nvme/io.h"
 #include "disk_fault.h"
 
-enum call { READ, WRITE, FLUSH, ERASE, ARM, PUSH, CALLS };
+enum call { READ, WRITE, FLUSH, ERASE, ARM, SUBMIT, CALLS };
 
-static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm", "push" };
+static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm", "submit" };
 
 static struct {
 	int error;
@@ -35,7 +36,7 @@ static struct {
 /**
  * disk_fault_parse() - the argument of --disk-fault
  * @arg: CALL:eio, CALL:enospc, each with :once; or CALL:wait=FIFO. CALL is read, write, flush,
- *	erase, or arm or push, which only wait. It must stay.
+ *	erase, or arm or submit, which only wait. It must stay.
  *
  * Return: 0 or -EINVAL.
  */
@@ -117,10 +118,10 @@ bool __wrap_io_ring_arm(struct io_ring *r)
 	return __real_io_ring_arm(r);
 }
 
-bool __real_io_ring_push(struct io_ring *r);
+int __real_io_uring_submit(struct io_uring *uring);
 
-bool __wrap_io_ring_push(struct io_ring *r)
+int __wrap_io_uring_submit(struct io_uring *uring)
 {
-	hit(PUSH);
-	return __real_io_ring_push(r);
+	hit(SUBMIT);
+	return __real_io_uring_submit(uring);
 }

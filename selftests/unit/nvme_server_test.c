@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -43,7 +42,7 @@
 #define EVENTFD	VFIO_IRQ_SET_DATA_EVENTFD
 
 static char dir[] = "/tmp/nvme-server-test.XXXXXX";
-static char socket_path[64], image_path[64];
+static char socket_path[64], image_path[64], fifo_path[64];
 
 static const char *server_program(void)
 {
@@ -81,6 +80,15 @@ static int run_server(const char *const args[])
 
 	assert_int_equal(mc_spawn(&s, server_program(), -1, (char *const *)args), 0);
 	return mc_wait_exit(s.pid);
+}
+
+static void make_image(off_t size)
+{
+	int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
 }
 
 static void client(struct mc *c)
@@ -920,11 +928,7 @@ static void test_io(void **state)
 	for (i = 0; t->args[i]; i++)
 		args[2 + i] = t->args[i];
 	if (t->file) {
-		int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-
-		assert_true(fd >= 0);
-		assert_int_equal(ftruncate(fd, size), 0);
-		close(fd);
+		make_image(size);
 		snprintf(file, sizeof(file), "--file=%s", image_path);
 		args[2 + i] = file;
 	} else {
@@ -1314,11 +1318,24 @@ static void test_hostile_doorbells(void **state)
 	check_doorbells("--doorbells=ioeventfd");
 }
 
-/*
- * A command ends when the server has looked at it, and before it has asked to be woken; nobody
- * rings another doorbell.
- */
-static void test_ends_before_sleep(void **state)
+/* A server of a new image that waits for a FIFO at @call, once; and a queue of its own. */
+static void start_waiting(struct mc_server *s, struct nc *n, const char *call, const char *option)
+{
+	char file[80], fault[120];
+
+	make_image(1 << 20);
+	snprintf(file, sizeof(file), "--file=%s", image_path);
+	snprintf(fault, sizeof(fault), "--disk-fault=%s:wait=%s", call, fifo_path);
+	assert_int_equal(mkfifo(fifo_path, 0600), 0);
+	start(s, ARGS(file, "--doorbells=trap", fault, option));
+	nc_memory(n);
+	assert_int_equal(nc_attach(n, socket_path, NC_MEM_FD), 0);
+	assert_int_equal(nc_enable(n), 0);
+	assert_int_equal(nc_create_queues(n, 1, 1), 0);
+}
+
+/* A write in the course of which it waits for half a second. Returns its status. */
+static int write_waiting(struct nc *n)
 {
 	struct {
 		struct vfio_user_region_access at;
@@ -1327,84 +1344,61 @@ static void test_ends_before_sleep(void **state)
 	const struct vfio_user_hdr hdr = {
 		.cmd = VFIO_USER_REGION_WRITE, .size = sizeof(hdr) + sizeof(ring),
 	};
-	int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-	char file[80], fifo[80], fault[120];
-	struct nc n = { 0 };
-	struct mc_server s;
 	struct nc_cmd cmd;
 	struct nc_cqe cqe;
+	int fd;
 
-	(void)state;
-	assert_int_equal(ftruncate(fd, 1 << 20), 0);
-	close(fd);
-	snprintf(file, sizeof(file), "--file=%s", image_path);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
-	snprintf(fault, sizeof(fault), "--disk-fault=arm:wait=%s", fifo);
-	assert_int_equal(mkfifo(fifo, 0600), 0);
-	start(&s, ARGS(file, "--doorbells=trap", fault));
-	nc_memory(&n);
-	assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
-	assert_int_equal(nc_enable(&n), 0);
-	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
 	set_rw(&cmd, 1, 0, 8);
-	set_prp(&n, &cmd, 0, 8 * 512, 4096);
-	ring.value = nc_put(&n, 1, &cmd);
-	assert_int_equal(mc_send(&n.mc, &hdr, &ring, sizeof(ring), NULL, 0), 0);
-	/* the first write to a file of nothing takes its time, though less than this */
-	usleep(200000);
-	fd = open(fifo, O_WRONLY | O_CLOEXEC);
+	set_prp(n, &cmd, 0, 8 * 512, 4096);
+	ring.value = nc_put(n, 1, &cmd);
+	assert_int_equal(mc_send(&n->mc, &hdr, &ring, sizeof(ring), NULL, 0), 0);
+	usleep(500000);
+	fd = open(fifo_path, O_WRONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(mc_receive(&n.mc), 0);
-	assert_int_equal(nc_poll(&n, 1, &cqe, MC_TIMEOUT_MS), 0);
-	assert_int_equal(cqe.status >> 1, 0);
+	assert_int_equal(mc_receive(&n->mc), 0);
+	assert_int_equal(nc_poll(n, 1, &cqe, MC_TIMEOUT_MS), 0);
 	close(fd);
-	nc_free(&n);
-	stop(&s);
+	return cqe.status >> 1;
+}
+
+static void stop_waiting(struct mc_server *s, struct nc *n)
+{
+	nc_free(n);
+	stop(s);
 	unlink(image_path);
-	unlink(fifo);
+	unlink(fifo_path);
 }
 
-static void *open_late(void *fifo)
+/*
+ * A command ends when the server has looked at it, and before it has asked to be woken; nobody
+ * rings another doorbell.
+ */
+static void test_ends_before_sleep(void **state)
 {
-	usleep(200000);
-	return (void *)(intptr_t)open(fifo, O_WRONLY | O_CLOEXEC);
-}
-
-/* Where the kernel is slow to begin an operation, the next ones are begun by threads. */
-static void test_slow_begin(void **state)
-{
-	int fd = open(image_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-	char file[80], fifo[80], fault[120];
 	struct nc n = { 0 };
 	struct mc_server s;
-	pthread_t thread;
-	void *late;
 
 	(void)state;
-	assert_int_equal(ftruncate(fd, 1 << 20), 0);
-	close(fd);
-	snprintf(file, sizeof(file), "--file=%s", image_path);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
-	snprintf(fault, sizeof(fault), "--disk-fault=push:wait=%s", fifo);
-	assert_int_equal(mkfifo(fifo, 0600), 0);
+	start_waiting(&s, &n, "arm", NULL);
+	assert_int_equal(write_waiting(&n), 0);
+	stop_waiting(&s, &n);
+}
+
+/* Where the kernel is slow to begin an operation, the next ones are begun by threads, for a while. */
+static void test_slow_begin(void **state)
+{
+	struct nc n = { 0 };
+	struct mc_server s;
+
+	(void)state;
 	/* only what threads write fails */
-	start(&s, ARGS(file, "--doorbells=trap", fault, "--disk-fault=write:eio"));
-	nc_memory(&n);
-	assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
-	assert_int_equal(pthread_create(&thread, NULL, open_late, fifo), 0);
-	assert_int_equal(nc_enable(&n), 0);
-	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	start_waiting(&s, &n, "submit", "--disk-fault=write:eio");
+	assert_int_equal(write_waiting(&n), 0);
 	assert_int_not_equal(do_rw(&n, 1, 1, 0, 8, 0, 9, 4096), 0);
 	assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
-	/* for a while */
 	usleep(2500000);
-	assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
-	pthread_join(thread, &late);
-	close((int)(intptr_t)late);
-	nc_free(&n);
-	stop(&s);
-	unlink(image_path);
-	unlink(fifo);
+	assert_int_equal(do_rw(&n, 1, 1, 0, 8, 0, 9, 4096), 0);
+	stop_waiting(&s, &n);
 }
 
 /* Queues in memory that is not there, or goes away: fatal status, and a reset cures it. */
@@ -1858,6 +1852,7 @@ static int setup(void **state)
 		return -1;
 	snprintf(socket_path, sizeof(socket_path), "%s/sock", dir);
 	snprintf(image_path, sizeof(image_path), "%s/image", dir);
+	snprintf(fifo_path, sizeof(fifo_path), "%s/fifo", dir);
 	return 0;
 }
 

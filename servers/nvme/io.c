@@ -10,16 +10,6 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "vfus.h"
-
-/*
- * io_uring begins an operation in the thread that submits it, which is the one that answers for
- * the registers. Through a page cache that has to find memory first that can take seconds (seen on
- * 7.2), and the device is taken for dead. A submission that takes long has what comes next executed
- * by threads, for a while.
- */
-#define SLOW_US		10000
-#define SLOW_FOR_US	2000000
 
 /**
  * io_init() - make ready
@@ -92,13 +82,6 @@ static int in_memory(struct io *io)
 	}
 }
 
-static bool is_slow(struct io_engine *e)
-{
-	if (e->slow_until && vfus_now_us() >= e->slow_until)
-		e->slow_until = 0;
-	return e->slow_until;
-}
-
 /**
  * io_submit() - begin an operation
  * @e: engine
@@ -117,7 +100,7 @@ void io_submit(struct io_engine *e, struct io *io)
 		io->result = in_memory(io);
 	if (io->disk->ram || io->result)
 		finish(e, io);
-	else if (!e->ring || !has_data(io) || is_slow(e) || !io_ring_submit(e->ring, io))
+	else if (!e->ring || !has_data(io) || !io_ring_submit(e->ring, io))
 		io_threads_submit(e->threads, io);
 }
 
@@ -129,16 +112,7 @@ void io_submit(struct io_engine *e, struct io *io)
  */
 bool io_push(struct io_engine *e)
 {
-	uint64_t start;
-	bool all;
-
-	if (!e->ring)
-		return true;
-	start = vfus_now_us();
-	all = io_ring_push(e->ring);
-	if (vfus_now_us() - start > SLOW_US)
-		e->slow_until = vfus_now_us() + SLOW_FOR_US;
-	return all;
+	return !e->ring || io_ring_push(e->ring);
 }
 
 static bool finish_all(struct io_engine *e, struct io *list, bool from_ring)

@@ -49,7 +49,6 @@ struct io_engine {
 	unsigned int transfers;		/* reads and writes: they have memory */
 	unsigned int erasures;		/* other changes of what is on a disk */
 	unsigned int in_flight;		/* all, flushes too */
-	uint64_t slow_until;		/* until when threads do it, or 0; microseconds */
 };
 
 /* io.c */

@@ -8,12 +8,23 @@
 #include <string.h>
 
 #include "io.h"
+#include "vfus.h"
 
 #define ENTRIES	512	/* more than there are ever operations */
+
+/*
+ * The kernel begins an operation in the thread that submits it, which is the one that answers for
+ * the registers. Through a page cache that has to find memory first that can take seconds (seen on
+ * 7.2), and the device is taken for dead. After a submission that took long the ring takes nothing
+ * for a while: threads have it.
+ */
+#define SLOW_US		10000
+#define SLOW_FOR_US	2000000
 
 struct io_ring {
 	struct io_uring uring;
 	unsigned int queued;	/* not yet seen by the kernel */
+	uint64_t slow_until;	/* microseconds; 0: it is quick */
 };
 
 /*
@@ -69,14 +80,14 @@ void io_ring_destroy(struct io_ring *r)
 	free(r);
 }
 
-/**
- * io_ring_submit() - queue a read or write
- * @r: ring
- * @io: operation
- *
- * Return: false where there is no room, which is somebody else's to cope with.
- */
-bool io_ring_submit(struct io_ring *r, struct io *io)
+static bool is_slow(struct io_ring *r)
+{
+	if (r->slow_until && vfus_now_us() >= r->slow_until)
+		r->slow_until = 0;
+	return r->slow_until;
+}
+
+static bool queue(struct io_ring *r, struct io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
 
@@ -98,6 +109,18 @@ bool io_ring_submit(struct io_ring *r, struct io *io)
 }
 
 /**
+ * io_ring_submit() - queue a read or write
+ * @r: ring
+ * @io: operation
+ *
+ * Return: false where there is no room, or it is slow, which is somebody else's to cope with.
+ */
+bool io_ring_submit(struct io_ring *r, struct io *io)
+{
+	return !is_slow(r) && queue(r, io);
+}
+
+/**
  * io_ring_push() - have the kernel see what was queued
  * @r: ring
  *
@@ -105,11 +128,16 @@ bool io_ring_submit(struct io_ring *r, struct io *io)
  */
 bool io_ring_push(struct io_ring *r)
 {
+	uint64_t start, end;
 	int ret;
 
 	if (!r->queued)
 		return true;
+	start = vfus_now_us();
 	ret = io_uring_submit(&r->uring);
+	end = vfus_now_us();
+	if (end - start > SLOW_US)
+		r->slow_until = end + SLOW_FOR_US;
 	if (ret > 0)
 		r->queued -= (unsigned int)ret < r->queued ? (unsigned int)ret : r->queued;
 	return !r->queued;
@@ -121,7 +149,7 @@ static bool ended(struct io_ring *r, struct io *io, int res)
 	size_t done = res > 0 ? (size_t)res : 0;
 
 	if (res == -EINTR || res == -EAGAIN)
-		return !io_ring_submit(r, io);
+		return !queue(r, io);
 	if (res < 0) {
 		io->result = res;
 		return true;
@@ -145,7 +173,7 @@ static bool ended(struct io_ring *r, struct io *io, int res)
 		return true;
 	io->iov->iov_base = (uint8_t *)io->iov->iov_base + done;
 	io->iov->iov_len -= done;
-	if (io_ring_submit(r, io))
+	if (queue(r, io))
 		return false;
 	io->result = -EIO;
 	return true;

@@ -24,7 +24,7 @@
  */
 #define SHORT_US	40
 
-/* Commands that the kernel is given at one time: see io_push(). */
+/* Commands that the kernel is given at one time: see io_ring.c. */
 #define PUSH		8
 
 /* Pairs with the driver's write barrier between filling a queue entry and its doorbell write. */
@@ -439,14 +439,10 @@ long nvme_poll(void *priv)
 		return io_arm(&c->io) ? 0 : -1;
 	}
 	if (c->mode != NVME_DB_MMAP && !c->shadow) {
-		if (c->more)
-			nvme_scan(c);
-		if (!c->more && !io_arm(&c->io))
-			return -1;
 		/* What has ended before the event was armed comes with no event. */
-		if (!c->more)
+		if (c->more || io_arm(&c->io))
 			nvme_scan(c);
-		return 0;
+		return c->more || io_arm(&c->io) ? 0 : -1;
 	}
 	start = vfus_now_us();
 	now = start;
