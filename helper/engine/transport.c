@@ -120,8 +120,8 @@ static int connect_bounded(int fd, const struct sockaddr *addr, socklen_t len,
 }
 
 /*
- * A socket's file is there from the server's bind() on, and whoever has waited for the file may
- * come before the listen(): where nobody listens it is tried again for a moment.
+ * A name is there from the server's bind() on, and whoever has waited for it may come before the
+ * listen(): where nobody listens it is tried again for a moment.
  */
 static int connect_patiently(int fd, const struct sockaddr *addr, socklen_t len,
 			     unsigned int timeout_ms)
@@ -185,9 +185,7 @@ static int connect_unix(const char *path, bool abstract, unsigned int timeout_ms
 	if (fd < 0)
 		err = -errno;
 	else
-		err = abstract ?
-		      connect_bounded(fd, (struct sockaddr *)&addr, len, timeout_ms) :
-		      connect_patiently(fd, (struct sockaddr *)&addr, len, timeout_ms);
+		err = connect_patiently(fd, (struct sockaddr *)&addr, len, timeout_ms);
 	if (dir_fd >= 0)
 		close(dir_fd);
 	if (err) {
