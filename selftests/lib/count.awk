@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Reads KTAP and prints "PASSED FAILED SKIPPED", and on lines of their own after that the names of
-# what failed, with the diagnostics before each (the last 10 lines), and of what was skipped.  A plan that is missing, doubled or not kept, results out of
-# sequence, and a bail out are failures.  Results of every depth count; plan and sequence are
-# checked at the top level.
+# what failed, each with the diagnostics before it (the last 10 lines), and of what was skipped.  A
+# plan that is missing, doubled or not kept, results out of sequence, and a bail out are failures.
+# Results of every depth count; plan and sequence are checked at the top level.
 
 function fault(why,	i)
 {
