@@ -1384,7 +1384,7 @@ static void test_ends_before_sleep(void **state)
 	stop_waiting(&s, &n);
 }
 
-/* Where the kernel is slow to begin an operation, the next ones are begun by threads, for a while. */
+/* Where the kernel is slow to begin an operation, threads begin the next ones, for a while. */
 static void test_slow_begin(void **state)
 {
 	struct nc n = { 0 };
