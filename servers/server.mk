@@ -22,7 +22,8 @@ SERVER_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
 
-VFUS := $(addprefix servers/lib/,vfus vfus_msg vfus_version vfus_cmd vfus_irq vfus_dma pcicfg)
+VFUS := $(addprefix servers/lib/,vfus vfus_msg vfus_version vfus_cmd vfus_irq vfus_dma vfus_turn \
+	pcicfg)
 # a virtio device on it, for servers that are one
 VIRTIO := $(addprefix servers/lib/,virtio_pci virtio_queue)
 OBJS := $(VFUS)

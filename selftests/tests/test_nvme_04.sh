@@ -50,7 +50,14 @@ block_size()
 	cat "/sys/block/${disk#/dev/}/queue/logical_block_size"
 }
 
-ktap_plan 31
+# flushers: threads of the server's, and how many of them wait for no memory that has to be written
+flushers()
+{
+	awk '{ sub(/.*\) /, ""); n++; io += int($7 / 524288) % 2 } END { print n, io }' \
+		/proc/"$SERVER_PID"/task/*/stat
+}
+
+ktap_plan 32
 load_module
 modprobe dm_mod || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
@@ -134,6 +141,8 @@ start_server --file=/image/disk
 attach "$SOCKET" || ktap_bail "attach failed"
 disk=$(disk_of "$BDF") || ktap_bail "no disk"
 ktap_match "its memory is locked" "$(sed -n 's/^VmLck:[ \t]*//p' "/proc/$SERVER_PID/status")" '^[1-9]'
+ktap_match "no thread of its waits for memory that is to be written here" "$(flushers)" \
+	'^([1-9][0-9]*) \1$'
 mke2fs -q -t ext4 "$disk" && mount -t ext4 "$disk" /mnt || ktap_bail "no file system"
 mount -t tmpfs -o size=90% none /hog
 free=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))

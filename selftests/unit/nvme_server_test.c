@@ -1401,6 +1401,38 @@ static void test_slow_begin(void **state)
 	stop_waiting(&s, &n);
 }
 
+/*
+ * The thread that has the registers is held in the kernel for as long as it takes: they are
+ * answered, commands are executed, and the controller is disabled when it is back.
+ */
+static void test_held(void **state)
+{
+	uint32_t off = 0x460000;
+	struct nc n = { 0 };
+	struct mc_server s;
+	struct nc_cmd cmd;
+	int fd;
+
+	(void)state;
+	start_waiting(&s, &n, "submit", NULL);
+	set_rw(&cmd, 1, 0, 8);
+	set_prp(&n, &cmd, 0, 8 * 512, 4096);
+	assert_int_equal(nc_submit(&n, 1, &cmd), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	assert_int_equal(do_rw(&n, 1, 1, 8, 8, 0, 9, 4096), 0);
+	assert_int_equal(do_rw(&n, 1, 2, 8, 8, 0, 9, 4096), 0);
+	assert_int_equal(mc_write(&n.mc, 0, 0x14, &off, 4), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	fd = open(fifo_path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(nc_wait_ready(&n, 1, 0), 0);
+	assert_int_equal(nc_enable(&n), 0);
+	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	assert_int_equal(do_rw(&n, 1, 1, 0, 8, 0, 9, 4096), 0);
+	stop_waiting(&s, &n);
+}
+
 /* Queues in memory that is not there, or goes away: fatal status, and a reset cures it. */
 static void test_fatal(void **state)
 {
@@ -1932,6 +1964,7 @@ int main(void)
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
 		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
 		TEST(test_ends_before_sleep), TEST(test_slow_begin),
+		TEST(test_held),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),
 		TEST(test_options), TEST(test_faults),

@@ -550,13 +550,8 @@ static long sooner(long us, uint64_t at)
 	return us < 0 || left < us ? left : us;
 }
 
-/**
- * vfus_run() - serve until SIGTERM, or until the one connection given with --fd ends
- * @s: server
- *
- * Return: 0, or a negative errno if the event loop itself fails.
- */
-int vfus_run(struct vfus *s)
+/* The event loop. Returns why it ended: 0, a negative errno, or VFUS_TURN_LOST. */
+static int serve(struct vfus *s)
 {
 	struct pollfd p[P_IRQ + VFUS_MAX_IRQ_TYPES];
 	int ret = 0;
@@ -569,6 +564,8 @@ int vfus_run(struct vfus *s)
 			if ((s->negotiated || s->dev.always) && !s->hung && !s->chan.dead &&
 			    s->dev.ops->poll)
 				us = s->dev.ops->poll(s->dev.priv);
+			if (us == VFUS_TURN_LOST)
+				return VFUS_TURN_LOST;
 			/* The device's DMA accesses may have brought more messages in. */
 			if (!s->hung && !s->putting_off &&
 			    (s->queue || vfus_chan_ready(&s->chan)))
@@ -581,6 +578,8 @@ int vfus_run(struct vfus *s)
 				us = VFUS_HOLD_US;
 		} else if (s->dev.always) {
 			us = s->dev.ops->poll(s->dev.priv);
+			if (us == VFUS_TURN_LOST)
+				return VFUS_TURN_LOST;
 		}
 		if (s->connected && s->chan.dead) {
 			drop_client(s);
@@ -593,4 +592,15 @@ int vfus_run(struct vfus *s)
 			handle_events(s, p);
 	}
 	return ret < 0 ? ret : 0;
+}
+
+/**
+ * vfus_run() - serve until SIGTERM, or until the one connection given with --fd ends
+ * @s: server
+ *
+ * Return: 0, or a negative errno if the event loop itself fails.
+ */
+int vfus_run(struct vfus *s)
+{
+	return s->cfg.stand_in ? vfus_turn_run(s, serve) : serve(s);
 }

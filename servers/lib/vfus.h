@@ -65,6 +65,9 @@ struct vfus_irq_type {
 	uint32_t flags;			/* VFIO_IRQ_INFO_*; AUTOMASKED: level-triggered */
 };
 
+/* vfus_ops.poll(): another thread runs the event loop now; no errno */
+#define VFUS_TURN_LOST	(-4096)
+
 /*
  * The device's callbacks; any of them may be NULL. Offsets and counts passed to
  * region_read/region_write have been checked against the region's size. Each returns 0 or a
@@ -97,7 +100,7 @@ struct vfus_ops {
 	/*
 	 * The device's own work, called before each sleep while a client is connected. Returns how
 	 * long the loop may sleep: microseconds, 0 to be called again at once, or a negative number
-	 * for "until something happens".
+	 * for "until something happens"; VFUS_TURN_LOST where vfus_hold_end() returned false.
 	 */
 	long (*poll)(void *priv);
 	/* SIGHUP: look again at what may have been changed. Without it, the signal's default. */
@@ -162,6 +165,7 @@ struct vfus_config {
 	bool reorder;			/* answer a read after the one behind it, if any */
 	bool chatter;			/* say what nobody asked for with each reply */
 	unsigned int dma_timeout_ms;	/* how long a DMA_READ/WRITE may stay unanswered */
+	bool stand_in;			/* the device says where it may be held: vfus_hold_begin() */
 	int verbose;
 	const struct vfus_hooks *hooks;
 };
@@ -179,6 +183,8 @@ bool vfus_usable(const struct vfus *s);
 void vfus_resume(struct vfus *s);
 void vfus_disconnect(struct vfus *s, const char *why);
 uint64_t vfus_now_us(void);
+unsigned int vfus_hold_begin(struct vfus *s);
+bool vfus_hold_end(struct vfus *s, unsigned int hold);
 
 /* interrupts: vfus_irq.c */
 bool vfus_irq_armed(const struct vfus *s, unsigned int index);

@@ -2,13 +2,16 @@
 /*
  * What the files of the vfus library share among themselves. Not for device models.
  *
- * There is one thread, so nothing here is locked. A connection's state lives from accept() to
- * vfus_disconnect(); interrupt levels, masks of message-signalled interrupts and everything in
- * the device model outlive it, as the specification's "Client Disconnection" asks.
+ * There is one thread at a time (vfus_turn.c), so nothing here is locked. A connection's state
+ * lives from accept() to vfus_disconnect(); interrupt levels, masks of message-signalled interrupts
+ * and everything in the device model outlive it, as the specification's "Client Disconnection"
+ * asks.
  */
 #ifndef VFUS_PRIV_H
 #define VFUS_PRIV_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -75,9 +78,21 @@ struct vfus_irq {
 	int unmask;		/* AUTOMASKED types: eventfd the client unmasks with, or -1 */
 };
 
+/* Which of two threads runs the loop. */
+struct vfus_turn {
+	atomic_uint seq;	/* odd: the one that does may be held, since it became that */
+	atomic_bool asleep;	/* the stand-in waits to be woken when that changes */
+	pthread_mutex_t lock;	/* of all below */
+	pthread_cond_t wake;
+	bool ended;
+	int ret;
+	int (*loop)(struct vfus *s);
+};
+
 struct vfus {
 	struct vfus_config cfg;
 	struct vfus_device dev;
+	struct vfus_turn turn;
 	int sigfd;
 	int listen_fd;
 	bool bound;		/* we made the socket file, and remove it */
@@ -157,6 +172,9 @@ void vfus_send_held(struct vfus *s);
 /* vfus.c */
 bool vfus_take_signal(struct vfus *s);
 void vfus_put_off(struct vfus *s, struct vfus_msg *m);
+
+/* vfus_turn.c */
+int vfus_turn_run(struct vfus *s, int (*loop)(struct vfus *s));
 
 /* vfus_irq.c */
 int vfus_irq_init(struct vfus *s);

@@ -105,14 +105,38 @@ void io_submit(struct io_engine *e, struct io *io)
 }
 
 /**
- * io_push() - nothing more is going to be submitted at once
+ * io_push_begin() - nothing more is going to be submitted at once
  * @e: engine
  *
- * Return: true unless it has to be called again.
+ * Return: true if io_push() has to be called, which can be held in the kernel.
+ */
+bool io_push_begin(struct io_engine *e)
+{
+	return e->ring && io_ring_push_begin(e->ring);
+}
+
+/**
+ * io_kick() - have the event signalled, by any thread
+ * @e: engine
+ */
+void io_kick(struct io_engine *e)
+{
+	const uint64_t one = 1;
+
+	/* where it cannot be, it is already */
+	if (write(e->event, &one, sizeof(one)) < 0)
+		return;
+}
+
+/**
+ * io_push() - have the kernel see what was submitted, after io_push_begin()
+ * @e: engine
+ *
+ * Return: true unless both have to be called again.
  */
 bool io_push(struct io_engine *e)
 {
-	return !e->ring || io_ring_push(e->ring);
+	return io_ring_push(e->ring);
 }
 
 static bool finish_all(struct io_engine *e, struct io *list, bool from_ring)
@@ -143,12 +167,17 @@ static bool finish_all(struct io_engine *e, struct io *list, bool from_ring)
  */
 bool io_reap(struct io_engine *e)
 {
+	struct io *rest = NULL, *next;
 	bool any = false;
 
 	if (!e->in_flight)
 		return false;
 	if (e->ring)
-		any = finish_all(e, io_ring_reap(e->ring), true);
+		any = finish_all(e, io_ring_reap(e->ring, &rest), true);
+	for (; rest; rest = next) {
+		next = rest->next;
+		io_threads_submit(e->threads, rest);
+	}
 	return finish_all(e, io_threads_reap(e->threads), false) || any;
 }
 
@@ -182,7 +211,7 @@ void io_drain(struct io_engine *e, enum io_drain what)
 
 	while (going_on(e, what)) {
 		/* a push that the kernel refused is tried again in a moment */
-		int ms = io_push(e) ? -1 : 1;
+		int ms = !io_push_begin(e) || io_push(e) ? -1 : 1;
 
 		if (io_reap(e) || io_arm(e))
 			continue;

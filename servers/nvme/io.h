@@ -3,9 +3,10 @@
  * Operations on disks that go on while the controller does something else.
  *
  * One thread, the controller's, submits them and is told of their ends: done() is called by
- * io_submit() itself for a disk in memory, and otherwise by io_reap(), in any order. Reads and
- * writes go through io_uring where the kernel lets us, the rest through threads (io_threads.c), as
- * does everything where it does not.
+ * io_submit() itself for a disk in memory, and otherwise by io_reap(), in any order. While it is in
+ * io_push() another one can become that (vfus_turn.c), for which there is nothing to push then.
+ * Reads and writes go through io_uring where the kernel lets us, the rest through threads
+ * (io_threads.c), as does everything where it does not.
  *
  * The memory that an operation reads or writes is the kernel's until its end; those that have any
  * are counted, so that a reset can wait for them. It waits for what erases, too: that must not come
@@ -55,7 +56,9 @@ struct io_engine {
 int io_init(struct io_engine *e, bool ring);
 void io_exit(struct io_engine *e);
 void io_submit(struct io_engine *e, struct io *io);
+bool io_push_begin(struct io_engine *e);
 bool io_push(struct io_engine *e);
+void io_kick(struct io_engine *e);
 bool io_reap(struct io_engine *e);
 bool io_arm(struct io_engine *e);
 void io_drain(struct io_engine *e, enum io_drain what);
@@ -70,8 +73,9 @@ struct io *io_threads_reap(struct io_threads *t);
 struct io_ring *io_ring_create(int event);
 void io_ring_destroy(struct io_ring *r);
 bool io_ring_submit(struct io_ring *r, struct io *io);
+bool io_ring_push_begin(struct io_ring *r);
 bool io_ring_push(struct io_ring *r);
-struct io *io_ring_reap(struct io_ring *r);
+struct io *io_ring_reap(struct io_ring *r, struct io **rest);
 bool io_ring_arm(struct io_ring *r);
 
 #endif

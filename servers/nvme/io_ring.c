@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads and writes through io_uring. What the kernel did in part is submitted again for the rest.
+ * Reads and writes through io_uring. What the kernel did in part is left to threads for the rest.
+ *
+ * The thread that submits can be held in the kernel, and another one be the ring's user meanwhile:
+ * it takes what has ended, and submits nothing until the first is back.
  */
 #include <errno.h>
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +19,16 @@
 /*
  * The kernel begins an operation in the thread that submits it, which is the one that answers for
  * the registers. Through a page cache that has to find memory first that can take seconds (seen on
- * 7.2), and the device is taken for dead. After a submission that took long the ring takes nothing
- * for a while: threads have it.
+ * 7.2). The stand-in has the registers then; and after a submission that took long the ring takes
+ * nothing for a while: threads have it.
  */
 #define SLOW_US		10000
 #define SLOW_FOR_US	2000000
 
 struct io_ring {
 	struct io_uring uring;
-	unsigned int queued;	/* not yet seen by the kernel */
-	uint64_t slow_until;	/* microseconds; 0: it is quick */
+	atomic_bool busy;	/* a thread is in the kernel to submit */
+	atomic_ullong slow_until;	/* microseconds; 0: it is quick */
 };
 
 /*
@@ -82,9 +86,14 @@ void io_ring_destroy(struct io_ring *r)
 
 static bool is_slow(struct io_ring *r)
 {
-	if (r->slow_until && vfus_now_us() >= r->slow_until)
-		r->slow_until = 0;
-	return r->slow_until;
+	uint64_t until = r->slow_until;
+
+	if (!until)
+		return false;
+	if (vfus_now_us() < until)
+		return true;
+	r->slow_until = 0;
+	return false;
 }
 
 static bool queue(struct io_ring *r, struct io *io)
@@ -104,7 +113,6 @@ static bool queue(struct io_ring *r, struct io *io)
 	else
 		io_uring_prep_writev(sqe, io->disk->fd, io->iov, (unsigned int)io->n, io->offset);
 	io_uring_sqe_set_data(sqe, io);
-	r->queued++;
 	return true;
 }
 
@@ -117,7 +125,21 @@ static bool queue(struct io_ring *r, struct io *io)
  */
 bool io_ring_submit(struct io_ring *r, struct io *io)
 {
-	return !is_slow(r) && queue(r, io);
+	return !r->busy && !is_slow(r) && queue(r, io);
+}
+
+/**
+ * io_ring_push_begin() - is there anything that the kernel has to be told of?
+ * @r: ring
+ *
+ * Return: true if so, and no other thread is at it: the ring is io_ring_push()'s.
+ */
+bool io_ring_push_begin(struct io_ring *r)
+{
+	if (r->busy || !io_uring_sq_ready(&r->uring))
+		return false;
+	r->busy = true;
+	return true;
 }
 
 /**
@@ -129,27 +151,25 @@ bool io_ring_submit(struct io_ring *r, struct io *io)
 bool io_ring_push(struct io_ring *r)
 {
 	uint64_t start, end;
-	int ret;
+	bool all;
 
-	if (!r->queued)
-		return true;
 	start = vfus_now_us();
-	ret = io_uring_submit(&r->uring);
+	io_uring_submit(&r->uring);
 	end = vfus_now_us();
 	if (end - start > SLOW_US)
 		r->slow_until = end + SLOW_FOR_US;
-	if (ret > 0)
-		r->queued -= (unsigned int)ret < r->queued ? (unsigned int)ret : r->queued;
-	return !r->queued;
+	all = !io_uring_sq_ready(&r->uring);
+	r->busy = false;
+	return all;
 }
 
-/* Returns true if the operation has ended. */
-static bool ended(struct io_ring *r, struct io *io, int res)
+/* Returns true if the operation has ended; otherwise it is what is left to do. */
+static bool ended(struct io *io, int res)
 {
 	size_t done = res > 0 ? (size_t)res : 0;
 
 	if (res == -EINTR || res == -EAGAIN)
-		return !queue(r, io);
+		return false;
 	if (res < 0) {
 		io->result = res;
 		return true;
@@ -173,36 +193,36 @@ static bool ended(struct io_ring *r, struct io *io, int res)
 		return true;
 	io->iov->iov_base = (uint8_t *)io->iov->iov_base + done;
 	io->iov->iov_len -= done;
-	if (queue(r, io))
-		return false;
-	io->result = -EIO;
-	return true;
+	return false;
 }
 
 /**
  * io_ring_reap() - take what has ended
  * @r: ring
+ * @rest: set to a list of operations of which there is something left to do
  *
  * Return: a list of operations, or NULL.
  */
-struct io *io_ring_reap(struct io_ring *r)
+struct io *io_ring_reap(struct io_ring *r, struct io **rest)
 {
-	struct io *list = NULL, **last = &list, *io;
+	struct io *list = NULL, **last = &list, **last_rest = rest, *io;
 	struct io_uring_cqe *cqe;
 
+	*rest = NULL;
 	while (!io_uring_peek_cqe(&r->uring, &cqe)) {
 		int res = cqe->res;
 
 		io = io_uring_cqe_get_data(cqe);
 		io_uring_cqe_seen(&r->uring, cqe);
-		if (!ended(r, io, res))
-			continue;
 		io->next = NULL;
-		*last = io;
-		last = &io->next;
+		if (ended(io, res)) {
+			*last = io;
+			last = &io->next;
+		} else {
+			*last_rest = io;
+			last_rest = &io->next;
+		}
 	}
-	if (r->queued)
-		io_ring_push(r);
 	return list;
 }
 
@@ -217,8 +237,10 @@ bool io_ring_arm(struct io_ring *r)
 	io_uring_cq_eventfd_toggle(&r->uring, true);
 	/* Pairs with the kernel's between a completion and its look at the flag. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* what the thread that is held has to do for an end, we cannot, and should not wait for */
 	if (!io_uring_cq_ready(&r->uring) &&
-	    !(__atomic_load_n(r->uring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN))
+	    (r->busy ||
+	     !(__atomic_load_n(r->uring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN)))
 		return false;
 	io_uring_cq_eventfd_toggle(&r->uring, false);
 	return true;

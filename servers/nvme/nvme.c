@@ -329,6 +329,7 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 
 	vfus_config_init(&o.vfus);
 	o.vfus.hooks = hooks;
+	o.vfus.stand_in = true;
 	c->nr_ioq = 8;
 	c->poll_max_us = 1000;
 	memcpy(c->model, "vfiouser NVMe", sizeof("vfiouser NVMe"));
@@ -337,6 +338,8 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 	if (open_disks(c, &o))
 		return 1;
 	set_identity(c, o.name);
+	/* before there are threads: they inherit it */
+	nvme_below_memory(!has_ram(&o));
 	ret = nvme_reqs_init(c);
 	if (!ret)
 		ret = make_doorbells(c);
@@ -355,7 +358,6 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 		return 1;
 	if (o.vfus.verbose && !o.no_ring && !c->io.ring)
 		fprintf(stderr, "%s: no io_uring here: threads\n", PROG);
-	nvme_below_memory(!has_ram(&o));
 	ret = vfus_run(c->vfus);
 	if (ret)
 		fprintf(stderr, "%s: event loop: %s\n", PROG, strerror(-ret));

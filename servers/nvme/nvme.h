@@ -307,7 +307,6 @@ int nvme_delete_sq(struct nvme_req *req, unsigned int qid);
 void nvme_complete(struct nvme_ctrl *c, unsigned int sqid, uint16_t cid, uint16_t status,
 		   uint32_t result);
 unsigned int nvme_cq_room(const struct nvme_ctrl *c, unsigned int qid);
-bool nvme_scan(struct nvme_ctrl *c);
 void nvme_irq_sync(void *priv);
 long nvme_poll(void *priv);
 

@@ -4,7 +4,7 @@
  *
  * A doorbell is a dword of the doorbell page, whoever wrote it there: the client through its
  * mapping, or we on behalf of a REGION_WRITE; or one of the driver's memory (nvme_shadow.c).
- * nvme_scan() compares each with what it saw last.
+ * scan() compares each with what it saw last.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -26,6 +26,9 @@
 
 /* Commands that the kernel is given at one time: see io_ring.c. */
 #define PUSH		8
+
+/* The controller is another thread's. */
+#define LOST		(-1)
 
 /* Pairs with the driver's write barrier between filling a queue entry and its doorbell write. */
 static uint32_t doorbell(const struct nvme_ctrl *c, unsigned int qid, unsigned int cq)
@@ -275,11 +278,36 @@ static void execute(struct nvme_req *req)
 		nvme_finish(req, status);
 }
 
-/* Returns commands executed; c->more is set where the batch ended before the queue did. */
-static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
+/*
+ * Have the kernel see what was queued, which can take it long: somebody else looks at the
+ * controller then, and finds it whole. Returns 0, or LOST if so: it is not ours any more.
+ */
+static int push(struct nvme_ctrl *c)
+{
+	bool more = c->more, pushed;
+	unsigned int hold;
+
+	if (!io_push_begin(&c->io))
+		return 0;
+	c->more = true;
+	hold = vfus_hold_begin(c->vfus);
+	pushed = io_push(&c->io);
+	if (!vfus_hold_end(c->vfus, hold)) {
+		/* there may be a rest */
+		io_kick(&c->io);
+		return LOST;
+	}
+	c->more = more || !pushed;
+	return 0;
+}
+
+/*
+ * Returns commands executed, or LOST; c->more is set where the batch ended before the queue did.
+ */
+static int run_sq(struct nvme_ctrl *c, unsigned int qid)
 {
 	struct nvme_sq *q = &c->sq[qid];
-	unsigned int n = 0;
+	int n = 0;
 
 	if (q->deleting)
 		return 0;
@@ -305,8 +333,8 @@ static unsigned int run_sq(struct nvme_ctrl *c, unsigned int qid)
 		q->head = (q->head + 1) % q->size;
 		execute(req);
 		/* The first one goes alone: where it is slow, the others do not go this way. */
-		if (n++ % PUSH == 0 && !io_push(&c->io))
-			c->more = true;
+		if (n++ % PUSH == 0 && push(c))
+			return LOST;
 	}
 	return n;
 }
@@ -366,31 +394,33 @@ static void interrupts(struct nvme_ctrl *c)
 	nvme_irq_sync(c);
 }
 
-/**
- * nvme_scan() - look at every doorbell and do what there is to do
- * @c: controller
+/*
+ * Look at every doorbell and do what there is to do.
  *
- * Return: true if anything was done.
+ * Returns 1 if anything was done, 0 if nothing, LOST if the controller is another thread's now.
  */
-bool nvme_scan(struct nvme_ctrl *c)
+static int scan(struct nvme_ctrl *c)
 {
-	bool work;
 	unsigned int i;
+	int work, n;
 
 	c->more = false;
 	work = io_reap(&c->io);
+	if (push(c))
+		return LOST;
 	if (!nvme_running(c))
 		return work;
 	nvme_shadow_look(c);
 	for (i = 0; i <= c->nr_ioq; i++)
 		if (c->cq[i].used && take_cq_head(c, i))
-			work = true;
+			work = 1;
 	for (i = 0; i <= c->nr_ioq && nvme_running(c); i++) {
-		if (!c->sq[i].used || !run_sq(c, i))
+		n = c->sq[i].used ? run_sq(c, i) : 0;
+		if (!n)
 			continue;
-		work = true;
-		if (!io_push(&c->io))
-			c->more = true;
+		work = 1;
+		if (n == LOST || push(c))
+			return LOST;
 		/* some end at once */
 		io_reap(&c->io);
 		/* Each queue's interrupt goes out before the next queue's work. */
@@ -423,7 +453,8 @@ static void learn_pause(struct nvme_ctrl *c, uint64_t pause)
  * that a request never waits longer than a fraction of the pause before it, up to poll_max_us. The
  * driver wakes a controller with shadow doorbells, which so looks on only where pauses are short.
  *
- * Return: microseconds, 0 for not at all, -1 for until something happens.
+ * Return: microseconds, 0 for not at all, -1 for until something happens, VFUS_TURN_LOST if it is
+ * another thread's business now.
  */
 long nvme_poll(void *priv)
 {
@@ -433,21 +464,26 @@ long nvme_poll(void *priv)
 	bool worked = false;
 
 	if (!nvme_running(c)) {
-		io_reap(&c->io);
+		if (scan(c) == LOST)
+			return VFUS_TURN_LOST;
 		if (c->disabling && !nvme_busy(c))
 			nvme_disabled(c);
-		return io_arm(&c->io) ? 0 : -1;
+		return c->more || io_arm(&c->io) ? 0 : -1;
 	}
 	if (c->mode != NVME_DB_MMAP && !c->shadow) {
 		/* What has ended before the event was armed comes with no event. */
-		if (c->more || io_arm(&c->io))
-			nvme_scan(c);
+		if ((c->more || io_arm(&c->io)) && scan(c) == LOST)
+			return VFUS_TURN_LOST;
 		return c->more || io_arm(&c->io) ? 0 : -1;
 	}
 	start = vfus_now_us();
 	now = start;
 	for (i = 0; i < LOOKS && now - start < TURN_US; i++) {
-		if (!nvme_scan(c)) {
+		int work = scan(c);
+
+		if (work == LOST)
+			return VFUS_TURN_LOST;
+		if (!work) {
 			if (c->mode != NVME_DB_MMAP && ++vain > c->looks)
 				break;
 			__builtin_ia32_pause();
