@@ -57,7 +57,31 @@ flushers()
 		/proc/"$SERVER_PID"/task/*/stat
 }
 
-ktap_plan 32
+# sync_records: 4 KiB each with fsync(), until one fails; $WORK/acked has how many did not
+sync_records()
+{
+	local n=0
+
+	while printf '%-4095s\n' "record $((n + 1))" |
+	      dd of="$disk" bs=4k seek=$n iflag=fullblock conv=notrunc,fsync 2>/dev/null; do
+		n=$((n + 1))
+		echo $n >"$WORK/acked"
+	done
+}
+
+# acked N: at least so many are
+acked()
+{
+	[ "$(cat "$WORK/acked")" -ge "$1" ]
+}
+
+records_are_there()
+{
+	acked 10 && dd if=$below bs=4k count="$(cat "$WORK/acked")" iflag=direct 2>/dev/null |
+		awk -v want="$(cat "$WORK/acked")" '$2 != NR { exit 1 } { n = NR } END { exit n != want }'
+}
+
+ktap_plan 35
 load_module
 modprobe dm_mod || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
@@ -94,6 +118,25 @@ ktap_status '!0' "direct: a write that fails says so" \
 below linear
 detach "$BDF"
 stop_server
+
+# The device begins to fail while records are synced, and is back later.
+for cache in writeback writethrough none; do
+	dd if=/dev/zero of=$below bs=64k count=64 oflag=direct 2>/dev/null
+	start_server --file=$below --cache=$cache
+	attach "$SOCKET" || ktap_bail "attach failed"
+	disk=$(disk_of "$BDF") || ktap_bail "no disk"
+	echo 0 >"$WORK/acked"
+	sync_records &
+	records=$!
+	wait_for 60 acked 10
+	below error
+	wait $records
+	below linear
+	detach "$BDF"
+	stop_server
+	ktap_run "errors below, --cache=$cache: what was synced before is there" records_are_there
+	ktap_log "$(cat "$WORK/acked") records"
+done
 dmsetup remove below
 
 # Blocks of 4 KiB, which a driver sees unless it is told otherwise.
