@@ -22,6 +22,10 @@
  * the buffer alone. Words that it writes in part come back whole, with random bytes in the
  * rest; and what is mapped before the first aligned word, or after the last, always comes back.
  *
+ * A transfer may begin or end with a part of a word, and a single byte is what was there already
+ * once in 256 times. So the first word, and those on both sides of one that is written, come back
+ * as well: up to eight random bytes behind the end of a transfer, rather than one byte of it lost.
+ *
  * Locking: none. Whoever got pages from the IOVA allocator owns their slots
  * until it gives them back, and the allocator's locks order that against the
  * next owner. Unmapping and freeing claim the mapping with an xchg() of
@@ -73,6 +77,8 @@
  * @nr: in the first page of a mapping or allocation its number of pages, else 0
  * @start: first byte of the page that is mapped
  * @end: last such byte + 1; 0 in pages that are free or of an allocation
+ * @before: the page before is of the same buffer
+ * @after: the page after it is
  * @fill: what its words hold that the device has not written; 0: all comes back
  *
  * The offset within the page is the same in both pages, hence one page of the
@@ -83,6 +89,8 @@ struct vfu_slot {
 	u32 nr;
 	u16 start;
 	u16 end;
+	bool before;
+	bool after;
 	u64 fill;
 };
 
@@ -370,6 +378,31 @@ static bool vfu_unwritten(const void *page, size_t first, size_t last, u64 fill)
 	return found;
 }
 
+static bool vfu_is_fill(const void *word, u64 fill)
+{
+	return READ_ONCE(*(const u64 *)word) == fill;
+}
+
+/*
+ * Has the device left the word at @at of a page alone, out of those from @first to @last? It may
+ * have written a part of one beside a word that it did write, see the top of this file.
+ */
+static bool vfu_left_alone(const void *page, const struct vfu_slot *slot, size_t at, size_t first,
+			   size_t last)
+{
+	const void *word = page + at;
+
+	if (at < first || at >= last || !vfu_is_fill(word, slot->fill))
+		return false;
+	if (at == first && !slot->before)
+		return false;
+	if (!vfu_is_fill(word - sizeof(u64), slot->fill))
+		return false;
+	/* what is left of the buffer's last page may be less than a word */
+	return (at + sizeof(u64) == last && (!slot->after || slot[1].end < sizeof(u64))) ||
+	       vfu_is_fill(word + sizeof(u64), slot->fill);
+}
+
 /*
  * Copy from a page of the pool to the one it stands for what the device has written of the bytes
  * from @from to @to. Whatever it changes meanwhile is what it writes.
@@ -388,7 +421,7 @@ static void vfu_take(void *orig, const void *page, const struct vfu_slot *slot, 
 	for (at = from; at < to; at = next) {
 		word = ALIGN_DOWN(at, sizeof(u64));
 		next = min(to, word + sizeof(u64));
-		if (word >= first && word < last && READ_ONCE(*(u64 *)(page + word)) == slot->fill)
+		if (vfu_left_alone(page, slot, word, first, last))
 			continue;
 		memcpy(orig + at, page + at, next - at);
 	}
@@ -470,8 +503,10 @@ static dma_addr_t vfu_fill(struct vfu_dev *vdev, struct vfu_pool *pool, long ind
 		slot->pfn = pfn++;
 		slot->start = start;
 		slot->end = min_t(size_t, PAGE_SIZE, start + left);
+		slot->before = left != size;
 		slot->fill = fill;
 		left -= slot->end - start;
+		slot->after = left;
 		if (fill)
 			vfu_prefill(page, slot);
 		page += PAGE_SIZE;
