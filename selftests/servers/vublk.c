@@ -5,7 +5,8 @@
  * down from the vhost-user specification, independently of the front end in servers/vhost, so that
  * a misreading there is not mirrored here.
  *
- * With --net it is a network card instead, whose every pair of queues sends what it is given back.
+ * With --net it is a network card instead, whose every pair of queues sends what it is given back;
+ * on SIGUSR1 it says how much that was.
  *
  * One thread. The image is mapped, so that a process that is killed loses nothing that it has
  * written. A request is taken from the available ring at once and done when its delay is over;
@@ -43,6 +44,7 @@
 #define REGIONS	8
 #define FDS	8
 #define SEGS	1024
+#define HDR	12			/* of a frame */
 
 /* requests of the front end; the numbers are the specification's */
 enum {
@@ -146,6 +148,7 @@ static struct {
 static struct queue queues[QUEUES];
 static struct request *requests;	/* by due */
 static uint64_t features, protocol, counter, done, resumed, capacity;
+static uint64_t looped[QUEUES / 2][2];	/* of a network card's pairs: frames, and their bytes */
 static uint8_t *disk;
 static uint8_t wce = 1;
 static int conn = -1, backreq = -1;
@@ -395,7 +398,7 @@ static void loop_back(unsigned int pair)
 			len += out[i].len;
 		}
 		/* one buffer */
-		if (len >= 12)
+		if (len >= HDR)
 			memcpy(frame + 10, &(uint16_t){ 1 }, 2);
 		for (i = 0; i < m && done_len < len; i++) {
 			uint32_t part = len - done_len < in[i].len ? len - done_len : in[i].len;
@@ -405,6 +408,8 @@ static void loop_back(unsigned int pair)
 		}
 		tx->last_avail++;
 		rx->last_avail++;
+		looped[pair][0]++;
+		looped[pair][1] += len - HDR;
 		use(tx, from, 0);
 		use(rx, to, done_len);
 	}
@@ -872,6 +877,16 @@ static void message(void)
 		close(m.fds[--m.nfds]);
 }
 
+/* What a network card's pairs have given back so far. */
+static void say_looped(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < opt.queues / 2; i++)
+		fprintf(stderr, "%s: pair %u: %llu frames, %llu bytes\n", PROG, i,
+			(unsigned long long)looped[i][0], (unsigned long long)looped[i][1]);
+}
+
 /* The disk is twice as large from now on. */
 static void grow(void)
 {
@@ -1048,7 +1063,9 @@ static bool take_signal(int sigfd)
 
 	if (read(sigfd, &info, sizeof(info)) != sizeof(info))
 		return true;
-	if (info.ssi_signo == SIGUSR1)
+	if (info.ssi_signo == SIGUSR1 && opt.net)
+		say_looped();
+	else if (info.ssi_signo == SIGUSR1)
 		grow();
 	else if (info.ssi_signo == SIGUSR2)
 		pester();
