@@ -1130,6 +1130,99 @@ static void test_storage_daemon_again(void **state)
 	stop(&d);
 }
 
+/* The back end is replaced below requests: the next one gets the state, then the rings. */
+static void test_handover(void **state)
+{
+	static const char *const stateful[] = { "--queues=2", "--state", "--delay=20000", NULL };
+	struct driver d;
+	unsigned int i, n;
+
+	(void)state;
+	start(&d, "blk", vublk, stateful, NULL);
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("it can be replaced as it is"));
+	bring_up(&d, 2, WITH_EVENT_IDX);
+	use_disk(&d, 1);
+	for (i = 1; i <= 3; i++) {
+		uint16_t before = used_idx(&d, 0);
+
+		for (n = 0; n < 8; n++)
+			submit(&d, 0, n, VIRTIO_BLK_T_OUT, 64 * n, (uint8_t)i);
+		kick(&d, 0);
+		kill(d.front.pid, SIGHUP);
+		WAIT(said("state is saved") == i);
+		/* what comes meanwhile waits */
+		submit(&d, 1, 0, VIRTIO_BLK_T_OUT, 1024, (uint8_t)i);
+		kick(&d, 1);
+		assert_int_equal(result(&d, 1, 0), 0xff);
+		kill_back(&d);
+		d.back = back(vublk, stateful);
+		WAIT(said("bytes of state handed over") == i);
+		assert_int_equal(said("state loaded, 200000 bytes"), i);
+		WAIT(used_idx(&d, 0) == (uint16_t)(before + 8));
+		WAIT(result(&d, 1, 0) == VIRTIO_BLK_S_OK);
+		use_disk(&d, (uint8_t)(10 + i));
+	}
+	/* One that dies before it is given the state, then one that takes it. */
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("state is saved") == 4);
+	kill_back(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=2", "--state", "--fault=close:42", NULL });
+	kill_back(&d);
+	d.back = back(vublk, stateful);
+	use_disk(&d, 20);
+	/* The driver resets the device meanwhile: there is nothing to hand over any more. */
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("state is saved") == 5);
+	kill_back(&d);
+	reset(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=2", NULL });
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 21);
+	/* This one cannot, and keeps its rings. */
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("cannot save its state"));
+	use_disk(&d, 22);
+	stop(&d);
+}
+
+/* Back ends that do not save their state, or do not take another's. */
+static void test_handover_refused(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--state", "--fault=state", NULL },
+	      NULL);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 1);
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("does not save its state: it is not replaced"));
+	use_disk(&d, 2);
+	stop(&d);
+
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--state", NULL }, NULL);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 1);
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("state is saved"));
+	kill_back(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=2", "--state", "--fault=state", NULL });
+	one_request(&d, 0, VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_IOERR);
+	assert_int_equal(said("does not take the state of the one before"), 1);
+	stop(&d);
+
+	start(&d, "blk", vublk, (const char *[]){ "--queues=2", "--state", NULL },
+	      (const char *[]){ "--deadline=200", NULL });
+	bring_up(&d, 2, PLAIN);
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("state is saved"));
+	kill_back(&d);
+	one_request(&d, 0, VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_IOERR);
+	assert_int_equal(said("no back end came in time"), 1);
+	stop(&d);
+}
+
 /* It comes to us. */
 static void test_listen(void **state)
 {
@@ -1561,6 +1654,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ring_error),
 		cmocka_unit_test(test_other_backend),
 		cmocka_unit_test(test_storage_daemon_again),
+		cmocka_unit_test(test_handover),
+		cmocka_unit_test(test_handover_refused),
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_refused),

@@ -129,6 +129,9 @@ void vhost_run_events(struct vhost *h, int timeout_ms)
 		case SRC_KICK:
 			kicked(h, q);
 			break;
+		case SRC_STATE:
+			handover_event(h);
+			break;
 		}
 	}
 }

@@ -115,8 +115,10 @@ void link_lost(struct vhost *h, const char *why)
 		return;
 	complain(h, why);
 	/* while it is known what has been sent */
-	if (h->built)
+	if (h->built) {
 		ring_lost(h);
+		handover_lost(h);
+	}
 	close_link(h);
 }
 

@@ -342,6 +342,7 @@ int main(int argc, char **argv)
 	parse_options(h, argc, argv);
 	link_init(h);
 	inflight_init(h);
+	h->handover.pipe = -1;
 	h->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (h->epfd < 0) {
 		vhost_log(h, 0, "epoll: %s", strerror(errno));
@@ -360,6 +361,7 @@ int main(int argc, char **argv)
 		ret = build(h) ? 1 : serve(h);
 	link_free(h);
 	inflight_drop(h);
+	handover_drop(h);
 	mem_clear(h);
 	ring_free(h);
 	virtio_free(&h->v);

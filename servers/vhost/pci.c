@@ -115,6 +115,11 @@ static long on_poll(void *priv)
 	return us;
 }
 
+static void on_reload(void *priv)
+{
+	handover_begin(priv);
+}
+
 static void on_fd_ready(void *priv)
 {
 	vhost_run_events(priv, 0);
@@ -132,4 +137,5 @@ const struct vfus_ops vhost_vfus_ops = {
 	.accepting = on_accepting,
 	.poll = on_poll,
 	.fd_ready = on_fd_ready,
+	.reload = on_reload,
 };

@@ -139,7 +139,7 @@ static bool wanted(const struct vhost *h)
 	const struct virtio *v = &h->v;
 
 	return virtio_live(v) && !v->resetting && !h->leaving && !h->unmapping && !h->buried &&
-	       !h->condemned && in_memory(h);
+	       !h->condemned && !h->handover.step && in_memory(h);
 }
 
 /**
@@ -620,6 +620,7 @@ void ring_reset(struct vhost *h)
 		clear_fd(h->ring[q].err);
 	}
 	inflight_drop(h);
+	handover_drop(h);
 	h->failures = 0;
 	h->buried = false;
 	h->condemned = NULL;
@@ -674,6 +675,8 @@ static long idle_poll(struct vhost *h)
 {
 	if (h->condemned && virtio_live(&h->v) && !h->v.resetting && !h->leaving && in_memory(h))
 		undertaker_begin(h, h->condemned);
+	else if (h->handover.step)
+		return handover_poll(h);
 	else if (h->link == LINK_UP && wanted(h))
 		ring_start(h);
 	return -1;

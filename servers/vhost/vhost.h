@@ -13,6 +13,7 @@
  *	inflight.c	memory in which a back end keeps what it is working on
  *	recover.c	which rings can go on with a back end that was started again
  *	undertaker.c	ends the requests of a back end that does not come back
+ *	handover.c	the planned restart of a back end, with what it knows
  *	netctl.c	the control queue of a network device
  *	config.c	the device's configuration, which the back end may own
  *	wire.c		messages
@@ -83,6 +84,23 @@ struct vhost_inflight {
 	uint16_t queues;
 	uint16_t queue_size;
 	uint8_t *va;
+};
+
+enum vhost_handover_step {
+	HANDOVER_NONE,
+	HANDOVER_STOP,			/* until the rings are idle */
+	HANDOVER_SAVE,			/* the back end's state comes through the pipe */
+	HANDOVER_SAVED,			/* until there is another back end */
+	HANDOVER_LOAD,			/* which gets the state through the pipe */
+};
+
+struct vhost_handover {
+	enum vhost_handover_step step;
+	int pipe;			/* our end, or -1 */
+	uint8_t *buf;			/* the state */
+	size_t len;
+	size_t done;			/* bytes that the next back end was sent */
+	uint64_t since;			/* wire_now_us() when the step began */
 };
 
 struct vhost_options {
@@ -201,6 +219,8 @@ struct vhost {
 	const char *condemned;		/* why the undertaker is to have the rings when idle */
 	bool resumed;			/* the rings are not started for the first time */
 
+	struct vhost_handover handover;
+
 	/* network: netctl.c */
 	bool ctl;
 	unsigned int pairs;		/* that the driver uses */
@@ -209,6 +229,7 @@ struct vhost {
 /* where an event comes from: the upper half of epoll's number; the lower one is the queue */
 enum vhost_source {
 	SRC_LINK, SRC_LISTEN, SRC_BACKREQ, SRC_PEER, SRC_CALL, SRC_ERR, SRC_KICK,
+	SRC_STATE,
 };
 
 /* events.c */
@@ -300,6 +321,13 @@ bool undertaker_begin(struct vhost *h, const char *why);
 void undertaker_kick(struct vhost *h, unsigned int q);
 long undertaker_poll(struct vhost *h);
 void undertaker_end(struct vhost *h);
+
+/* handover.c */
+void handover_begin(struct vhost *h);
+void handover_event(struct vhost *h);
+long handover_poll(struct vhost *h);
+void handover_lost(struct vhost *h);
+void handover_drop(struct vhost *h);
 
 /* netctl.c */
 int netctl_build(struct vhost *h);
