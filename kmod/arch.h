@@ -13,9 +13,11 @@
  *	vfu_arch_divert()	continue in another function instead
  *	VFU_ARCH_IOREMAPS(hook)	the functions behind ioremap(): hook(name, optional), ...
  *	vfu_arch_fixup()	the replacement of fixup_exception()
+ *	VFU_ARCH_HOOK_STEP	hook: a fault while a probe is being handled
+ *	VFU_ARCH_HOOK_JUMPS	hook: probes become jumps
  *	vfu_arch_phys_bits()	how wide a physical address is
  *
- * Nothing of it keeps any state, but for what the CPU keeps.
+ * What it keeps is said at the top of each file.
  */
 #ifndef _KMOD_ARCH_H
 #define _KMOD_ARCH_H
@@ -33,9 +35,16 @@ struct pt_regs;
 
 bool vfu_arch_fault_addr(struct ftrace_regs *fregs, unsigned long *addr);
 bool vfu_arch_fault_irqs(const struct pt_regs *regs);
+bool vfu_arch_fault_user(const struct pt_regs *regs);
 int vfu_arch_decode(struct vfu_arch_insn *insn, const struct pt_regs *regs);
 int vfu_arch_emulate(const struct vfu_arch_insn *insn, struct pt_regs *regs,
 		     const struct vfu_mem_ops *ops, void *opaque);
+
+/* ---- what else writes to the kernel's text ---- */
+
+void vfu_arch_text_hold(const struct vfu_arch_insn *insn, unsigned long ip);
+void vfu_arch_text_release(const struct vfu_arch_insn *insn, unsigned long ip);
+bool vfu_arch_text_stays(unsigned long ip);
 
 /* ---- pages of the kernel's address space ---- */
 

@@ -425,26 +425,66 @@ static noinline void vfu_area_trace(struct vfu_area *area, const void *ip, bool 
  * struct vfu_origin - the instruction that accesses memory
  * @ip: its address
  * @burst: a repeated one, whose writes are waited for together
+ * @user: its other operand may be a process's memory
+ * @user_failed: which was not there
  */
 struct vfu_origin {
 	void *ip;
 	bool burst;
+	bool user;
+	bool user_failed;
 };
 
 /*
- * The emulator's memory: areas, which may be two devices', or ordinary kernel memory. @opaque:
+ * The other operand: ordinary memory of the kernel, or, in copy_to_user() and copy_from_user(), of a
+ * process. That may have to be fetched first, if whoever was interrupted can wait for it.
+ */
+static bool vfu_origin_user(const struct vfu_origin *origin, u64 addr)
+{
+	return origin->user && addr < TASK_SIZE_MAX;
+}
+
+static bool vfu_user_may_wait(void)
+{
+	return vfu_may_sleep() && !pagefault_disabled();
+}
+
+static int vfu_other_read(struct vfu_origin *origin, u64 addr, void *buf, unsigned int len)
+{
+	const void __user *from = (const void __user *)(unsigned long)addr;
+
+	if (!vfu_origin_user(origin, addr))
+		return copy_from_kernel_nofault(buf, (void *)addr, len);
+	origin->user_failed = vfu_user_may_wait() ? copy_from_user(buf, from, len) :
+						    copy_from_user_nofault(buf, from, len);
+	return origin->user_failed ? -EFAULT : 0;
+}
+
+static int vfu_other_write(struct vfu_origin *origin, u64 addr, const void *buf, unsigned int len)
+{
+	void __user *to = (void __user *)(unsigned long)addr;
+
+	if (!vfu_origin_user(origin, addr))
+		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
+	origin->user_failed = vfu_user_may_wait() ? copy_to_user(to, buf, len) :
+						    copy_to_user_nofault(to, buf, len);
+	return origin->user_failed ? -EFAULT : 0;
+}
+
+/*
+ * The emulator's memory: areas, which may be two devices', or other memory. @opaque:
  * struct vfu_origin. In an NMI nothing that takes a lock is looked at: it may have stopped whoever
  * holds it.
  */
 static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 {
-	const struct vfu_origin *origin = opaque;
+	struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 	int idx;
 
 	if (!area)
-		return copy_from_kernel_nofault(buf, (void *)addr, len);
+		return vfu_other_read(origin, addr, buf, len);
 	if (in_nmi() || vfu_area_left(area, addr, len) != len) {
 		memset(buf, 0xff, len);
 	} else {
@@ -460,13 +500,13 @@ static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 
 static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int len)
 {
-	const struct vfu_origin *origin = opaque;
+	struct vfu_origin *origin = opaque;
 	u64 start = trace_vfiouser_trap_enabled() ? local_clock() : 0;
 	struct vfu_area *area = vfu_area_get(addr);
 	int idx;
 
 	if (!area)
-		return vfu_compat_copy_to_kernel((void *)addr, buf, len);
+		return vfu_other_write(origin, addr, buf, len);
 	if (!in_nmi() && vfu_area_left(area, addr, len) == len) {
 		idx = vfu_enter(area->vdev);
 		vfu_area_write(area, addr, buf, len, origin->burst);
@@ -485,6 +525,27 @@ static const struct vfu_mem_ops vfu_mem_ops = {
 
 /* ---- faults ---- */
 
+/* Interrupts are as they are for whoever was interrupted; he may sleep, and so may we. */
+static int vfu_fault_emulate(struct vfu_area *area, const struct vfu_arch_insn *insn,
+			     struct pt_regs *regs, struct vfu_origin *origin)
+{
+	bool stays = vfu_arch_text_stays(instruction_pointer(regs));
+	int err, idx;
+
+	/* As a reader of RCU one does not sleep. */
+	if (!stays)
+		rcu_read_lock();
+	err = vfu_arch_emulate(insn, regs, &vfu_mem_ops, origin);
+	if (origin->burst && !in_nmi()) {
+		idx = vfu_enter(area->vdev);
+		vfu_region_settle(area->vdev);
+		vfu_leave(area->vdev, idx);
+	}
+	if (!stays)
+		rcu_read_unlock();
+	return err;
+}
+
 /**
  * vfu_mmio_fault() - emulate the instruction that faulted on an area
  * @regs: of the fault
@@ -493,44 +554,41 @@ static const struct vfu_mem_ops vfu_mem_ops = {
  * Context: page fault of the kernel, interrupts off; what the interrupted
  * context had on is turned on in between, and interrupts where only we have them off
  * (vfu_irq_may_pause()).
- * Return: true if it was emulated and @regs are behind it; false leaves the
- * fault to the kernel: an oops, as without us.
+ * Return: true if it was emulated and @regs are behind it, or it has to be executed again; false leaves
+ * the fault to the kernel: what the exception table says, or an oops, as without us.
  */
 bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {
-	void *ip = (void *)instruction_pointer(regs);
+	unsigned long ip = instruction_pointer(regs);
 	struct vfu_area *area = vfu_area_get(addr);
 	bool irqs_on = vfu_arch_fault_irqs(regs), paused = false;
-	struct vfu_origin origin = { .ip = ip };
+	struct vfu_origin origin = { .ip = (void *)ip, .user = vfu_arch_fault_user(regs) };
 	struct vfu_arch_insn insn;
-	int err, idx;
+	int err;
 
 	if (!area)
 		return false;
 	vfu_count(area->vdev, VFU_STAT_TRAPS, 1);
 	err = vfu_arch_decode(&insn, regs);
 	if (!err) {
+		origin.burst = insn.repeated;
+		vfu_arch_text_hold(&insn, ip);
 		if (irqs_on) {
 			local_irq_enable();
 		} else if (vfu_irq_may_pause(area->vdev)) {
 			paused = true;
 			vfu_irq_pause();
 		}
-		origin.burst = insn.repeated;
-		err = vfu_arch_emulate(&insn, regs, &vfu_mem_ops, &origin);
-		if (origin.burst && !in_nmi()) {
-			idx = vfu_enter(area->vdev);
-			vfu_region_settle(area->vdev);
-			vfu_leave(area->vdev, idx);
-		}
+		err = vfu_fault_emulate(area, &insn, regs, &origin);
 		if (irqs_on || paused)
 			local_irq_disable();
+		vfu_arch_text_release(&insn, ip);
 	}
-	if (err)
+	if (err && err != -EAGAIN && !origin.user_failed)
 		pr_err_ratelimited("vfiouser_pci: %s: cannot emulate %*ph at %pS (error %d)\n",
-				   area->vdev->name, (int)insn.len, insn.bytes, ip, err);
+				   area->vdev->name, (int)insn.len, insn.bytes, (void *)ip, err);
 	vfu_area_put(area);
-	return !err;
+	return !err || err == -EAGAIN;
 }
 
 /**

@@ -13,6 +13,8 @@
  *	memremap_pages()		refused: struct pages for what is no memory
  *	pci_mmap_resource_range()	user mappings: direct pages or nothing
  *	pci_user_*_config_*()		lspci and the like, without the lock of all buses
+ *	kprobe_fault_handler()		looked at: an instruction that is single-stepped
+ *	arch_optimize_kprobes()		later, if it would write over an instruction that sleeps
  *
  * fixup_exception() is called for each fault of the kernel that nothing else
  * handled, with the faulting registers; our replacement runs as an ordinary
@@ -23,6 +25,7 @@
  */
 #include <linux/ftrace.h>
 #include <linux/io.h>
+#include <linux/kprobes.h>
 #include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
@@ -168,6 +171,9 @@ static struct vfu_hook vfu_hook_fixup[] = {
 	{ "fixup_exception", NULL, vfu_ours_fault, vfu_arch_fixup },
 };
 
+static struct vfu_hook vfu_hook_step[] = { VFU_ARCH_HOOK_STEP };
+static struct vfu_hook vfu_hook_jumps[] = { VFU_ARCH_HOOK_JUMPS };
+
 static struct vfu_hook vfu_hook_mmap[] = {
 	{ "pci_mmap_resource_range", NULL, vfu_ours_pci, vfu_trap_mmap },
 };
@@ -188,7 +194,12 @@ static struct vfu_hook vfu_hook_exported[] = {
 	VFU_HOOK(pci_user_write_config_dword, vfu_ours_config, vfu_trap_user_write_dword),
 };
 
+#define VFU_SET_STEP	0
+
 static struct vfu_hooks vfu_sets[] = {
+	/* Before the first fault of ours. */
+	[VFU_SET_STEP] = { .hooks = vfu_hook_step, .nr = ARRAY_SIZE(vfu_hook_step) },
+	{ .hooks = vfu_hook_jumps, .nr = ARRAY_SIZE(vfu_hook_jumps) },
 	{ .hooks = vfu_hook_fixup, .nr = ARRAY_SIZE(vfu_hook_fixup) },
 	{ .hooks = vfu_hook_mmap, .nr = ARRAY_SIZE(vfu_hook_mmap) },
 	{ .hooks = vfu_hook_exported, .nr = ARRAY_SIZE(vfu_hook_exported) },
@@ -218,6 +229,9 @@ static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct f
 	if (hook && vfu_arch_has_args(fregs) && hook->ours(fregs))
 		vfu_arch_divert(fregs, hook->replacement);
 }
+/* Runs while a probe is being handled. */
+NOKPROBE_SYMBOL(vfu_trap);
+NOKPROBE_SYMBOL(vfu_hook_at);
 
 static int vfu_ops_filter(struct ftrace_ops *ops, const struct vfu_hook *hook)
 {
@@ -263,6 +277,7 @@ static const char *vfu_hook_culprit(const struct vfu_hooks *set)
 
 static int vfu_hooks_add(struct vfu_hooks *set)
 {
+	bool needed = false, any = false;
 	const char *name;
 	int i, err;
 
@@ -273,16 +288,33 @@ static int vfu_hooks_add(struct vfu_hooks *set)
 			ftrace_free_filter(&set->ops);
 			goto out_say;
 		}
+		any |= !err;
+		needed |= !set->hooks[i].optional;
 	}
+	/* Without a filter it would be all functions. */
+	if (!any)
+		return 0;
 	err = vfu_ops_register(&set->ops);
 	if (!err) {
 		set->hooked = true;
 		return 0;
 	}
+	if (!needed)
+		return 0;
 	name = vfu_hook_culprit(set);
 out_say:
 	pr_err("vfiouser_pci: cannot hook %s(): error %d (is ftrace enabled?)\n", name, err);
 	return err;
+}
+
+/**
+ * vfu_trap_sees_probes() - does vfu_arch_text_fault() see each fault in a kprobe?
+ *
+ * Return: false on a kernel without the function.
+ */
+bool vfu_trap_sees_probes(void)
+{
+	return vfu_sets[VFU_SET_STEP].hooked;
 }
 
 /**

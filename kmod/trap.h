@@ -5,7 +5,10 @@
 #ifndef _KMOD_TRAP_H
 #define _KMOD_TRAP_H
 
+#include <linux/types.h>
+
 int vfu_trap_init(void);
 void vfu_trap_exit(void);
+bool vfu_trap_sees_probes(void);
 
 #endif /* _KMOD_TRAP_H */

@@ -39,6 +39,7 @@ extern const struct vft_case vft_dma_cases[];
 extern const struct vft_case vft_irq_cases[];
 extern const struct vft_case vft_wait_cases[];
 extern const struct vft_case vft_bench_cases[];
+extern const struct vft_case vft_probe_cases[];
 
 /* main.c: results */
 
@@ -74,6 +75,15 @@ bool vft_log_quiet(struct vft *t);
 
 void vft_insn(struct vft *t);
 void vft_strings(struct vft *t);
+
+/*
+ * probe.c: each begins with the instruction that is probed, which is shorter than a jump: more than it
+ * is overwritten
+ */
+
+u32 vft_probed_load(const void __iomem *from);
+void vft_probed_store(void __iomem *to, u32 value);
+void vft_probed_copy(void *to, const void *from, u32 unused, unsigned long words);
 
 /* mmio.c */
 

@@ -80,4 +80,17 @@ struct vfu_arch_insn {
 	struct vfu_insn decoded;
 };
 
+/* ---- kprobes, for trap.c ---- */
+
+bool vfu_arch_text_fault(struct ftrace_regs *fregs);
+bool vfu_arch_text_jumps(struct ftrace_regs *fregs);
+void vfu_arch_text_later(struct list_head *list);
+
+#define VFU_ARCH_HOOK_STEP	{ "kprobe_fault_handler", NULL, vfu_arch_text_fault, NULL, true }
+#define VFU_ARCH_HOOK_JUMPS	{ "arch_optimize_kprobes", NULL, vfu_arch_text_jumps,	\
+				  vfu_arch_text_later, true }
+
+/* Internal: where is the instruction, or its copy? */
+unsigned long vfu_arch_text_at(const struct pt_regs *regs);
+
 #endif /* _KMOD_ARCH_DEFS_H */
