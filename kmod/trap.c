@@ -21,7 +21,8 @@
  * function in its place.
  *
  * Lifetime: hooked while the module is loaded. Memory that a driver still has
- * mapped keeps the module from being unloaded.
+ * mapped keeps the module from being unloaded; and a hook that cannot be taken out keeps the
+ * module's text: ftrace turns itself off for good where it finds a bug (ftrace_kill()).
  */
 #include <linux/ftrace.h>
 #include <linux/io.h>
@@ -29,6 +30,7 @@
 #include <linux/memremap.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "arch.h"
@@ -341,18 +343,28 @@ int vfu_trap_init(void)
 /**
  * vfu_trap_exit() - undo vfu_trap_init(), even half-way
  *
- * Context: may sleep. No call is inside a replacement afterwards.
+ * Context: may sleep. No call is inside a replacement afterwards. Does not return if that cannot be
+ * had.
  */
 void vfu_trap_exit(void)
 {
-	int i;
+	int i, err = 0;
 
 	for (i = ARRAY_SIZE(vfu_sets) - 1; i >= 0; i--) {
 		if (!vfu_sets[i].hooked)
 			continue;
-		unregister_ftrace_function(&vfu_sets[i].ops);
+		err = unregister_ftrace_function(&vfu_sets[i].ops);
+		if (err)
+			break;
 		ftrace_free_filter(&vfu_sets[i].ops);
 		vfu_sets[i].hooked = false;
+	}
+	if (err) {
+		pr_err("vfiouser_pci: ftrace has been turned off by a bug elsewhere (error %d): the module's functions are still called, it stays until the next boot\n",
+		       err);
+		/* An exit function cannot fail; and what follows frees what the hooks call. */
+		for (;;)
+			schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
 	}
 	/* A replacement may have been entered and be preempted in its first instructions. */
 	synchronize_rcu_tasks();

@@ -2,7 +2,7 @@
 /*
  * Instructions that access a register and are not what stands in the text, and those that are allowed
  * to fail: probed ones, single-stepped or behind a jump; one that sleeps while a probe is put on it;
- * copies between a device and a process.
+ * copies between a device and a process. And ftrace, that turns itself off.
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
@@ -277,9 +277,26 @@ static void run_fixups(struct vft *t)
 	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "the device goes on");
 }
 
+/* ---- and ftrace ---- */
+
+/* As it does to itself where it finds a bug, for good. */
+static void run_ftrace_kill(struct vft *t)
+{
+	struct kprobe kp = { .symbol_name = "ftrace_kill" };
+	void (*kill)(void);
+
+	if (!vft_check(!register_kprobe(&kp), "ftrace_kill() is found"))
+		return;
+	kill = (void (*)(void))kp.addr;
+	unregister_kprobe(&kp);
+	kill();
+	vft_check(readl(vft_reg(t, TESTDEV_ID)) == TESTDEV_MAGIC, "hooks go on without ftrace");
+}
+
 const struct vft_case vft_probe_cases[] = {
 	{ "probed", run_probed },
 	{ "probe-asleep", run_probe_asleep },
 	{ "fixups", run_fixups },
+	{ "ftrace-kill", run_ftrace_kill },
 	{ }
 };

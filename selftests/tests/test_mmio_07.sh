@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Who reads memory that is no memory: the kernel's memory as a whole, and an instruction that the decoder does
-# not know, which is named in the log, and then the kernel's own oops.
+# not know, which is named in the log, and then the kernel's own oops. At last ftrace turns itself off: the
+# module cannot go.
 # VM: own
 
 . "$(dirname "$0")/../lib/ktap.sh"
@@ -37,5 +38,16 @@ dmesg_mark
 testdev_case undecoded
 dmesg_check "one line names the instruction" 'cannot emulate 0f ae .* at undecoded_thread'
 dmesg_check "then the kernel's own message" 'unable to handle page fault'
+testdev_case ftrace-kill
 testdev_detach
+ktap_run "the driver goes" modprobe -r vfu_test
+# it never ends: nothing is to wait for its output
+rmmod vfiouser_pci >/dev/null 2>&1 &
+stays()
+{
+	dmesg | grep -q 'it stays until the next boot'
+}
+ktap_run "the module cannot, without ftrace, and says so" wait_for 20 stays
+ktap_run "hooks that are left have something to call" lspci -vv
+ktap_run "the module is still there" grep -q ^vfiouser_pci /proc/modules
 ktap_end
