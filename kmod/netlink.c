@@ -6,13 +6,16 @@
  * is wrong goes back as extended ack, in words.
  *
  * Context: the sender's process, for whose memory and files addresses and
- * descriptors in requests stand. No lock is held (parallel_ops).
+ * descriptors in requests stand. No lock is held: requests are served when genetlink is through with
+ * them. Dumps, which only look, are called by it.
  */
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <net/genetlink.h>
+#include <net/sock.h>
 
 #include "bridge.h"
 #include "channel.h"
@@ -790,10 +793,92 @@ static bool vfu_may(const struct sk_buff *skb)
 	return netlink_capable(skb, CAP_SYS_ADMIN);
 }
 
+/*
+ * Requests are served on the sender's way back to user space. genetlink calls us with a lock of its
+ * own (cb_lock), which each family of the host waits for once somebody registers one, and memory
+ * of gigabytes takes its time to be pinned. The answer is there when sendmsg() returns, as ever.
+ */
+struct vfu_request {
+	struct callback_head work;
+	int (*serve)(struct sk_buff *skb, struct genl_info *info);
+	struct sk_buff *skb;
+	struct sock *sk;
+	struct genl_info info;
+	struct netlink_ext_ack extack;
+	struct nlattr *attrs[VFIOUSER_A_MAX + 1];
+};
+
+static void vfu_request_free(struct vfu_request *request)
+{
+	sock_put(request->sk);
+	kfree_skb(request->skb);
+	kfree(request);
+}
+
+static void vfu_request_serve(struct callback_head *work)
+{
+	struct vfu_request *request = container_of(work, struct vfu_request, work);
+	struct nlmsghdr *nlh = nlmsg_hdr(request->skb);
+	int err;
+
+	/* Who exits has no memory any more and no files. */
+	err = current->flags & PF_EXITING ? -EINTR :
+					    request->serve(request->skb, &request->info);
+	if (err || nlh->nlmsg_flags & NLM_F_ACK)
+		netlink_ack(request->skb, nlh, err, &request->extack);
+	vfu_request_free(request);
+	/* What follows in here vfu_trap_exit() waits for. */
+	module_put(THIS_MODULE);
+}
+
+static int vfu_request_defer(struct sk_buff *skb, struct genl_info *info,
+			     int (*serve)(struct sk_buff *skb, struct genl_info *info))
+{
+	struct vfu_request *request;
+	int err;
+
+	if (!vfu_may(skb))
+		return -EPERM;
+	/* They have no way back. */
+	if (current->flags & PF_KTHREAD)
+		return -EOPNOTSUPP;
+	request = kzalloc(sizeof(*request), GFP_KERNEL);
+	if (!request)
+		return -ENOMEM;
+	request->skb = skb_clone(skb, GFP_KERNEL);
+	if (!request->skb) {
+		kfree(request);
+		return -ENOMEM;
+	}
+	/* Who answers: the kernel's socket of the sender's network, which the sender's keeps. */
+	request->skb->sk = skb->sk;
+	request->sk = NETLINK_CB(skb).sk;
+	sock_hold(request->sk);
+	request->serve = serve;
+	/* Attributes lie in what the clones share, the array of them goes. */
+	memcpy(request->attrs, info->attrs, sizeof(request->attrs));
+	request->info = *info;
+	request->info.attrs = request->attrs;
+	request->info.extack = &request->extack;
+	init_task_work(&request->work, vfu_request_serve);
+	err = try_module_get(THIS_MODULE) ? 0 : -ENODEV;
+	if (!err) {
+		err = task_work_add(current, &request->work, TWA_RESUME);
+		if (err)
+			module_put(THIS_MODULE);
+	}
+	if (err) {
+		vfu_request_free(request);
+		return err;
+	}
+	/* Neither an answer nor an error yet. */
+	return -EINTR;
+}
+
 #define VFU_CMD(name)								\
 static int vfu_cmd_##name(struct sk_buff *skb, struct genl_info *info)		\
 {										\
-	return vfu_may(skb) ? vfu_do_##name(skb, info) : -EPERM;		\
+	return vfu_request_defer(skb, info, vfu_do_##name);			\
 }
 
 VFU_CMD(new)

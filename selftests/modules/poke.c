@@ -7,6 +7,8 @@
  *	echo c SIZE OFFSET VALUE > ...				SIZE bytes VALUE, by memset_io()
  *	echo r SIZE OFFSET > ...; cat /sys/kernel/debug/vfu_poke	one load
  *
+ * It registers a netlink family as well, with nothing in it: as any other module of the host might.
+ *
  * Locking: poke_lock; unbinding takes it, so that no access is under way then.
  */
 #include <linux/debugfs.h>
@@ -15,6 +17,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/uaccess.h>
+#include <net/genetlink.h>
 
 #include "iofd.h"
 
@@ -180,13 +183,25 @@ static struct pci_driver poke_driver = {
 	.remove		= poke_remove,
 };
 
+static struct genl_family poke_family __ro_after_init = {
+	.name		= "vfu_poke",
+	.version	= 1,
+	.module		= THIS_MODULE,
+};
+
 static int __init poke_init(void)
 {
-	int ret = pci_register_driver(&poke_driver);
+	int ret = genl_register_family(&poke_family);
 
-	if (!ret)
-		poke_file = debugfs_create_file("vfu_poke", 0600, NULL, NULL, &poke_fops);
-	return ret;
+	if (ret)
+		return ret;
+	ret = pci_register_driver(&poke_driver);
+	if (ret) {
+		genl_unregister_family(&poke_family);
+		return ret;
+	}
+	poke_file = debugfs_create_file("vfu_poke", 0600, NULL, NULL, &poke_fops);
+	return 0;
 }
 module_init(poke_init);
 
@@ -194,6 +209,7 @@ static void __exit poke_exit(void)
 {
 	debugfs_remove(poke_file);
 	pci_unregister_driver(&poke_driver);
+	genl_unregister_family(&poke_family);
 }
 module_exit(poke_exit);
 

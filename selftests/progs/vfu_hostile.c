@@ -5,6 +5,7 @@
  * come into being, to be scanned and to get drivers; and that are killed at any time.
  *
  * usage: vfu_hostile [SECONDS [SEED]]		0 seconds: only what crashed a kernel once
+ *	  vfu_hostile stall			one request that does not end; says so, until killed
  *
  * The seed is printed. What the kernel does with it is judged by the kernel's log; the exit status
  * is 0 unless the module was not there. How often each thing was done is printed, since a run in
@@ -25,12 +26,14 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <linux/vfiouser.h>
 
@@ -370,6 +373,55 @@ static bool known(void)
 	return true;
 }
 
+static void *stall_thread(void *arg)
+{
+	int channel = open("/dev/vfiouser", O_RDWR | O_CLOEXEC);
+	struct nlattr *a;
+	struct message m;
+
+	state = 1;
+	for (;;) {
+		start(&m, VFIOUSER_CMD_DEVICE_NEW, NLM_F_ACK);
+		put_u32(&m, VFIOUSER_A_ABI, VFIOUSER_ABI_VERSION);
+		put_u32(&m, VFIOUSER_A_CHANNEL_FD, channel);
+		a = nest(&m, VFIOUSER_A_POOL);
+		put_u64(&m, VFIOUSER_POOL_A_ADDR, (uintptr_t)arg);
+		put_u64(&m, VFIOUSER_POOL_A_SIZE, MEMORY);
+		put_u64(&m, VFIOUSER_POOL_A_IOVA, 1ull << 32);
+		nest_end(&m, a);
+		printf("refused: error %d\n", talk(&m));
+		fflush(stdout);
+	}
+	return NULL;
+}
+
+/* A pool that cannot be pinned: its first page never comes. */
+static int stall(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffd_msg msg;
+	pthread_t t;
+	void *map;
+	int fd;
+
+	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	map = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)map;
+	reg.range.len = MEMORY;
+	if (fd < 0 || map == MAP_FAILED || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &reg) || pthread_create(&t, NULL, stall_thread, map)) {
+		perror("vfu_hostile: userfaultfd");
+		return 1;
+	}
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		return 1;
+	printf("stalled\n");
+	fflush(stdout);
+	pause();
+	return 0;
+}
+
 /* ---- the channel ---- */
 
 static void channel_open(unsigned int c)
@@ -631,6 +683,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "vfu_hostile: no netlink family: is the module loaded?\n");
 		return 1;
 	}
+	if (argc > 1 && !strcmp(argv[1], "stall"))
+		return stall();
 	state = seed * 2862933555777941757ull + 1;
 	if (!known())
 		return 1;

@@ -10,13 +10,34 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/hostile.sh"
 
-ktap_plan 10
+ktap_plan 13
 load_module
 start_server --ram=16M
 attach "$SOCKET"
 ktap_ok $? "a device to aim at"
 ktap_run "what crashed a kernel once" vfu_hostile 0
 detach
+
+# a request that takes for ever keeps none of genetlink's locks, which whoever registers a family needs
+stalled()
+{
+	grep -q stalled "$WORK/stall"
+}
+module_live()
+{
+	[ "$(cat /sys/module/vfu_poke/initstate 2>/dev/null)" = live ]
+}
+vfu_hostile stall >"$WORK/stall" &
+stall=$!
+ktap_run "a request whose memory does not come" wait_for 20 stalled
+head -n 3 "$WORK/stall" | ktap_log
+modprobe vfu_poke &
+modprobe=$!
+ktap_run "another family is registered meanwhile" wait_for 20 module_live
+kill -KILL $stall
+wait $stall $modprobe 2>/dev/null
+ktap_run "and goes" modprobe -r vfu_poke
+
 # what a driver says of a device that makes no sense
 dmesg_allow 'nvme nvme[0-9]+:'
 pulse_start
