@@ -335,6 +335,39 @@ int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
 	return 0;
 }
 
+/*
+ * The device's thread: it runs handlers of all vectors, so where any of these may go. A mask in a
+ * descriptor that is just being freed is read all the same.
+ */
+static void vfu_irq_spread(struct kthread_work *work)
+{
+	struct vfu_irq *irq = container_of(work, struct vfu_irq, spread.work);
+	struct irq_data *data;
+	unsigned int virq;
+	cpumask_var_t cpus;
+	u32 index, i;
+	bool all;
+
+	/* A disk may depend on this thread, and memory on the disk. */
+	if (!zalloc_cpumask_var(&cpus, GFP_NOWAIT | __GFP_NOWARN))
+		return;
+	rcu_read_lock();
+	for (index = 0; index <= VFIO_PCI_MSIX_IRQ_INDEX; index++)
+		for (i = 0; i < irq->index[index].count; i++) {
+			virq = READ_ONCE(irq->index[index].vectors[i].virq);
+			/* Nobody has asked for that of INTx where it is not what is armed. */
+			data = virq && index == READ_ONCE(irq->mode) ? irq_get_irq_data(virq) : NULL;
+			if (data)
+				cpumask_or(cpus, cpus, irq_data_get_affinity_mask(data));
+		}
+	rcu_read_unlock();
+	all = !cpumask_intersects(cpus, cpu_online_mask) || cpumask_subset(cpu_online_mask, cpus);
+	/* What whoever runs the machine has said of the thread stays where it can. */
+	if (!all || irq->narrowed)
+		irq->narrowed = set_cpus_allowed_ptr(current, all ? irq->anywhere : cpus) || !all;
+	free_cpumask_var(cpus);
+}
+
 /**
  * vfu_irqs_start() - start the thread that handlers which read registers run in
  * @vdev: device with a name; nothing raises its vectors yet
@@ -346,11 +379,18 @@ int vfu_irqs_create(struct vfu_dev *vdev, u32 index, u32 count, u32 flags)
  */
 int vfu_irqs_start(struct vfu_dev *vdev)
 {
-	struct kthread_worker *thread = kthread_run_worker(0, "vfu-irq/%s", vdev->name);
+	struct kthread_worker *thread;
 
-	if (IS_ERR(thread))
+	if (!alloc_cpumask_var(&vdev->irq.anywhere, GFP_KERNEL))
+		return -ENOMEM;
+	thread = kthread_run_worker(0, "vfu-irq/%s", vdev->name);
+	if (IS_ERR(thread)) {
+		free_cpumask_var(vdev->irq.anywhere);
 		return PTR_ERR(thread);
+	}
 	set_user_nice(thread->task, MIN_NICE);
+	cpumask_copy(vdev->irq.anywhere, thread->task->cpus_ptr);
+	kthread_init_delayed_work(&vdev->irq.spread, vfu_irq_spread);
 	kthread_init_work(&vdev->irq.line, vfu_intx_look);
 	vdev->irq.thread = thread;
 	return 0;
@@ -384,8 +424,11 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
 		irqs->vectors = NULL;
 		irqs->count = 0;
 	}
-	if (vdev->irq.thread)
+	if (vdev->irq.thread) {
+		kthread_cancel_delayed_work_sync(&vdev->irq.spread);
 		kthread_destroy_worker(vdev->irq.thread);
+		free_cpumask_var(vdev->irq.anywhere);
+	}
 	vdev->irq.thread = NULL;
 }
 
@@ -396,9 +439,9 @@ void vfu_irqs_destroy(struct vfu_dev *vdev)
  * keeps such masks does not signal before it is told, in one of two ways: by a message, which
  * the helper sends behind each arming, or by a write to the table in its BAR. What is asked for
  * here is that it signals all that is armed; the masks that the driver sees are ours. A server may
- * refuse either.
+ * refuse either. Vectors before @start have been told of and stay as they are.
  */
-static void vfu_irqs_unmask(struct vfu_dev *vdev, u32 index, u32 count, bool tell)
+static void vfu_irqs_unmask(struct vfu_dev *vdev, u32 index, u32 start, u32 count, bool tell)
 {
 	const struct vfu_config *cfg = &vdev->cfg;
 	u32 at, control = PCI_MSIX_ENTRY_VECTOR_CTRL / 4, i, j;
@@ -409,20 +452,22 @@ static void vfu_irqs_unmask(struct vfu_dev *vdev, u32 index, u32 count, bool tel
 		return;
 	if (tell)
 		vfu_request_irq(vdev, VFIOUSER_OP_IRQ_UNMASK, index, 0, count);
+	if (!start)
+		WRITE_ONCE(vdev->irq.table_told, 0);
 	if (index != VFIO_PCI_MSIX_IRQ_INDEX || READ_ONCE(vdev->irq.table_refused))
 		return;
 	/* What does not decode its memory would refuse what it takes later. */
 	if (!vfu_config_decodes(vdev) ||
 	    !(vdev->regions[cfg->msix_bir].flags & VFIO_REGION_INFO_FLAG_WRITE))
 		return;
-	for (i = 0; i < count && i < cfg->msix_count; i++) {
+	for (i = start; i < count && i < cfg->msix_count; i++) {
 		for (j = 0; j < PCI_MSIX_ENTRY_SIZE / 4; j++) {
 			word = cpu_to_le32(READ_ONCE(cfg->table[i][j]));
 			if (j == control)
 				word &= cpu_to_le32(~PCI_MSIX_ENTRY_CTRL_MASKBIT);
 			at = cfg->msix_table + i * PCI_MSIX_ENTRY_SIZE + 4 * j;
 			/* A server that takes the first one takes the others, which are posted. */
-			if (i || j) {
+			if (i > start || j) {
 				vfu_region_write(vdev, cfg->msix_bir, at, &word, sizeof(word),
 						 true);
 				continue;
@@ -435,6 +480,7 @@ static void vfu_irqs_unmask(struct vfu_dev *vdev, u32 index, u32 count, bool tel
 				return;
 		}
 	}
+	WRITE_ONCE(vdev->irq.table_told, count);
 }
 
 /**
@@ -467,7 +513,7 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 		old_count = vdev->irq.index[old].armed;
 	if (old == index && count && count <= start) {
 		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-		vfu_irqs_unmask(vdev, index, start, true);
+		vfu_irqs_unmask(vdev, index, 0, start, true);
 		return;
 	}
 	if (old >= 0 && old != index)
@@ -488,7 +534,9 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
 				    index);
 	else
-		vfu_irqs_unmask(vdev, index, count, false);
+		vfu_irqs_unmask(vdev, index,
+				anew ? 0 : min(start, READ_ONCE(vdev->irq.table_told)), count,
+				false);
 	for (i = 0; anew && i < start; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
 }
@@ -521,7 +569,7 @@ void vfu_irqs_rearm(struct vfu_dev *vdev)
 	WRITE_ONCE(vdev->irq.table_refused, false);
 	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count))
 		return;
-	vfu_irqs_unmask(vdev, mode, count, false);
+	vfu_irqs_unmask(vdev, mode, 0, count, false);
 	for (i = 0; i < count; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
 }
@@ -531,6 +579,7 @@ void vfu_irqs_rearm(struct vfu_dev *vdev)
 static int vfu_irq_set_affinity(struct irq_data *data, const struct cpumask *mask, bool force)
 {
 	struct vfu_vector *vec = irq_data_get_irq_chip_data(data);
+	struct vfu_irq *irq = &vec->vdev->irq;
 	unsigned int cpu, n = 0, nth;
 
 	/* Spread the vectors of a device that leaves the choice to us. */
@@ -544,6 +593,9 @@ static int vfu_irq_set_affinity(struct irq_data *data, const struct cpumask *mas
 			break;
 	WRITE_ONCE(vec->cpu, cpu);
 	irq_data_update_effective_affinity(data, cpumask_of(cpu));
+	/* A tick later: the kernel writes the mask down when this has returned. */
+	if (irq->thread)
+		kthread_mod_delayed_work(irq->thread, &irq->spread, 1);
 	/* The message does not depend on the CPU: nothing to write. */
 	return IRQ_SET_MASK_OK_DONE;
 }

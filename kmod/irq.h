@@ -88,10 +88,14 @@ struct vfu_irqs {
  * @intx_virq: Linux interrupt of INTx, or 0
  * @thread: runs handlers that read registers
  * @handling: whose handler it runs (the thread's)
+ * @spread: has it run where the vectors may go
+ * @anywhere: where it may run when these may go anywhere
+ * @narrowed: it may not run there now (the thread's)
  * @line: looks whether INTx is still up
  * @line_falls: it was seen down (the thread's)
  * @line_ups: how often it was still up before that (the thread's)
  * @table_refused: the server does not take writes to its MSI-X table
+ * @table_told: so many of its vectors have been written there since they were armed
  * @mode: VFIO_PCI_*_IRQ_INDEX the server has eventfds for, or -1
  */
 struct vfu_irq {
@@ -104,10 +108,14 @@ struct vfu_irq {
 	unsigned int intx_virq;
 	struct kthread_worker *thread;
 	struct vfu_vector *handling;
+	struct kthread_delayed_work spread;
+	cpumask_var_t anywhere;
+	bool narrowed;
 	struct kthread_work line;
 	bool line_falls;
 	unsigned int line_ups;
 	bool table_refused;
+	u32 table_told;
 	int mode;
 };
 

@@ -12,6 +12,8 @@
 
 #include "vfu_test.h"
 
+#define WAIT_AFFINITY_S	20
+
 /* 6.8 gave it its new name */
 #ifndef PCI_IRQ_INTX
 #define PCI_IRQ_INTX	PCI_IRQ_LEGACY
@@ -187,15 +189,32 @@ static void run_msix(struct vft *t)
 }
 
 #ifdef MSI_ANY_INDEX
+/* Is the server told again of vectors that it knows? */
+static bool told_again(struct vft *t, u32 used)
+{
+	u32 i, n = vft_log_count(t);
+	struct testdev_access a;
+
+	for (i = 0; i < n; i++) {
+		vft_log_read(t, i, &a);
+		if (a.write && a.region == VFIO_PCI_BAR2_REGION_INDEX &&
+		    a.offset >= TESTDEV_MSIX_TABLE &&
+		    a.offset < TESTDEV_MSIX_TABLE + used * PCI_MSIX_ENTRY_SIZE)
+			return true;
+	}
+	return false;
+}
+
 /* Vectors that are added while others are in use, with gaps; those go on. */
 static void grow(struct vft *t, struct vector *v, u32 used)
 {
 	static const u32 more[] = { 10, 20, TESTDEV_VECTORS - 1 };
 	struct msi_map maps[ARRAY_SIZE(more)];
-	bool ok = true;
+	bool ok = true, again = false;
 	u32 i, n;
 
 	for (n = 0; n < ARRAY_SIZE(more); n++) {
+		vft_log_start(t);
 		maps[n] = pci_msix_alloc_irq_at(t->pdev, more[n], NULL);
 		if (maps[n].index != more[n]) {
 			vft_note("vector %u: pci_msix_alloc_irq_at: %d", more[n], maps[n].index);
@@ -205,8 +224,10 @@ static void grow(struct vft *t, struct vector *v, u32 used)
 			pci_msix_free_irq(t->pdev, maps[n]);
 			break;
 		}
+		again |= told_again(t, n ? more[n - 1] + 1 : used);
 	}
 	vft_check(n == ARRAY_SIZE(more), "more vectors, one by one");
+	vft_check(!again, "the server is told of each once");
 
 	/* Those in use may have been raised once each time, in case something was missed. */
 	settle(t);
@@ -456,6 +477,46 @@ static void run_affinity(struct vft *t)
 	kfree(v);
 }
 
+/* Handlers that read registers run in a thread: that follows all vectors of the device. */
+static void run_affinity_reads(struct vft *t)
+{
+	struct vector *v = vectors_create(t);
+	bool ok = true, there = true, came;
+	u32 i, n = 4, cpu;
+
+	if (!v)
+		return;
+	for (i = 0; i < n; i++)
+		v[i].reads = true;
+	if (!vft_check(vectors_request(t, v, n, PCI_IRQ_MSIX), "4 vectors")) {
+		kfree(v);
+		return;
+	}
+	for_each_online_cpu(cpu) {
+		unsigned long end = jiffies + WAIT_AFFINITY_S * HZ;
+		u32 right = 0, all = 0;
+
+		for (i = 0; i < n; i++)
+			ok &= !irq_set_affinity(pci_irq_vector(t->pdev, i), cpumask_of(cpu));
+		/* It takes a moment; from then on all are there. */
+		while (ok && right < 20 && time_before(jiffies, end)) {
+			int before = atomic_read(&v[all % n].count);
+
+			trigger(t, VFIO_PCI_MSIX_IRQ_INDEX, all % n);
+			came = wait_count(&v[all % n].count, before + 1);
+			ok &= came;
+			right = v[all % n].cpu == cpu ? right + 1 : 0;
+			all++;
+		}
+		vft_note("CPU %u: the last %u of %u interrupts there", cpu, right, all);
+		there &= right == 20;
+	}
+	vft_check(ok, "none lost when the affinity changes");
+	vft_check(there, "handlers that read follow it");
+	vectors_free(t, v, n);
+	kfree(v);
+}
+
 static void run_threaded(struct vft *t)
 {
 	struct vector *v = vectors_create(t);
@@ -656,6 +717,7 @@ const struct vft_case vft_irq_cases[] = {
 	{ "mask", run_mask },
 	{ "function-mask", run_function_mask },
 	{ "affinity", run_affinity },
+	{ "affinity-reads", run_affinity_reads },
 	{ "threaded", run_threaded },
 	{ "handler-reads", run_handler_reads },
 	{ "intx", run_intx },

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/testdev.sh"
 
 testdev_attach
-for case in msix msix-grow msi mask threaded affinity; do
+for case in msix msix-grow msi mask threaded affinity affinity-reads; do
 	testdev_case $case
 done
 testdev_detach
