@@ -877,6 +877,80 @@ void vft_mmap_free(struct vft *t)
 	mmap_buf = NULL;
 }
 
+/* ---- what is freed stays with its CPU and its size, and is needed elsewhere ---- */
+
+#define PARK_ORDER	5
+#define PARK_MAX	254	/* so much the allocator keeps for each CPU and size */
+
+struct park {
+	struct page *pages[PARK_MAX];
+	dma_addr_t addr[PARK_MAX];
+	u32 n;
+};
+
+/* Take what there is in pieces of 128 KiB, and give it back. */
+static void park(struct vft *t, struct park *p)
+{
+	u32 i, n;
+
+	for (n = 0; n < p->n; n++) {
+		p->addr[n] = dma_map_page_attrs(&t->pdev->dev, p->pages[n], 0,
+						PAGE_SIZE << PARK_ORDER, DMA_TO_DEVICE,
+						DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
+		if (dma_mapping_error(&t->pdev->dev, p->addr[n]))
+			break;
+	}
+	for (i = 0; i < n; i++)
+		dma_unmap_page_attrs(&t->pdev->dev, p->addr[i], PAGE_SIZE << PARK_ORDER,
+				     DMA_TO_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	vft_note("CPU %u: %u pieces", raw_smp_processor_id(), n);
+}
+
+/* One of another size. */
+static u64 park_other(struct vft *t, struct park *p, bool *ok)
+{
+	u64 start = ktime_get_ns();
+	dma_addr_t addr = dma_map_page_attrs(&t->pdev->dev, p->pages[0], 0, SZ_64K,
+					     DMA_TO_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	u64 ns = ktime_get_ns() - start;
+
+	*ok &= !dma_mapping_error(&t->pdev->dev, addr);
+	if (*ok)
+		dma_unmap_page_attrs(&t->pdev->dev, addr, SZ_64K, DMA_TO_DEVICE,
+				     DMA_ATTR_SKIP_CPU_SYNC);
+	return ns;
+}
+
+static void run_parked(struct vft *t)
+{
+	struct park *p = kzalloc(sizeof(*p), GFP_KERNEL);
+	u64 first, next;
+	bool ok = true;
+	int cpu;
+
+	if (!p)
+		return;
+	for (; p->n < PARK_MAX; p->n++) {
+		p->pages[p->n] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, PARK_ORDER);
+		if (!p->pages[p->n])
+			break;
+	}
+	vft_check(p->n == PARK_MAX, "memory to map");
+	for_each_online_cpu(cpu) {
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		park(t, p);
+	}
+	first = park_other(t, p, &ok);
+	next = park_other(t, p, &ok);
+	vft_check(ok, "what CPUs keep of one size is there for another");
+	vft_note("figure: %llu us with taking it back from them, %llu us without",
+		 first / NSEC_PER_USEC, next / NSEC_PER_USEC);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	while (p->n--)
+		__free_pages(p->pages[p->n], PARK_ORDER);
+	kfree(p);
+}
+
 const struct vft_case vft_dma_cases[] = {
 	{ "dma-coherent", run_coherent },
 	{ "dma-streaming", run_streaming },
@@ -887,6 +961,7 @@ const struct vft_case vft_dma_cases[] = {
 	{ "dma-limits", run_limits },
 	{ "dma-master", run_master },
 	{ "dma-many", run_many },
+	{ "dma-parked", run_parked },
 	{ "dma-pool", run_pool },
 	{ "dma-pages", run_pages },
 	{ "dma-passthrough", run_passthrough },

@@ -13,6 +13,7 @@ SIZE=$((3 * 4096))
 testdev_attach
 testdev_case dma-exhaust
 testdev_case dma-many
+testdev_case dma-parked
 
 ktap_status 4 "nothing to map yet" vfu_mmap /dev/vfu_test 0 $SIZE map
 testdev_case dma-mmap-alloc
