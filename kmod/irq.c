@@ -534,8 +534,8 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 		dev_err_ratelimited(vdev->dev, "the server does not accept interrupts of index %u\n",
 				    index);
 	else
-		vfu_irqs_unmask(vdev, index,
-				anew ? 0 : min(start, READ_ONCE(vdev->irq.table_told)), count,
+		/* Arming anew is about eventfds; the table keeps what was written there. */
+		vfu_irqs_unmask(vdev, index, min(start, READ_ONCE(vdev->irq.table_told)), count,
 				false);
 	for (i = 0; anew && i < start; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
