@@ -5,10 +5,13 @@
 # that is set up as the documentation says and mounted by fstab on a system that systemd really boots
 # and takes down again, and nothing left after purging.  Runs natively; the system is a VM.
 #
-# usage: packages.sh [--no-boot] [--reuse] [--rounds SERVER,HELPER,KEEPER] [SERIES]
+# usage: packages.sh [--no-boot] [--reuse] [--rounds SERVER,HELPER,KEEPER] [--soak] [SERIES]
 #
 # --rounds: how often each is killed right after a boot (3,2,2)
-# --reuse: packages, and the root file system made of them, are those of the last run if there are any
+# --reuse: packages, and the root file system made of them, are those of the last run if there are any,
+#   and stay for the next one
+# --soak: only that which follows a boot, with more of it (50,20,20), while fio verifies what it writes
+#   and memory is short; prints figures ("make soak TESTS=packages")
 #
 # What the VM says is in $O/packages/SERIES/boot-N.{console,log}; the root file system beside them.
 
@@ -19,18 +22,21 @@ export O
 boot=1
 reuse=
 rounds=3,2,2
+soak=
+# each boot: seconds that it may take; without KVM a loaded machine is slow
+limit=900
+boots='1 2 3'
 while :; do
 	case ${1:-} in
 	--no-boot) boot= ;;
 	--reuse) reuse=1 ;;
 	--rounds) rounds=$2; shift ;;
+	--soak) soak=,soak rounds=50,20,20 limit=5400 boots='1 2' ;;
 	*) break ;;
 	esac
 	shift
 done
 series=${1:-6.12}
-# each boot: seconds that it may take; without KVM a loaded machine is slow
-limit=900
 
 . "${LIB:-$top/selftests/lib}/ktap.sh"
 
@@ -182,26 +188,58 @@ writer()
 	done
 }
 
+# verifier: random writes past the page cache, each verified, until told to stop
+verifier()
+{
+	local n=0
+
+	until [ -e /vmtest/stop ]; do
+		n=$((n + 1))
+		fio --name=v --directory=/mnt --ioengine=libaio --direct=1 --rw=randwrite --bsrange=4k-64k \
+			--iodepth=8 --size=4M --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=$n \
+			--minimal >/vmtest/fio.out 2>&1 || { touch /vmtest/failed; break; }
+		echo $n >/vmtest/verified
+	done
+}
+
+# pressure: all memory but 120 MiB is taken
+pressure()
+{
+	local free
+
+	mkdir -p /hog
+	mount -t tmpfs -o size=90% none /hog
+	free=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+	dd if=/dev/zero of=/hog/hog bs=1M count=$((free - 120)) 2>/dev/null
+}
+
 # killed WHAT TIMES COMMAND...: so often COMMAND, which kills it; the device goes on each time
 killed()
 {
-	local what=$1 times=$2 n old written
+	local what=$1 times=$2 n old before
 
 	shift 2
 	for ((n = 1; n <= times; n++)); do
 		old=$(helper)
-		written=$(cat /vmtest/written)
+		before=$(operations)
 		"$@"
-		if ! wait_for 120 replaced "$old" || ! wait_for 120 more "$written"; then
+		if ! wait_for 120 replaced "$old" || ! wait_for 120 more "$before"; then
 			say "# $what, $n of $times: $(vfiouserctl list | tail -n 1)"
 			return 1
 		fi
 	done
+	say "# figure: $what killed $((n - 1)) times, $SECONDS s after the boot"
+}
+
+# operations: those that the disk has completed
+operations()
+{
+	awk '{ print $1 + $5 }' "/sys/class/block/$(basename "$(realpath /dev/disk/by-id/vfiouser-disk1)")/stat"
 }
 
 more()
 {
-	[ "$(cat /vmtest/written)" -gt "$1" ]
+	[ "$(operations)" -gt $(($1 + 40)) ]
 }
 
 kill_keeper()
@@ -276,21 +314,34 @@ case $stage in
 
 	# right after a boot, and nothing was started again before: the first connection is systemd's
 	check "the server is known" sh -c "vfiouserctl show disk1 | grep 'Server:.*(vfiouser-nvme)'"
-	IFS=, read -r servers helpers keepers </vmtest/rounds
-	echo 0 >/vmtest/written
+	IFS=, read -r servers helpers keepers soak </vmtest/rounds
+	echo 0 | tee /vmtest/written >/vmtest/verified
 	writer &
-	writer=$!
+	if [ "$soak" ]; then
+		pressure
+		verifier &
+	fi
 	check "after a boot: server killed $servers times" killed server "$servers" systemctl kill -s KILL vfiouser-nvme@disk1
 	check "after a boot: helper killed $helpers times" killed helper "$helpers" kill_helper
 	check "after a boot: not by systemd until here" is "$(systemctl show -P NRestarts vfiouser@disk1)" 0
 	check "after a boot: keeper killed $keepers times" killed keeper "$keepers" kill_keeper
 	touch /vmtest/stop
-	wait $writer
+	wait
 	check "after a boot: no error, no wrong byte" test ! -e /vmtest/failed
-	say "# $(cat /vmtest/written) files were written meanwhile"
+	say "# figure: files written and read back meanwhile: $(cat /vmtest/written); rounds of fio: $(cat /vmtest/verified)"
 	check "after a boot: the kernel saw none" sh -c '! dmesg | grep -E "I/O error|Buffer I/O|EXT4-fs (error|warning)"'
 	rm /mnt/w.*
 	sync
+	if [ "$soak" ]; then
+		check "after a boot: no task was blocked" sh -c '! dmesg | grep -E "blocked for more|hung task"'
+		check "after a boot: umount" umount /mnt
+		check "after a boot: the file system is clean" e2fsck -fn $disk
+		check "after a boot: mount" mount /mnt
+		check "after a boot: the data are as they were" sums first
+		say "end of stage $stage"
+		systemctl poweroff
+		exit
+	fi
 	date '+%F %T' >/vmtest/since
 	sleep 1
 	say "end of stage $stage"
@@ -391,7 +442,7 @@ make_image()
 	mkdir -p "$root/vmtest" "$root/var/log/journal" "$root/etc/systemd/system/multi-user.target.wants"
 	vm_script >"$root/vmtest/run"
 	chmod 755 "$root/vmtest/run"
-	echo "$rounds" >"$root/vmtest/rounds"
+	echo "$rounds$soak" >"$root/vmtest/rounds"
 	tail -n +2 "$root/../commands" >"$root/vmtest/commands"
 	"$top/scripts/doc-commands" "$top/Documentation/admin-guide.rst" fstab >"$root/vmtest/fstab"
 	echo "/dev/vda / ext4 defaults 0 1" >"$root/etc/fstab"
@@ -532,7 +583,7 @@ reuse_image()
 {
 	cp --sparse=always "$dir/image.new" "$dir/image"
 	vm_script >"$dir/run"
-	echo "$rounds" >"$dir/rounds"
+	echo "$rounds$soak" >"$dir/rounds"
 	debugfs -w -f /dev/stdin "$dir/image" <<-END >/dev/null 2>&1
 	rm /vmtest/run
 	rm /vmtest/rounds
@@ -551,9 +602,9 @@ else
 	use_packages
 fi
 if [ -n "$boot" ]; then
-	for n in 1 2 3; do
-		boot $n
+	for n in $boots; do
+		boot "$n"
 	done
-	[ "$KTAP_FAILED" != 0 ] || rm -f "$dir/image" "$dir/image.new"
+	[ "$KTAP_FAILED" != 0 ] || [ -n "$reuse" ] || rm -f "$dir/image" "$dir/image.new"
 fi
 ktap_end
