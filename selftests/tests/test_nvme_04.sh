@@ -77,7 +77,7 @@ acked()
 
 records_are_there()
 {
-	acked 10 && dd if=$below bs=4k count="$(cat "$WORK/acked")" iflag=direct 2>/dev/null |
+	acked 5 && dd if=$below bs=4k count="$(cat "$WORK/acked")" iflag=direct 2>/dev/null |
 		awk -v want="$(cat "$WORK/acked")" '$2 != NR { exit 1 } { n = NR } END { exit n != want }'
 }
 
@@ -128,7 +128,7 @@ for cache in writeback writethrough none; do
 	echo 0 >"$WORK/acked"
 	sync_records &
 	records=$!
-	wait_for 60 acked 10
+	wait_for 60 acked 5
 	below error
 	wait $records
 	below linear
