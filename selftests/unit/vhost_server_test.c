@@ -219,14 +219,27 @@ static void begin(struct driver *d)
 	memset(d->call, -1, sizeof(d->call));
 }
 
+/* A client, and its memory. */
+static void join(struct driver *d)
+{
+	connect_client(d);
+	share_memory(d);
+}
+
+/* The back end, vfiouser-vhost before it, a client, and its memory. */
+static void bring_all(struct driver *d, const char *type, const char *const args[],
+		      const char *const back_extra[], const char *const front_extra[])
+{
+	d->back = back(args, back_extra);
+	start_front(d, type, front_extra);
+	join(d);
+}
+
 static void start(struct driver *d, const char *type, const char *const args[],
 		  const char *const back_extra[], const char *const front_extra[])
 {
 	begin(d);
-	d->back = back(args, back_extra);
-	start_front(d, type, front_extra);
-	connect_client(d);
-	share_memory(d);
+	bring_all(d, type, args, back_extra, front_extra);
 }
 
 static void close_fds(struct driver *d)
@@ -555,10 +568,7 @@ static void test_storage_daemon(void **state)
 	(void)state;
 	begin(&d);
 	make_image();
-	d.back = back(qsd, NULL);
-	start_front(&d, "blk", NULL);
-	connect_client(&d);
-	share_memory(&d);
+	bring_all(&d, "blk", qsd, NULL, NULL);
 	assert_true((offered(&d) & MUST) == MUST);
 	assert_int_equal(get(&d, REG(num_queues), 2), 2);
 	capacity = get(&d, DEVICE, 8);
@@ -571,8 +581,7 @@ static void test_storage_daemon(void **state)
 	assert_true(all_bytes(&d, 0, 0, 1));
 	/* and so does the client, with other memory */
 	leave(&d);
-	connect_client(&d);
-	share_memory(&d);
+	join(&d);
 	bring_up(&d, 2, PLAIN);
 	use_disk(&d, 7);
 	assert_false(said("connected again"));
@@ -711,10 +720,7 @@ static void drain(const char *const args[], const char *const extra[])
 
 	begin(&d);
 	make_image();
-	d.back = back(args, extra);
-	start_front(&d, "blk", NULL);
-	connect_client(&d);
-	share_memory(&d);
+	bring_all(&d, "blk", args, extra, NULL);
 	/* the driver resets */
 	bring_up(&d, 1, PLAIN);
 	for (i = 0; i < 16; i++)
@@ -784,11 +790,7 @@ static void test_without_drain(void **state)
 	unsigned int i;
 
 	(void)state;
-	begin(&d);
-	d.back = back(slow_qsd, NULL);
-	start_front(&d, "blk", (const char *[]){ "--no-drain", NULL });
-	connect_client(&d);
-	share_memory(&d);
+	start(&d, "blk", slow_qsd, NULL, (const char *[]){ "--no-drain", NULL });
 	bring_up(&d, 1, PLAIN);
 	submit(&d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
 	kick(&d, 0);
@@ -1061,8 +1063,7 @@ static void test_deadline_unknown(void **state)
 	leave(&d);
 	/* It has it again when there is another back end. */
 	d.back = back(vublk, (const char *[]){ "--queues=1", NULL });
-	connect_client(&d);
-	share_memory(&d);
+	join(&d);
 	bring_up(&d, 1, PLAIN);
 	use_disk(&d, 1);
 	stop(&d);
@@ -1116,10 +1117,7 @@ static void test_storage_daemon_again(void **state)
 	(void)state;
 	begin(&d);
 	make_image();
-	d.back = back(qsd, NULL);
-	start_front(&d, "blk", NULL);
-	connect_client(&d);
-	share_memory(&d);
+	bring_all(&d, "blk", qsd, NULL, NULL);
 	bring_up(&d, 2, PLAIN);
 	for (i = 0; i < 5; i++) {
 		use_disk(&d, (uint8_t)i);
@@ -1235,8 +1233,7 @@ static void test_listen(void **state)
 	unlink(back_path);
 	d.back = spawn(args, extra);
 	start_front(&d, "blk", (const char *[]){ "--listen", NULL });
-	connect_client(&d);
-	share_memory(&d);
+	join(&d);
 	bring_up(&d, 1, PLAIN);
 	use_disk(&d, 1);
 	kill_back(&d);
@@ -1460,8 +1457,7 @@ static void test_file_system(void **state)
 	assert_int_equal(fuse_init(&d), 0);
 	/* It ends with its connection: the driver goes and comes, and so does the client. */
 	leave(&d);
-	connect_client(&d);
-	share_memory(&d);
+	join(&d);
 	bring_up(&d, 2, MUST);
 	assert_int_equal(fuse_init(&d), 0);
 	assert_int_equal(waitpid(d.back, NULL, WNOHANG), 0);
