@@ -5,8 +5,8 @@
  * connection is ended; the next back end on the socket is given the state and then the rings.
  *
  * Each step is taken by handover_poll() or ends with an answer or an event of the pipe that the
- * state goes through, and none is waited for. The driver's requests wait in the rings meanwhile. What
- * goes wrong before the state is here leaves the back end as it was, with its rings; afterwards
+ * state goes through, and none is waited for. The driver's requests wait in the rings meanwhile.
+ * What goes wrong before the state is here leaves the back end as it was, with its rings; afterwards
  * the undertaker has them, since no back end would know what this one knew.
  */
 #include <errno.h>
@@ -59,14 +59,16 @@ static void fail(struct vhost *h, const char *why)
 	h->condemned = why;
 }
 
-static void checked(void *ctx, int err, struct wire_reply *reply, unsigned int arg)
+/* (the driver may have reset the device since, and what is handed over be something else now) */
+static void checked(void *ctx, int err, struct wire_reply *reply, unsigned int turn)
 {
 	struct vhost *h = ctx;
 	struct vhost_handover *s = &h->handover;
 	uint64_t val = 1;
 
 	(void)err;
-	(void)arg;
+	if (turn != s->turn)
+		return;
 	if (reply->len == sizeof(val))
 		memcpy(&val, reply->payload, sizeof(val));
 	if (s->step == HANDOVER_LOAD && val) {
@@ -86,7 +88,8 @@ static void checked(void *ctx, int err, struct wire_reply *reply, unsigned int a
 static void transferred(struct vhost *h)
 {
 	close_pipe(&h->handover);
-	wire_call(&h->wire, VU_CHECK_DEVICE_STATE, WIRE_REPLY, NULL, 0, NULL, 0, checked, 0);
+	wire_call(&h->wire, VU_CHECK_DEVICE_STATE, WIRE_REPLY, NULL, 0, NULL, 0, checked,
+		  h->handover.turn);
 }
 
 static void read_state(struct vhost *h)
@@ -139,15 +142,14 @@ void handover_event(struct vhost *h)
 		write_state(h);
 }
 
-static void pipe_came(void *ctx, int err, struct wire_reply *reply, unsigned int arg)
+static void pipe_came(void *ctx, int err, struct wire_reply *reply, unsigned int turn)
 {
 	struct vhost *h = ctx;
 	struct vhost_handover *s = &h->handover;
 	uint64_t val = 1;
 
 	(void)err;
-	(void)arg;
-	if (s->step != HANDOVER_SAVE && s->step != HANDOVER_LOAD)
+	if (turn != s->turn || (s->step != HANDOVER_SAVE && s->step != HANDOVER_LOAD))
 		return;
 	if (reply->len == sizeof(val))
 		memcpy(&val, reply->payload, sizeof(val));
@@ -183,10 +185,11 @@ static void transfer(struct vhost *h, enum vhost_handover_step step)
 	s->step = step;
 	s->since = wire_now_us();
 	s->done = 0;
+	s->turn++;
 	s->pipe = fds[!theirs];
 	fcntl(s->pipe, F_SETFL, O_NONBLOCK);
 	wire_call(&h->wire, VU_SET_DEVICE_STATE_FD, WIRE_REPLY, &m, sizeof(m), &fds[theirs], 1,
-		  pipe_came, 0);
+		  pipe_came, s->turn);
 	close(fds[theirs]);
 }
 
@@ -247,12 +250,13 @@ void handover_begin(struct vhost *h)
 	if (h->handover.step != HANDOVER_NONE)
 		return;
 	/* (a driver whose rings are just being started uses it) */
-	if (h->link != LINK_UP || h->buried || !virtio_live(&h->v) || h->v.resetting || h->leaving) {
+	if (h->link != LINK_UP || h->buried || !virtio_live(&h->v) || h->v.resetting ||
+	    h->leaving) {
 		vhost_log(h, 0, "no driver uses the back end: it can be replaced as it is");
 		return;
 	}
 	if (!vhost_has(h, VU_PF_DEVICE_STATE)) {
-		vhost_log(h, 0, "the back end cannot save its state (no DEVICE_STATE): it is not replaced");
+		vhost_log(h, 0, "the back end cannot save its state (no DEVICE_STATE)");
 		return;
 	}
 	vhost_log(h, 1, "the back end is to be replaced");

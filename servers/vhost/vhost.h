@@ -101,6 +101,7 @@ struct vhost_handover {
 	size_t len;
 	size_t done;			/* bytes that the next back end was sent */
 	uint64_t since;			/* wire_now_us() when the step began */
+	unsigned int turn;		/* counts transfers: whose an answer is */
 };
 
 struct vhost_options {
