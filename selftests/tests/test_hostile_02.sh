@@ -23,20 +23,32 @@ stalled()
 {
 	grep -q stalled "$WORK/stall"
 }
+answered()
+{
+	grep -Eq 'stalled|error 14' "$WORK/stall"
+}
 module_live()
 {
 	[ "$(cat /sys/module/vfu_poke/initstate 2>/dev/null)" = live ]
 }
 vfu_hostile stall >"$WORK/stall" &
 stall=$!
-ktap_run "a request whose memory does not come" wait_for 20 stalled
-head -n 3 "$WORK/stall" | ktap_log
-modprobe vfu_poke &
-modprobe=$!
-ktap_run "another family is registered meanwhile" wait_for 20 module_live
+modprobe=
+wait_for 20 answered
+if ! stalled && answered; then
+	for what in "a request whose memory does not come" "another family is registered meanwhile" \
+		"and goes"; do
+		ktap_skip "$what" "this kernel does not wait for such memory when it pins it"
+	done
+else
+	ktap_run "a request whose memory does not come" stalled
+	modprobe vfu_poke &
+	modprobe=$!
+	ktap_run "another family is registered meanwhile" wait_for 20 module_live
+fi
 kill -KILL $stall
 wait $stall $modprobe 2>/dev/null
-ktap_run "and goes" modprobe -r vfu_poke
+[ -z "$modprobe" ] || ktap_run "and goes" modprobe -r vfu_poke
 
 # what a driver says of a device that makes no sense
 dmesg_allow 'nvme nvme[0-9]+:'
