@@ -10,8 +10,11 @@
  *
  * - Its queues are marked broken. That ends waits that spin, and what is put into
  *   them from then on is refused at once.
- * - A disk's requests that are in its queues come back as failed. Other drivers are not
- *   waited for in that way, or (virtiofs) only who serves their queues can tell.
+ * - A disk's requests that are in its queues come back as failed, and a SCSI host's, whose driver
+ *   has no time-out for them: a bus that is being scanned waits with the host's lock held, which
+ *   its removal takes. What the SCSI error handler asks for in the control queue is not ended; it
+ *   is refused from then on. Other drivers are not waited for in that way, or (virtiofs) only who
+ *   serves their queues can tell.
  *
  * A driver may make queues after that, since nothing tells it that its device has gone while it
  * is in its probe: so it is done again and again until the PCI device is gone, or back.
@@ -19,8 +22,8 @@
  * The functions of the virtio core are looked up when they are needed: it is a module on some
  * kernels, without which there is no such driver.
  *
- * Locking: none of ours. A disk cannot go while we look at its requests: we hold its queue's
- * usage counter, as one of them would.
+ * Locking: none of ours. A disk cannot go while we look at its requests, nor what a host keeps of
+ * them: we hold a queue's usage counter, as one of them would.
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
@@ -31,6 +34,9 @@
 #include <linux/virtio.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <scsi/scsi_cmnd.h>
+#include <scsi/scsi_device.h>
+#include <scsi/scsi_host.h>
 
 #include "device.h"
 #include "dma.h"
@@ -104,34 +110,87 @@ static void vfu_disk_end(struct vfu_dev *vdev, struct virtio_device *virtio,
 	percpu_ref_put(&q->q_usage_counter);
 }
 
-struct vfu_disk_find {
-	struct vfu_dev *vdev;
-	struct virtio_device *virtio;
-};
+/* ---- SCSI hosts ---- */
 
-static int vfu_disk_found(struct device *dev, void *data)
+/* One of its devices' queues with its usage counter held, or NULL: nothing is in flight. */
+static struct request_queue *vfu_host_queue(struct Scsi_Host *host)
 {
-	struct vfu_disk_find *find = data;
+	struct request_queue *q = NULL;
+	struct scsi_device *sdev;
+	unsigned long flags;
 
-	if (dev->class && !strcmp(dev->class->name, "block"))
-		vfu_disk_end(find->vdev, find->virtio, dev_to_disk(dev)->queue);
-	return 0;
+	spin_lock_irqsave(host->host_lock, flags);
+	/* Also those that are being removed, which wait for their commands. */
+	__shost_for_each_device(sdev, host)
+		if (percpu_ref_tryget(&sdev->request_queue->q_usage_counter)) {
+			q = sdev->request_queue;
+			break;
+		}
+	spin_unlock_irqrestore(host->host_lock, flags);
+	return q;
+}
+
+/* As scsi_done() does, which modules cannot look up. The error handler has a time-out for its own. */
+static bool vfu_command_end(struct request *rq, void *data)
+{
+	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);
+
+	if (vfu_request_waits(rq) && cmd->submitter == SUBMITTED_BY_BLOCK_LAYER &&
+	    !test_and_set_bit(SCMD_STATE_COMPLETE, &cmd->state)) {
+		cmd->result = DID_NO_CONNECT << 16;
+		blk_mq_complete_request(rq);
+	}
+	return true;
+}
+
+static void vfu_host_end(struct virtio_device *virtio, struct Scsi_Host *host)
+{
+	struct request_queue *q = vfu_host_queue(host);
+
+	if (!q)
+		return;
+	/*
+	 * As for a disk. Commands are queued in a section of RCU, as virtio_scsi does not sleep
+	 * there; stopping the queues of all devices would say the same.
+	 */
+	synchronize_rcu();
+	virtio_synchronize_cbs(virtio);
+	if (vfu_queues_detach(virtio)) {
+		blk_mq_tagset_busy_iter(&host->tag_set, vfu_command_end, NULL);
+		blk_mq_tagset_wait_completed_request(&host->tag_set);
+	}
+	percpu_ref_put(&q->q_usage_counter);
 }
 
 /* ---- all ---- */
 
+struct vfu_queues_find {
+	struct vfu_dev *vdev;
+	struct virtio_device *virtio;
+};
+
+static int vfu_queues_child(struct device *dev, void *data)
+{
+	struct vfu_queues_find *find = data;
+
+	/* Where a disk's status is cannot be known without the pool. */
+	if (dev->class && !strcmp(dev->class->name, "block") && find->vdev->pool)
+		vfu_disk_end(find->vdev, find->virtio, dev_to_disk(dev)->queue);
+	else if (dev->type && dev->type->name && !strcmp(dev->type->name, "scsi_host"))
+		vfu_host_end(find->virtio, container_of(dev, struct Scsi_Host, shost_gendev));
+	return 0;
+}
+
 static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 {
-	struct vfu_disk_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
+	struct vfu_queues_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
 	void (*broken)(struct virtio_device *dev) = symbol_get(virtio_break_device);
 
 	if (!broken)
 		return;
 	broken(find.virtio);
 	symbol_put(virtio_break_device);
-	/* Where its status is cannot be known without the pool. */
-	if (vdev->pool)
-		device_for_each_child(dev, &find, vfu_disk_found);
+	device_for_each_child(dev, &find, vfu_queues_child);
 }
 
 /*

@@ -8,6 +8,8 @@
  *
  * After --answer=N of them, and after SIGUSR1, they are taken and never given back; registers are
  * served as before.
+ *
+ * With --scsi it is a SCSI host (section 5.6) that never takes anything out of its queues.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,6 +18,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
+#include <linux/virtio_scsi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +43,7 @@ struct blk {
 	uint64_t size;
 	uint64_t requests;
 	uint64_t answer;	/* requests still to be answered */
+	bool scsi;
 };
 
 /* SIGUSR1 stays blocked, and pending for good: it interrupts nothing. */
@@ -135,7 +139,7 @@ static long blk_poll(void *priv)
 	struct virtio *v = &b->v;
 	unsigned int done = 0;
 
-	if (!virtio_live(v) || !virtio_kicked(v, 0))
+	if (b->scsi || !virtio_live(v) || !virtio_kicked(v, 0))
 		return -1;
 	while (virtio_live(v) && done < BATCH) {
 		if (virtq_pop(v, 0, &b->chain) <= 0) {
@@ -181,6 +185,7 @@ static const char usage_text[] =
 "  --platform            offer VIRTIO_F_ACCESS_PLATFORM, which devices made for a VM do not\n"
 "  --looks=HOW           transitional: also as virtio 0.9 had it; legacy: only so;\n"
 "                        shm: with a shared memory region\n"
+"  --scsi                be a SCSI host instead, which never answers\n"
 "  --answer=N            answer so many requests and then none, as after SIGUSR1 (all)\n"
 "  --no-map              reach the client's memory by messages only\n"
 "  --fault=KIND[:N]      misbehave: %s\n"
@@ -188,8 +193,8 @@ static const char usage_text[] =
 "  --help\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_FD, OPT_SIZE, OPT_PLATFORM, OPT_LOOKS, OPT_ANSWER, OPT_NO_MAP,
-	OPT_FAULT, OPT_VERBOSE, OPT_HELP,
+	OPT_SOCKET = 256, OPT_FD, OPT_SIZE, OPT_PLATFORM, OPT_LOOKS, OPT_SCSI, OPT_ANSWER,
+	OPT_NO_MAP, OPT_FAULT, OPT_VERBOSE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -198,6 +203,7 @@ static const struct option long_options[] = {
 	{ "size-mib", required_argument, NULL, OPT_SIZE },
 	{ "platform", no_argument, NULL, OPT_PLATFORM },
 	{ "looks", required_argument, NULL, OPT_LOOKS },
+	{ "scsi", no_argument, NULL, OPT_SCSI },
 	{ "answer", required_argument, NULL, OPT_ANSWER },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
 	{ "fault", required_argument, NULL, OPT_FAULT },
@@ -249,6 +255,9 @@ static void parse_options(struct blk *b, struct vfus_config *cfg, struct vfus_ho
 		case OPT_LOOKS:
 			b->v.looks = looks_arg(optarg);
 			break;
+		case OPT_SCSI:
+			b->scsi = true;
+			break;
 		case OPT_ANSWER:
 			b->answer = strtoull(optarg, &end, 0);
 			if (end == optarg || *end)
@@ -280,24 +289,51 @@ static void parse_options(struct blk *b, struct vfus_config *cfg, struct vfus_ho
 	}
 }
 
-static int build_device(struct blk *b, bool platform, struct vfus_device *dev)
+static void build_blk(struct blk *b)
 {
-	static const struct virtio_ops ops = { .reset = blk_reset };
 	struct virtio_blk_config config = { .capacity = b->size / SECTOR, .seg_max = 126 };
 	struct virtio *v = &b->v;
 
-	v->ops = &ops;
 	v->nr_queues = 1;
-	v->queue_max = 256;
 	v->offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
 		     1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_BLK_F_SEG_MAX |
 		     1ull << VIRTIO_BLK_F_FLUSH;
-	if (platform)
-		v->offered |= 1ull << VIRTIO_F_ACCESS_PLATFORM;
 	v->config_len = sizeof(config) < VIRTIO_CONFIG_MAX ? sizeof(config) : VIRTIO_CONFIG_MAX;
 	memcpy(v->config, &config, v->config_len);
-	return virtio_init(v, VIRTIO_ID_BLOCK, CLASS_SCSI, 1u << VFIO_PCI_INTX_IRQ_INDEX |
-			   1u << VFIO_PCI_MSIX_IRQ_INDEX, dev);
+}
+
+static void build_scsi(struct blk *b)
+{
+	const struct virtio_scsi_config config = {
+		.num_queues = 1, .seg_max = 126, .max_sectors = 0xffff, .cmd_per_lun = 128,
+		.event_info_size = sizeof(struct virtio_scsi_event),
+		.sense_size = VIRTIO_SCSI_SENSE_DEFAULT_SIZE,
+		.cdb_size = VIRTIO_SCSI_CDB_DEFAULT_SIZE, .max_target = 1, .max_lun = 1,
+	};
+	struct virtio *v = &b->v;
+
+	/* control, events, requests */
+	v->nr_queues = 2 + config.num_queues;
+	v->offered = 1ull << VIRTIO_F_VERSION_1;
+	v->config_len = sizeof(config);
+	memcpy(v->config, &config, v->config_len);
+}
+
+static int build_device(struct blk *b, bool platform, struct vfus_device *dev)
+{
+	static const struct virtio_ops ops = { .reset = blk_reset };
+	struct virtio *v = &b->v;
+
+	v->ops = &ops;
+	v->queue_max = 256;
+	if (b->scsi)
+		build_scsi(b);
+	else
+		build_blk(b);
+	if (platform)
+		v->offered |= 1ull << VIRTIO_F_ACCESS_PLATFORM;
+	return virtio_init(v, b->scsi ? VIRTIO_ID_SCSI : VIRTIO_ID_BLOCK, CLASS_SCSI,
+			   1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSIX_IRQ_INDEX, dev);
 }
 
 int main(int argc, char **argv)

@@ -8,9 +8,9 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-ktap_plan 5
+ktap_plan 8
 load_module
-modprobe -qa virtio_pci virtio_blk || ktap_bail "no virtio drivers in this kernel"
+modprobe -qa virtio_pci virtio_blk virtio_scsi || ktap_bail "no virtio drivers in this kernel"
 # what is provoked: requests that fail, a server that does not answer
 dmesg_allow 'I/O error, dev vd|lost: |no answer: '
 
@@ -23,6 +23,12 @@ blk_disk()
 		[ -b "/dev/$(basename "$dir")" ] && basename "$dir" && return 0
 	done
 	return 1
+}
+
+# the commands that the SCSI host of the device waits for
+scsi_busy()
+{
+	grep -qsv '^0$' "/sys/bus/pci/devices/$BDF"/virtio*/host*/scsi_host/host*/host_busy
 }
 
 no_refs()
@@ -81,6 +87,16 @@ blk_fail "stopped"
 wait_for 60 pci_gone "$BDF"
 ktap_ok $? "stopped: the device is gone"
 kill -KILL "$SERVER_PID"
+
+# A bus that is being scanned waits without end, and who removes the host waits for it.
+SERVER=vfiouser-virtio-blk start_server --platform --scsi
+attach "$SOCKET"
+ktap_ok $? "SCSI: attach"
+wait_for 60 scsi_busy
+ktap_ok $? "SCSI: the bus is being scanned"
+kill -KILL "$SERVER_PID"
+wait_for 60 pci_gone "$BDF"
+ktap_ok $? "SCSI: the device is gone"
 
 wait_for 60 no_refs
 ktap_run "the module can go" modprobe -r vfiouser_pci
