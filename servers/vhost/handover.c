@@ -59,20 +59,38 @@ static void fail(struct vhost *h, const char *why)
 	h->condemned = why;
 }
 
+/* The one before keeps its rings; the next one is of no use. */
+static void refused(struct vhost *h)
+{
+	if (h->handover.step == HANDOVER_LOAD)
+		fail(h, "the back end does not take the state of the one before");
+	else
+		give_up(h, "the back end does not save its state");
+}
+
+/* Anything but a number is an error. */
+static uint64_t answer(const struct wire_reply *reply)
+{
+	uint64_t val = 1;
+
+	if (reply->len == sizeof(val))
+		memcpy(&val, reply->payload, sizeof(val));
+	return val;
+}
+
 /* (the driver may have reset the device since, and what is handed over be something else now) */
 static void checked(void *ctx, int err, struct wire_reply *reply, unsigned int turn)
 {
 	struct vhost *h = ctx;
 	struct vhost_handover *s = &h->handover;
-	uint64_t val = 1;
+	uint64_t val;
 
 	(void)err;
 	if (turn != s->turn)
 		return;
-	if (reply->len == sizeof(val))
-		memcpy(&val, reply->payload, sizeof(val));
+	val = answer(reply);
 	if (s->step == HANDOVER_LOAD && val) {
-		fail(h, "the back end does not take the state of the one before");
+		refused(h);
 	} else if (s->step == HANDOVER_LOAD) {
 		vhost_log(h, 0, "%zu bytes of state handed over", s->len);
 		handover_drop(h);
@@ -146,13 +164,12 @@ static void pipe_came(void *ctx, int err, struct wire_reply *reply, unsigned int
 {
 	struct vhost *h = ctx;
 	struct vhost_handover *s = &h->handover;
-	uint64_t val = 1;
+	uint64_t val;
 
 	(void)err;
 	if (turn != s->turn || (s->step != HANDOVER_SAVE && s->step != HANDOVER_LOAD))
 		return;
-	if (reply->len == sizeof(val))
-		memcpy(&val, reply->payload, sizeof(val));
+	val = answer(reply);
 	/* It may have a descriptor that it likes better. */
 	if (!(val & 0xff) && !(val & VU_VRING_NOFD) && reply->nfds == 1 && reply->fds[0] >= 0) {
 		close_pipe(s);
@@ -163,10 +180,7 @@ static void pipe_came(void *ctx, int err, struct wire_reply *reply, unsigned int
 	if (!(val & 0xff) && !vhost_watch(h, s->pipe, s->step == HANDOVER_SAVE ? EPOLLIN : EPOLLOUT,
 					  SRC_STATE, 0))
 		return;
-	if (s->step == HANDOVER_SAVE)
-		give_up(h, "the back end does not save its state");
-	else
-		fail(h, "the back end does not take the state of the one before");
+	refused(h);
 }
 
 static void transfer(struct vhost *h, enum vhost_handover_step step)
@@ -215,10 +229,8 @@ long handover_poll(struct vhost *h)
 	} else if (ms && now - s->since >= ms * 1000) {
 		if (saved)
 			fail(h, "no back end came in time");
-		else if (s->step == HANDOVER_LOAD)
-			fail(h, "the back end does not take the state of the one before");
 		else
-			give_up(h, "the back end does not save its state");
+			refused(h);
 		return 0;
 	}
 	return ms ? (long)(s->since + ms * 1000 - now) : -1;
