@@ -22,10 +22,7 @@ SERVER_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
 
-VFUS := $(addprefix servers/lib/,vfus vfus_msg vfus_version vfus_cmd vfus_irq vfus_dma vfus_turn \
-	pcicfg)
-# a virtio device on it, for servers that are one
-VIRTIO := $(addprefix servers/lib/,virtio_pci virtio_queue)
+include $(TOP)/servers/lib/vfus.mk
 OBJS := $(VFUS)
 
 .DEFAULT_GOAL := all
