@@ -77,10 +77,19 @@ vu_serve()
 	"$program" --socket-path="$SOCKET" "$@" >"$SOCKET.log" 2>&1 &
 	SERVER_PID=$!
 	SERVER_PIDS="$SERVER_PIDS $SERVER_PID"
-	if ! wait_for 60 test -S "$SOCKET"; then
+	if ! wait_for 60 vu_listens; then
 		ktap_log <"$SOCKET.log"
+		# where it has one behind it, see vhost.sh
+		[ ! -e "$BACKEND.log" ] || vhost_log
 		ktap_bail "$program $* makes no socket"
 	fi
+}
+
+# vu_listens: is there the server's socket? WHILE_WAITING names what to do each time it is asked
+vu_listens()
+{
+	${WHILE_WAITING:-:}
+	test -S "$SOCKET"
 }
 
 # helper_pid [NAME]: of the device's helper, 0 without one; of the only device if there is no NAME

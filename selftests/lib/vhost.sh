@@ -27,6 +27,16 @@ vhost_backend()
 	ktap_bail "$1 makes no socket"
 }
 
+# vhost_log: what the back end has said, and whether it is there
+vhost_log()
+{
+	if vu_gone "$BACKEND_PID"; then
+		echo "the back end has ended:"
+	else
+		echo "the back end (process $BACKEND_PID) is there:"
+	fi | cat - "$BACKEND.log" | ktap_log
+}
+
 # vhost_again COMMAND...: the same back end once more, on the same socket
 vhost_again()
 {
@@ -46,6 +56,19 @@ qsd()
 	QSD=(qemu-storage-daemon
 	     --blockdev "driver=file,node-name=f,filename=$1"
 	     --export "type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=@,num-queues=$2${3:+,$3}")
+}
+
+# qsd_supervise: start a storage daemon again that ended by its own assertion, as a supervisor would
+#
+# One whose front end is killed with requests in flight waits for them (wait_idle), and ends itself
+# if the driver, which lives on here, adds one meanwhile. That it ends otherwise is for who waits.
+qsd_supervise()
+{
+	if ! vu_gone "$BACKEND_PID" || ! grep -q 'Assertion.*wait_idle' "$BACKEND.log"; then
+		return 0
+	fi
+	ktap_log <"$BACKEND.log"
+	vhost_again "${QSD[@]}"
 }
 
 # vhost_front TYPE [OPTION...]: vfiouser-vhost for the last back end

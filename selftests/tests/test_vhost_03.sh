@@ -149,7 +149,7 @@ rm -f "$SOCKET"
 
 # ---- the same where it is to come back ----
 
-vhost_front blk
+WHILE_WAITING=qsd_supervise vhost_front blk
 attach --reconnect=60 "$SOCKET"
 ktap_ok $? "reconnect: attach" || ktap_bail "nothing to test"
 disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
@@ -160,7 +160,7 @@ ktap_ok $? "reconnect: requests end with errors" || ktap_log <"$WORK/fio"
 wait_for 60 no_vdisk
 ktap_ok $? "reconnect: the driver lets go"
 rm -f "$SOCKET"
-SERVER=vfiouser-vhost vu_serve vfiouser-vhost --type=blk --vhost-socket="$BACKEND" --verbose
+WHILE_WAITING=qsd_supervise vu_serve vfiouser-vhost --type=blk --vhost-socket="$BACKEND" --verbose
 disk=$(vdisk_of "$BDF") && dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
 ktap_ok $? "reconnect: a disk again with another vfiouser-vhost"
 detach && wait_for 30 pci_gone "$BDF"
