@@ -71,6 +71,8 @@ struct vfu_ram;
  * @lost: nor will it ever be again; implies @offline
  * @removing: the removal work has been asked for
  * @refusal: why it cannot be added, in words, or ""
+ * @handback: the virtio device whose queues are handed back, or NULL
+ * @handback_user: has the hook that this takes
  * @queues_work: ends what a virtio driver waits for, while it is offline
  * @watch: watch.c's
  * @add_work: scans the bus
@@ -111,6 +113,8 @@ struct vfu_dev {
 	unsigned long removing;
 	char refusal[VFIOUSER_REASON_MAX];
 	struct delayed_work queues_work;
+	struct virtio_device *handback;
+	bool handback_user;
 	struct vfu_watch watch;
 	struct work_struct add_work;
 	struct work_struct remove_work;

@@ -329,6 +329,38 @@ void vfu_dma_poke(struct vfu_dev *vdev, phys_addr_t phys, size_t size, u8 val)
 		((u8 *)pool->vaddr)[(last << PAGE_SHIFT) + pool->slots[last].end - 1] = val;
 }
 
+/**
+ * vfu_dma_answer() - write to all buffers of a size as the device would
+ * @vdev: device with a pool
+ * @data: to be written
+ * @size: bytes of it, and of the buffers
+ *
+ * Those that the device only reads are written to as well; nobody looks at them any more.
+ *
+ * Context: any; what is mapped there is not unmapped meanwhile.
+ */
+void vfu_dma_answer(struct vfu_dev *vdev, const void *data, size_t size)
+{
+	struct vfu_pool *pool = vdev->pool;
+	const struct vfu_slot *slot;
+	unsigned long i, k, nr;
+	size_t len, done;
+
+	for (i = 0; i < pool->pinned.nr; i++) {
+		slot = &pool->slots[i];
+		nr = min_t(unsigned long, READ_ONCE(slot->nr), pool->pinned.nr - i);
+		for (k = 0, len = 0; k < nr; k++)
+			len += slot[k].end - slot[k].start;
+		if (len != size)
+			continue;
+		for (k = 0, done = 0; k < nr; k++) {
+			memcpy(pool->vaddr + ((i + k) << PAGE_SHIFT) + slot[k].start, data + done,
+			       slot[k].end - slot[k].start);
+			done += slot[k].end - slot[k].start;
+		}
+	}
+}
+
 /* Streaming mappings */
 
 /* Most are whole pages, which the CPU has faster ways for than memcpy() and memset() know. */

@@ -13,8 +13,9 @@
  * - A disk's requests that are in its queues come back as failed, and a SCSI host's, whose driver
  *   has no time-out for them: a bus that is being scanned waits with the host's lock held, which
  *   its removal takes. What the SCSI error handler asks for in the control queue is not ended; it
- *   is refused from then on. Other drivers are not waited for in that way, or (virtiofs) only who
- *   serves their queues can tell.
+ *   is refused from then on.
+ * - A file system's requests are ended by its driver, see handback.c. Other drivers are not waited
+ *   for in that way.
  *
  * A driver may make queues after that, since nothing tells it that its device has gone while it
  * is in its probe: so it is done again and again until the PCI device is gone, or back.
@@ -34,12 +35,14 @@
 #include <linux/virtio.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <scsi/scsi_cmnd.h>
 #include <scsi/scsi_device.h>
 #include <scsi/scsi_host.h>
 
 #include "device.h"
 #include "dma.h"
+#include "handback.h"
 #include "queues.h"
 
 #define VFU_QUEUES_AGAIN_MS	250
@@ -190,7 +193,11 @@ static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 		return;
 	broken(find.virtio);
 	symbol_put(virtio_break_device);
-	device_for_each_child(dev, &find, vfu_queues_child);
+	/* As with a disk: where an answer belongs cannot be known without the pool. */
+	if (find.virtio->id.device == VIRTIO_ID_FS && vdev->pool)
+		vfu_handback_all(vdev, find.virtio);
+	else
+		device_for_each_child(dev, &find, vfu_queues_child);
 }
 
 /*
@@ -250,6 +257,8 @@ static void vfu_queues_work(struct work_struct *work)
 	/* Without a PCI device one may still be found that is being looked for. */
 	if (vfu_dev_offline(vdev) && READ_ONCE(vdev->state) != VFIOUSER_STATE_GONE)
 		vfu_dev_queue_delayed(vdev, &vdev->queues_work, VFU_QUEUES_AGAIN_MS);
+	else
+		vfu_handback_stop(vdev);
 	vfu_dev_put(vdev);
 }
 
@@ -275,6 +284,7 @@ void vfu_queues_gone(struct vfu_dev *vdev)
 void vfu_queues_stop(struct vfu_dev *vdev)
 {
 	vfu_dev_cancel_delayed(vdev, &vdev->queues_work);
+	vfu_handback_stop(vdev);
 }
 
 /**

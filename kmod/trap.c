@@ -15,14 +15,16 @@
  *	pci_user_*_config_*()		lspci and the like, without the lock of all buses
  *	kprobe_fault_handler()		looked at: an instruction that is single-stepped
  *	arch_optimize_kprobes()		later, if it would write over an instruction that sleeps
+ *	virtqueue_get_buf()		vfu_handback_next(): requests of a device that has gone
  *
  * fixup_exception() is called for each fault of the kernel that nothing else
  * handled, with the faulting registers; our replacement runs as an ordinary
  * function in its place.
  *
- * Lifetime: hooked while the module is loaded. Memory that a driver still has
- * mapped keeps the module from being unloaded; and a hook that cannot be taken out keeps the
- * module's text: ftrace turns itself off for good where it finds a bug (ftrace_kill()).
+ * Lifetime: hooked while the module is loaded, the last one while vfu_trap_queues() says. Memory
+ * that a driver still has mapped keeps the module from being unloaded; and a hook that cannot be
+ * taken out keeps the module's text: ftrace turns itself off for good where it finds a bug
+ * (ftrace_kill()).
  */
 #include <linux/ftrace.h>
 #include <linux/io.h>
@@ -38,6 +40,7 @@
 #include "compat.h"
 #include "config.h"
 #include "device.h"
+#include "handback.h"
 #include "mmio.h"
 #include "trap.h"
 #include "window.h"
@@ -169,6 +172,11 @@ static bool vfu_ours_config(struct ftrace_regs *fregs)
 	return vfu_dev_of_pci(pdev) && !pdev->block_cfg_access;
 }
 
+static bool vfu_ours_queue(struct ftrace_regs *fregs)
+{
+	return vfu_handback_is((struct virtqueue *)vfu_arch_arg(fregs, 0));
+}
+
 static struct vfu_hook vfu_hook_fixup[] = {
 	{ "fixup_exception", NULL, vfu_ours_fault, vfu_arch_fixup },
 };
@@ -178,6 +186,10 @@ static struct vfu_hook vfu_hook_jumps[] = { VFU_ARCH_HOOK_JUMPS };
 
 static struct vfu_hook vfu_hook_mmap[] = {
 	{ "pci_mmap_resource_range", NULL, vfu_ours_pci, vfu_trap_mmap },
+};
+
+static struct vfu_hook vfu_hook_queues[] = {
+	{ "virtqueue_get_buf", NULL, vfu_ours_queue, vfu_handback_next },
 };
 
 #define VFU_HOOK(fn, ours, replacement, ...) { #fn, fn, ours, replacement, ##__VA_ARGS__ }
@@ -197,10 +209,13 @@ static struct vfu_hook vfu_hook_exported[] = {
 };
 
 #define VFU_SET_STEP	0
+#define VFU_SET_QUEUES	1
 
 static struct vfu_hooks vfu_sets[] = {
 	/* Before the first fault of ours. */
 	[VFU_SET_STEP] = { .hooks = vfu_hook_step, .nr = ARRAY_SIZE(vfu_hook_step) },
+	/* Of a module that need not be there, and not before it is needed. */
+	[VFU_SET_QUEUES] = { .hooks = vfu_hook_queues, .nr = ARRAY_SIZE(vfu_hook_queues) },
 	{ .hooks = vfu_hook_jumps, .nr = ARRAY_SIZE(vfu_hook_jumps) },
 	{ .hooks = vfu_hook_fixup, .nr = ARRAY_SIZE(vfu_hook_fixup) },
 	{ .hooks = vfu_hook_mmap, .nr = ARRAY_SIZE(vfu_hook_mmap) },
@@ -319,6 +334,33 @@ bool vfu_trap_sees_probes(void)
 	return vfu_sets[VFU_SET_STEP].hooked;
 }
 
+static int vfu_hooks_remove(struct vfu_hooks *set)
+{
+	int err = set->hooked ? unregister_ftrace_function(&set->ops) : 0;
+
+	if (!set->hooked || err)
+		return err;
+	ftrace_free_filter(&set->ops);
+	set->hooked = false;
+	return 0;
+}
+
+/**
+ * vfu_trap_queues() - hook what virtio drivers ask for finished requests, or let go of it
+ * @on: which
+ *
+ * Context: may sleep; one call at a time, and none at the same time as vfu_trap_exit().
+ * Return: 0 or a negative errno: it is as it was.
+ */
+int vfu_trap_queues(bool on)
+{
+	struct vfu_hooks *set = &vfu_sets[VFU_SET_QUEUES];
+
+	if (!on)
+		return vfu_hooks_remove(set);
+	return set->hooked ? 0 : vfu_hooks_add(set);
+}
+
 /**
  * vfu_trap_init() - hook the functions
  *
@@ -331,6 +373,8 @@ int vfu_trap_init(void)
 	int i, err;
 
 	for (i = 0; i < ARRAY_SIZE(vfu_sets); i++) {
+		if (i == VFU_SET_QUEUES)
+			continue;
 		err = vfu_hooks_add(&vfu_sets[i]);
 		if (err) {
 			vfu_trap_exit();
@@ -351,13 +395,9 @@ void vfu_trap_exit(void)
 	int i, err = 0;
 
 	for (i = ARRAY_SIZE(vfu_sets) - 1; i >= 0; i--) {
-		if (!vfu_sets[i].hooked)
-			continue;
-		err = unregister_ftrace_function(&vfu_sets[i].ops);
+		err = vfu_hooks_remove(&vfu_sets[i]);
 		if (err)
 			break;
-		ftrace_free_filter(&vfu_sets[i].ops);
-		vfu_sets[i].hooked = false;
 	}
 	if (err) {
 		pr_err("vfiouser_pci: ftrace has been turned off by a bug elsewhere (error %d): the module's functions are still called, it stays until the next boot\n",

@@ -10,5 +10,6 @@
 int vfu_trap_init(void);
 void vfu_trap_exit(void);
 bool vfu_trap_sees_probes(void);
+int vfu_trap_queues(bool on);
 
 #endif /* _KMOD_TRAP_H */

@@ -79,6 +79,69 @@ stop_server "$SERVER_PID"
 ktap_ok $? "vfiouser-vhost ends on SIGTERM"
 ktap_log <"$SOCKET.log"
 
+# ---- vfiouser-vhost is killed below it, with requests in flight ----
+
+# each_of PROCESS: virtiofsd, whose back end is a child of the one that was started
+each_of()
+{
+	echo "$1"
+	cat "/proc/$1/task/$1/children" 2>/dev/null
+}
+
+# in_flight PROCESS...: do two of them wait for an answer? Others may for a lock that those hold.
+in_flight()
+{
+	# shellcheck disable=SC2046 # a list
+	[ "$(grep -ls request_wait_answer $(printf "/proc/%s/stack " "$@") | wc -l)" -ge 2 ]
+}
+
+all_gone()
+{
+	local pid
+
+	for pid in "$@"; do
+		vu_gone "$pid" || return 1
+	done
+}
+
+vhost_kill
+share
+vhost_front fs --tag=share
+attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && [ -e /mnt/dir/file1 ]
+ktap_ok $? "front: attached and mounted" || ktap_bail "no file system"
+mapfile -t pids < <(each_of "$BACKEND_PID" | xargs -n1)
+kill -STOP "${pids[@]}"
+users=
+for i in 1 2 3 4; do
+	cat "/mnt/dir/file$i" >/dev/null 2>"$WORK/user$i" &
+	users="$users $!"
+done
+mkdir /mnt/new 2>"$WORK/user5" &
+users="$users $!"
+# shellcheck disable=SC2086 # a list
+wait_for 30 in_flight $users
+ktap_ok $? "front: requests in flight"
+kill -KILL "$SERVER_PID"
+dmesg_allow 'virtio-fs: virtio_fs_enqueue_req\(\) failed'
+# shellcheck disable=SC2086 # a list
+wait_for 60 all_gone $users
+ktap_ok $? "front: they end" || tail /proc/[0-9]*/stack 2>/dev/null | grep -B3 -A9 fuse_ | ktap_log
+ktap_is "front: with an error each" \
+	"$(grep -lE 'not connected|Input/output error' "$WORK"/user[1-5] | wc -l)" 5
+wait_for 60 pci_gone "$BDF"
+ktap_ok $? "front: the device goes"
+umount /mnt &
+wait_for 60 vu_gone $! && wait $!
+ktap_ok $? "front: umount"
+kill -KILL "${pids[@]}"
+share
+vhost_front fs --tag=share
+attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && diff -r "$WORK/share/dir" /mnt/dir
+ktap_ok $? "front: attached and mounted again, with another vfiouser-vhost"
+umount /mnt && detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "front: umount, detach"
+stop_server "$SERVER_PID"
+
 # ---- attach --vhost, as the guide says ----
 cd "$WORK" || exit 1
 qemu-img create -f qcow2 disk.qcow2 64M >/dev/null 2>&1 ||
