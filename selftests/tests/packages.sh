@@ -504,7 +504,7 @@ make_initrd()
 # boot N: runs the VM until it ends on its own; its results become ours
 boot()
 {
-	local n=$1 log=$dir/boot-$1.log line image accel=(-accel "tcg,thread=multi" -cpu "max,la57=off")
+	local n=$1 log=$dir/boot-$1.log line image accel=(-accel "tcg,thread=multi" -cpu "max,la57=off,erms=off")
 
 	if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		accel=(-accel kvm -cpu max)
@@ -517,7 +517,7 @@ boot()
 		-nodefaults -display none -no-reboot -kernel "$image" -initrd "$dir/initrd" \
 		-drive "file=$dir/image,format=raw,if=virtio,cache=unsafe" \
 		-serial "file:$dir/boot-$n.console" -serial "file:$log" \
-		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off systemd.show_status=1" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off norandmaps systemd.show_status=1" \
 		</dev/null >"$dir/boot-$n.qemu" 2>&1
 	ktap_ok $? "boot $n ends on its own"
 	ktap_run "boot $n ran to its end" grep -q "^end of stage $n" "$log"

@@ -180,7 +180,7 @@ acked()
 # start LAST: the VM with the disk as it is
 start()
 {
-	local image=$kernel/vmlinux accel=(-accel "tcg,thread=multi" -cpu "max,la57=off")
+	local image=$kernel/vmlinux accel=(-accel "tcg,thread=multi" -cpu "max,la57=off,erms=off")
 
 	if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		accel=(-accel kvm -cpu max)
@@ -195,7 +195,7 @@ start()
 		-drive "file=$dir/disk.img,format=raw,if=virtio,cache=writeback" \
 		-serial "file:$dir/console.log" -chardev stdio,id=said,signal=off -serial chardev:said \
 		-append "console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off random.trust_cpu=on \
-nokaslr rdinit=/init vm.disk powercut=$records,$blocks,$1" \
+nokaslr norandmaps rdinit=/init vm.disk powercut=$records,$blocks,$1" \
 		<"$dir/to" >"$dir/said" 2>"$dir/qemu.log" &
 	vm=$!
 	exec {to}>"$dir/to"

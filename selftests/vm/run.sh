@@ -67,7 +67,7 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
   --disk IMG       a raw image, as /dev/vda
   --timeout SEC    a test that takes longer has failed, whatever it says
   --scale N        all times of the tests are N times as long (1; 6 for 6.12-debug, 6.12-kcsan)
-  --append WORDS   add to the kernel's command line; "kaslr" takes "nokaslr" away
+  --append WORDS   add to the kernel's command line; "kaslr" takes "nokaslr norandmaps" away
   --cpu FEATURES   of the emulated CPU, behind those that it has, as la57=on
   --icount         count instructions for time: slow, and the same whatever else the machine does
   --extra DIR      with the programs, modules and scripts of DIR, see initramfs.sh
@@ -139,14 +139,15 @@ accel()
 {
 	# After a cmpxchg16b QEMU 7.2 gives an interrupt that follows another one at once a wrong
 	# EFLAGS to save, with TF or DF as it may be. Only the driver of AMD's IOMMU needs it.
-	local tcg=max,la57=off,cx16=off
+	# Where there is erms the kernel clears and copies pages by the byte, and QEMU does each byte by itself.
+	local tcg=max,la57=off,erms=off,cx16=off
 
-	[ "$device" != amd-iommu ] || tcg=max,la57=off
+	[ "$device" != amd-iommu ] || tcg=max,la57=off,erms=off
 	tcg+=$features
 	if [ -n "$icount" ]; then
-		# 1 ns is one instruction, of all CPUs together, which take turns; without erms
-		# copying goes by words, each of which counts, as on machines a word takes its time
-		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu $tcg,erms=off"
+		# 1 ns is one instruction, of all CPUs together, which take turns; copying
+		# goes by words, each of which counts, as on machines a word takes its time
+		echo "-accel tcg,thread=single -icount shift=0,sleep=off -cpu $tcg"
 	elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 		echo "-accel kvm -accel tcg,thread=multi -cpu max$features"
 	else
@@ -184,9 +185,11 @@ qemu_command()
 	local words=$1 kernel image
 
 	shift
+	# What QEMU has translated is found by its address: where each process has its libraries elsewhere,
+	# each process's are translated anew, which is most of what a short one costs.
 	case " $words " in
 	*' kaslr '*) ;;
-	*) words="nokaslr $words" ;;
+	*) words="nokaslr norandmaps $words" ;;
 	esac
 	kernel=$("$vm/kernels.sh" fetch "$series")
 	image=$kernel/vmlinux
