@@ -22,9 +22,11 @@
 #include "../../servers/nvme/io.h"
 #include "disk_fault.h"
 
-enum call { READ, WRITE, FLUSH, ERASE, ARM, SUBMIT, CALLS };
+enum call { READ, WRITE, FLUSH, ERASE, ARM, SUBMIT, SIZE, CALLS };
 
-static const char *const names[CALLS] = { "read", "write", "flush", "erase", "arm", "submit" };
+static const char *const names[CALLS] = {
+	"read", "write", "flush", "erase", "arm", "submit", "size"
+};
 
 static struct {
 	int error;
@@ -36,7 +38,7 @@ static struct {
 /**
  * disk_fault_parse() - the argument of --disk-fault
  * @arg: CALL:eio, CALL:enospc, each with :once; or CALL:wait=FIFO. CALL is read, write, flush,
- *	erase, or arm or submit, which only wait. It must stay.
+ *	erase, or arm, submit or size, which only wait. It must stay.
  *
  * Return: 0 or -EINVAL.
  */
@@ -108,6 +110,15 @@ int __wrap_fdatasync(int fd)
 int __wrap_fallocate(int fd, int mode, off_t at, off_t len)
 {
 	return hit(ERASE) ? -1 : __real_fallocate(fd, mode, at, len);
+}
+
+int __real_disk_size_now(const struct disk *d, uint64_t *size);
+
+/* Opening a disk looks, too, in the file where this is: that one is not wrapped. */
+int __wrap_disk_size_now(const struct disk *d, uint64_t *size)
+{
+	hit(SIZE);
+	return __real_disk_size_now(d, size);
 }
 
 bool __real_io_ring_arm(struct io_ring *r);

@@ -199,6 +199,8 @@ nokaslr norandmaps rdinit=/init vm.disk powercut=$records,$blocks,$1" \
 		<"$dir/to" >"$dir/said" 2>"$dir/qemu.log" &
 	vm=$!
 	exec {to}>"$dir/to"
+	# VM_RUN may wait for its turn
+	until [ -e "$dir/pid" ] || ! kill -0 $vm 2>/dev/null; do sleep 0.2; done
 	if seen '^vm: ready'; then
 		echo "run tests/powercut.sh" >&$to
 	fi

@@ -1433,6 +1433,198 @@ static void test_held(void **state)
 	stop_waiting(&s, &n);
 }
 
+/* The disk answers again. */
+static void let_go(void)
+{
+	int fd = open(fifo_path, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* A server with a read in flight that does not end, and a file that its reads wait for. */
+static void start_stuck(struct mc_server *s, struct nc *n)
+{
+	struct nc_cmd cmd;
+
+	start_waiting(s, n, "read", "--io=threads");
+	memset(n->mem + NC_DATA, 0xee, 4096);
+	set_rw(&cmd, 2, 0, 8);
+	set_prp(n, &cmd, 0, 8 * 512, 4096);
+	assert_int_equal(nc_submit(n, 1, &cmd), 0);
+}
+
+/* Commands whose answers come later. */
+static void send_command(struct nc *n, uint16_t cmd, uint16_t id, const void *payload, size_t len)
+{
+	const struct vfio_user_hdr hdr = {
+		.id = id, .cmd = cmd, .size = (uint32_t)(sizeof(hdr) + len),
+	};
+
+	assert_int_equal(mc_send(&n->mc, &hdr, payload, len, NULL, 0), 0);
+}
+
+/* Returns the error of the answer that comes next, which is that one. */
+static int answer_to(struct nc *n, uint16_t cmd, uint16_t id)
+{
+	assert_int_equal(mc_receive(&n->mc), 0);
+	assert_int_equal(n->mc.hdr.cmd, cmd);
+	assert_int_equal(n->mc.hdr.id, id);
+	return n->mc.hdr.flags & VFIO_USER_F_ERROR ? (int)n->mc.hdr.error : 0;
+}
+
+/*
+ * A reset waits for a disk that does not answer, and registers do not wait for the reset. What was
+ * asked for behind it comes behind it, and the controller is ready when the data has moved.
+ */
+static void test_reset_stuck(void **state)
+{
+	struct vfio_user_device_info {
+		uint32_t argsz, flags, num_regions, num_irqs;
+	} info = { .argsz = sizeof(info) };
+	uint32_t on = 0x460001, aqa = 0x000f000f;
+	struct nc n = { 0 };
+	struct mc_server s;
+
+	(void)state;
+	start_stuck(&s, &n);
+	send_command(&n, VFIO_USER_DEVICE_RESET, 0x7001, NULL, 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 0);
+	assert_int_equal(nc_reg(&n, 0x24), 0);
+	send_command(&n, VFIO_USER_DEVICE_GET_INFO, 0x7002, &info, sizeof(info));
+	/* the driver of another client, which does not wait */
+	assert_int_equal(mc_write(&n.mc, 0, 0x24, &aqa, 4), 0);
+	assert_int_equal(mc_write(&n.mc, 0, 0x14, &on, 4), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 0);
+	let_go();
+	assert_int_equal(answer_to(&n, VFIO_USER_DEVICE_RESET, 0x7001), 0);
+	assert_int_equal(answer_to(&n, VFIO_USER_DEVICE_GET_INFO, 0x7002), 0);
+	assert_int_equal(nc_reg(&n, 0x24), aqa);
+	assert_int_not_equal(nc_reg(&n, 0x1c), 0);
+	/* the next one is done at once, and really */
+	assert_int_equal(mc_request(&n.mc, VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0), 0);
+	assert_int_equal(nc_reg(&n, 0x24), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 0);
+	assert_int_equal(nc_enable(&n), 0);
+	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
+	stop_waiting(&s, &n);
+}
+
+/* Function-level reset, of clients that leave it to the device: it is over when that answers. */
+static void test_flr_stuck(void **state)
+{
+	uint16_t flr = 0x8000, id = 0;
+	struct nc n = { 0 };
+	struct mc_server s;
+	uint8_t cap = 0x34, type = 0;
+	int i;
+
+	(void)state;
+	start_stuck(&s, &n);
+	while (type != 0x10) {
+		assert_int_equal(mc_read(&n.mc, 7, cap, &cap, 1), 0);
+		assert_int_equal(mc_read(&n.mc, 7, cap, &type, 1), 0);
+		cap++;
+	}
+	assert_int_equal(mc_write(&n.mc, 7, cap - 1 + 8, &flr, 2), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 0xffffffff);
+	assert_int_equal(mc_read(&n.mc, 7, 0, &id, 2), 0);
+	assert_int_equal(id, 0xffff);
+	let_go();
+	for (i = 0; id == 0xffff && i < MC_TIMEOUT_MS; i++) {
+		usleep(1000);
+		assert_int_equal(mc_read(&n.mc, 7, 0, &id, 2), 0);
+	}
+	assert_alive(&n.mc);
+	assert_int_equal(nc_enable(&n), 0);
+	stop_waiting(&s, &n);
+}
+
+/*
+ * So does DMA_UNMAP. A client that has no answer after seconds gets an error: the memory stays
+ * mapped, and the queue goes on.
+ */
+static void test_unmap_stuck(void **state)
+{
+	struct vfio_user_dma_unmap req = {
+		.argsz = sizeof(req), .addr = NC_IOVA + NC_SIZE, .size = 4096,
+	};
+	struct nc n = { 0 };
+	struct nc_cmd cmd;
+	struct nc_cqe cqe;
+	struct mc_server s;
+
+	(void)state;
+	start_stuck(&s, &n);
+	assert_int_equal(mc_dma_map(&n.mc, req.addr, req.size, -1, 0), 0);
+	send_command(&n, VFIO_USER_DMA_UNMAP, 0x7001, &req, sizeof(req));
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	/* nothing that comes now can keep it waiting */
+	set_rw(&cmd, 1, 8, 8);
+	set_prp(&n, &cmd, 8192, 8 * 512, 8192);
+	assert_int_equal(nc_submit(&n, 1, &cmd), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	assert_int_equal(answer_to(&n, VFIO_USER_DMA_UNMAP, 0x7001), ETIMEDOUT);
+	/* the second command */
+	assert_int_equal(nc_poll(&n, 1, &cqe, MC_TIMEOUT_MS), 0);
+	assert_int_equal(cqe.cid, cmd.cid);
+	send_command(&n, VFIO_USER_DMA_UNMAP, 0x7003, &req, sizeof(req));
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	let_go();
+	assert_int_equal(answer_to(&n, VFIO_USER_DMA_UNMAP, 0x7003), 0);
+	assert_int_equal(nc_poll(&n, 1, &cqe, MC_TIMEOUT_MS), 0);
+	assert_int_equal(cqe.status >> 1, 0);
+	assert_int_equal(mc_dma_unmap(&n.mc, req.addr, req.size), -ENOENT);
+	stop_waiting(&s, &n);
+}
+
+/*
+ * A client that is gone while the disk does not answer: the next one is let in when nothing of the
+ * first can move any more, and the server does what else it has to.
+ */
+static void test_gone_stuck(void **state)
+{
+	struct nc n = { 0 };
+	struct mc_server s;
+	struct mc second;
+
+	(void)state;
+	start_stuck(&s, &n);
+	nc_detach(&n);
+	client(&second);
+	assert_int_equal(truncate(image_path, 2 << 20), 0);
+	assert_int_equal(kill(s.pid, SIGHUP), 0);
+	let_go();
+	assert_int_equal(mc_negotiate(&second), 0);
+	mc_close(&second);
+	assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
+	assert_int_equal(nc_enable(&n), 0);
+	assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+	assert_int_equal(do_rw(&n, 1, 2, 2048, 8, 0, 9, 4096), 0);
+	stop_waiting(&s, &n);
+}
+
+/* Looking at the size of a file can take its file system long: whoever asks waits alone. */
+static void test_size_stuck(void **state)
+{
+	struct nc_cmd cmd = { .opcode = 6, .nsid = 1 };
+	struct nc n = { 0 };
+	struct nc_cqe cqe;
+	struct mc_server s;
+
+	(void)state;
+	start_waiting(&s, &n, "size", NULL);
+	cmd.prp1 = NC_IOVA + NC_DATA;
+	assert_int_equal(nc_submit(&n, 0, &cmd), 0);
+	assert_int_equal(nc_reg(&n, 0x1c), 1);
+	assert_int_equal(do_rw(&n, 1, 1, 8, 8, 8192, 9, 8192), 0);
+	let_go();
+	assert_int_equal(nc_poll(&n, 0, &cqe, MC_TIMEOUT_MS), 0);
+	assert_int_equal(cqe.status >> 1, 0);
+	stop_waiting(&s, &n);
+}
+
 /* Queues in memory that is not there, or goes away: fatal status, and a reset cures it. */
 static void test_fatal(void **state)
 {
@@ -1953,7 +2145,7 @@ static struct io_case io_direct_messages = {
 #define TEST(f)		cmocka_unit_test_teardown(f, clear_socket)
 #define IO(name)	{ "test_io " #name, test_io, NULL, clear_socket, &io_##name }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_version), TEST(test_info), TEST(test_no_fds), TEST(test_irqs),
@@ -1964,11 +2156,14 @@ int main(void)
 		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
 		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
 		TEST(test_ends_before_sleep), TEST(test_slow_begin),
-		TEST(test_held),
+		TEST(test_held), TEST(test_reset_stuck), TEST(test_flr_stuck), TEST(test_unmap_stuck),
+		TEST(test_gone_stuck), TEST(test_size_stuck),
 		TEST(test_fatal), TEST(test_reset), TEST(test_reconnect), TEST(test_dma_lost),
 		TEST(test_read_only), TEST(test_fd_option), TEST(test_socket_file),
 		TEST(test_options), TEST(test_faults),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

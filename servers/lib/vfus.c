@@ -160,8 +160,6 @@ static size_t max_msg(const struct vfus *s)
 
 static void drop_client(struct vfus *s)
 {
-	struct vfus_msg *m;
-
 	if (!s->connected)
 		return;
 	vfus_log(s, 1,
@@ -175,14 +173,10 @@ static void drop_client(struct vfus *s)
 	s->connected = false;
 	if (s->negotiated && s->dev.ops->connected)
 		s->dev.ops->connected(s->dev.priv, false);
-	vfus_dma_release(s);
+	/* its memory goes when the device has done with it: see serve() */
 	vfus_irq_release(s);
-	while ((m = s->queue)) {
-		s->queue = m->next;
-		vfus_msg_free(m);
-	}
-	s->queue_tail = &s->queue;
-	s->queued = 0;
+	vfus_queue_free(&s->queue);
+	vfus_queue_free(&s->waiting);
 	s->putting_off = false;
 	s->put_off_until = 0;
 	s->negotiated = false;
@@ -291,7 +285,8 @@ struct vfus *vfus_create(const struct vfus_config *cfg, const struct vfus_device
 	s->listen_fd = -1;
 	s->chan.fd = -1;
 	s->twin.fd = -1;
-	s->queue_tail = &s->queue;
+	vfus_queue_init(&s->queue);
+	vfus_queue_init(&s->waiting);
 	s->out_cap = max_msg(s);
 	s->out = calloc(1, s->out_cap);
 	s->held = cfg->reorder ? calloc(1, s->out_cap + sizeof(struct vfio_user_hdr)) : NULL;
@@ -329,6 +324,7 @@ void vfus_destroy(struct vfus *s)
 	if (!s)
 		return;
 	drop_client(s);
+	vfus_dma_release(s);
 	/* Only our own file: a successor may have bound the same path. */
 	if (s->bound && !lstat(s->cfg.socket_path, &st) && st.st_dev == s->sock_dev &&
 	    st.st_ino == s->sock_ino)
@@ -355,29 +351,48 @@ bool vfus_usable(const struct vfus *s)
 }
 
 /**
- * vfus_put_off() - a command waits for vfus_resume(), and all that came behind it
+ * vfus_put_off() - a command waits for vfus_resume()
  * @s: server
- * @m: the command
+ * @m: the command, which is the first of those that wait
+ *
+ * So do those behind it, but for register accesses: nothing may keep those from their answers.
  */
 void vfus_put_off(struct vfus *s, struct vfus_msg *m)
 {
-	m->next = s->queue;
-	s->queue = m;
-	if (s->queue_tail == &s->queue)
-		s->queue_tail = &m->next;
-	s->queued++;
+	struct vfus_queue *q = &s->waiting;
+	bool reset = m->hdr.cmd == VFIO_USER_DEVICE_RESET && !q->first;
+
+	m->next = q->first;
+	q->first = m;
+	if (q->last == &q->first)
+		q->last = &m->next;
+	q->nr++;
+	m->put_off = true;
 	s->putting_off = true;
 	if (!s->put_off_until)
-		s->put_off_until = vfus_now_us() + VFUS_PUT_OFF_MS * 1000ull;
+		s->put_off_until = vfus_now_us() + 1000ull * (reset ? VFUS_PUT_OFF_RESET_MS :
+								      VFUS_PUT_OFF_MS);
+}
+
+/**
+ * vfus_waits() - is there a command that waits for vfus_resume()?
+ * @s: server
+ *
+ * Return: true if so; false also where the device has put one off that has failed since.
+ */
+bool vfus_waits(const struct vfus *s)
+{
+	return s->putting_off;
 }
 
 /**
  * vfus_resume() - a command that the device put off can be handled now
  * @s: server
  *
- * A callback puts the command that it belongs to off by returning -EINPROGRESS. It is called
- * again after this, with the same command; no other one is handled before. A command that is put
- * off for too long fails with ETIMEDOUT, as clients do not wait for ever.
+ * reset() and dma_unmap() put the command that they belong to off by returning -EINPROGRESS. They
+ * are called again after this, with the same command; before that only register accesses are
+ * handled, as if it had been executed already. A command that is put off for too long fails with
+ * ETIMEDOUT, as clients do not wait for ever.
  */
 void vfus_resume(struct vfus *s)
 {
@@ -399,7 +414,35 @@ void vfus_disconnect(struct vfus *s, const char *why)
 	s->chan.dead = true;
 }
 
-/* Handle what has been received. Some of it may wait behind a DMA access of an earlier message. */
+static bool is_access(const struct vfus_msg *m)
+{
+	return m->hdr.cmd == VFIO_USER_REGION_READ || m->hdr.cmd == VFIO_USER_REGION_WRITE ||
+	       m->hdr.cmd == VFIO_USER_REGION_WRITE_MULTI;
+}
+
+/* Some of it may wait behind a DMA access of an earlier message, or behind a slow command. */
+static struct vfus_msg *next_message(struct vfus *s)
+{
+	struct vfus_msg *m = s->putting_off ? NULL : vfus_queue_take(&s->waiting);
+	uint64_t until;
+
+	while (!m) {
+		m = vfus_queue_take(&s->queue);
+		if (!m)
+			m = vfus_chan_next(s, &s->chan);
+		if (!m || !s->putting_off || is_access(m))
+			break;
+		if (!vfus_queue_put(s, &s->waiting, m))
+			return NULL;
+		m = NULL;
+		until = vfus_now_us() + VFUS_PUT_OFF_MS * 1000ull;
+		if (s->waiting.nr == 2 && until < s->put_off_until)
+			s->put_off_until = until;
+	}
+	return m;
+}
+
+/* Handle what has been received. */
 static void drain(struct vfus *s)
 {
 	struct vfus_msg *m;
@@ -407,18 +450,10 @@ static void drain(struct vfus *s)
 	s->put_off_failed = s->putting_off && vfus_now_us() >= s->put_off_until;
 	if (s->put_off_failed)
 		s->putting_off = false;
-	while (!s->stop && !s->hung && !s->chan.dead && !s->putting_off) {
+	while (!s->stop && !s->hung && !s->chan.dead) {
 		bool was = s->negotiated;
 
-		m = s->queue;
-		if (m) {
-			s->queue = m->next;
-			if (!s->queue)
-				s->queue_tail = &s->queue;
-			s->queued--;
-		} else {
-			m = vfus_chan_next(s, &s->chan);
-		}
+		m = next_message(s);
 		if (!m)
 			break;
 		vfus_dispatch(s, m);
@@ -439,12 +474,11 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 {
 	struct timespec ts = { us / 1000000, us % 1000000 * 1000 };
 	bool serving = s->connected && !s->hung;
-	bool deaf = s->hung || s->putting_off;
 	unsigned int i;
 
 	p[P_SIG] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
 	p[P_SOCK] = s->connected ?
-		    (struct pollfd){ .fd = s->chan.fd, .events = deaf ? POLLRDHUP : POLLIN } :
+		    (struct pollfd){ .fd = s->chan.fd, .events = s->hung ? POLLRDHUP : POLLIN } :
 		    (struct pollfd){ .fd = accepting(s) ? s->listen_fd : -1, .events = POLLIN };
 	p[P_DEV] = (struct pollfd){ .fd = serving || s->dev.always ? s->dev.fd : -1,
 				    .events = POLLIN };
@@ -493,7 +527,7 @@ static void handle_events(struct vfus *s, const struct pollfd *p)
 	if (p[P_SOCK].revents) {
 		if (!s->connected)
 			accept_client(s);
-		else if (s->hung || s->putting_off)
+		else if (s->hung)
 			s->chan.dead = true;
 		else if (!vfus_chan_ready(&s->chan))
 			vfus_chan_fill(s, &s->chan);
@@ -566,9 +600,9 @@ static int serve(struct vfus *s)
 				us = s->dev.ops->poll(s->dev.priv);
 			if (us == VFUS_TURN_LOST)
 				return VFUS_TURN_LOST;
-			/* The device's DMA accesses may have brought more messages in. */
-			if (!s->hung && !s->putting_off &&
-			    (s->queue || vfus_chan_ready(&s->chan)))
+			/* Its DMA accesses may have brought more messages in, or its work an end. */
+			if (!s->hung && (s->queue.first || vfus_chan_ready(&s->chan) ||
+					 (s->waiting.first && !s->putting_off)))
 				us = 0;
 			if (s->putting_off)
 				us = sooner(us, s->put_off_until);
@@ -585,8 +619,10 @@ static int serve(struct vfus *s)
 			drop_client(s);
 			continue;
 		}
-		if (us && s->cfg.poll_us && s->negotiated && !s->hung && !s->putting_off && look(s))
+		if (us && s->cfg.poll_us && s->negotiated && !s->hung && look(s))
 			continue;
+		if (!s->connected && s->nr_wins && accepting(s))
+			vfus_dma_release(s);
 		ret = wait_events(s, p, us);
 		if (ret > 0)
 			handle_events(s, p);

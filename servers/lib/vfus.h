@@ -87,7 +87,7 @@ struct vfus_ops {
 		       uint64_t offset);
 	/*
 	 * A DMA window is about to go: finish or drop every access to it before returning 0, or
-	 * return -EINPROGRESS, see vfus_resume().
+	 * return -EINPROGRESS, see vfus_resume(), as reset() may.
 	 */
 	int (*dma_unmap)(void *priv, uint64_t addr, uint64_t size);
 	/* Eventfds of vectors were replaced or taken away; the old ones are closed. */
@@ -107,7 +107,10 @@ struct vfus_ops {
 	void (*reload)(void *priv);
 	/* The device's file descriptor (vfus_device.fd) is readable. */
 	void (*fd_ready)(void *priv);
-	/* May another client be let in? NULL: always. */
+	/*
+	 * May another client be let in? NULL: always. Until then the memory of the one before stays
+	 * mapped.
+	 */
 	bool (*accepting)(void *priv);
 };
 
@@ -181,6 +184,7 @@ int vfus_run(struct vfus *s);
 void vfus_destroy(struct vfus *s);
 bool vfus_usable(const struct vfus *s);
 void vfus_resume(struct vfus *s);
+bool vfus_waits(const struct vfus *s);
 void vfus_disconnect(struct vfus *s, const char *why);
 uint64_t vfus_now_us(void);
 unsigned int vfus_hold_begin(struct vfus *s);

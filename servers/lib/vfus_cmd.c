@@ -397,7 +397,7 @@ static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
  * @s: server
  * @m: the message; freed here
  *
- * A command that the device puts off goes back to the head of the queue.
+ * One that the device puts off waits, see vfus_put_off().
  *
  * An error in the negotiation ends the connection after its reply; any other error is only
  * replied to. Replies nobody waits for are dropped. Specification: "Header".
@@ -422,7 +422,8 @@ void vfus_dispatch(struct vfus *s, struct vfus_msg *m)
 			vfus_put_off(s, m);
 			return;
 		}
-		s->put_off_until = 0;
+		if (m->put_off)
+			s->put_off_until = 0;
 		if (err)
 			vfus_log(s, 1, "command %u, %zu bytes, %u descriptors: %s", m->hdr.cmd,
 				 m->len, m->nfds, strerror(-err));

@@ -202,6 +202,7 @@ struct vfus_msg *vfus_chan_next(struct vfus *s, struct vfus_chan *c)
 	m->next = NULL;
 	m->hdr = hdr;
 	m->nfds = n;
+	m->put_off = false;
 	m->lost_fds = c->lost_pos && c->lost_pos <= end;
 	if (m->lost_fds)
 		c->lost_pos = 0;
@@ -383,19 +384,68 @@ dead:
 	return -EPIPE;
 }
 
-/* A command that came while a call of ours is unanswered waits for its turn. */
-static void enqueue(struct vfus *s, struct vfus_msg *m)
+/**
+ * vfus_queue_init() - an empty queue
+ * @q: queue
+ */
+void vfus_queue_init(struct vfus_queue *q)
 {
-	if (s->queued >= VFUS_MAX_QUEUED) {
-		vfus_log(s, 0, "%d commands queued behind a DMA access: dropping the client",
+	*q = (struct vfus_queue){ .last = &q->first };
+}
+
+/**
+ * vfus_queue_put() - a command has to wait for its turn
+ * @s: server; gives its client up where there are too many
+ * @q: queue
+ * @m: command; the queue's, or freed
+ *
+ * Return: false where the client is given up.
+ */
+bool vfus_queue_put(struct vfus *s, struct vfus_queue *q, struct vfus_msg *m)
+{
+	if (q->nr >= VFUS_MAX_QUEUED) {
+		vfus_log(s, 0, "%d commands queued behind a DMA access or a slow command: dropping the client",
 			 VFUS_MAX_QUEUED);
 		s->chan.dead = true;
 		vfus_msg_free(m);
-		return;
+		return false;
 	}
-	*s->queue_tail = m;
-	s->queue_tail = &m->next;
-	s->queued++;
+	m->next = NULL;
+	*q->last = m;
+	q->last = &m->next;
+	q->nr++;
+	return true;
+}
+
+/**
+ * vfus_queue_take() - the next command
+ * @q: queue
+ *
+ * Return: it, the caller's now, or NULL.
+ */
+struct vfus_msg *vfus_queue_take(struct vfus_queue *q)
+{
+	struct vfus_msg *m = q->first;
+
+	if (!m)
+		return NULL;
+	q->first = m->next;
+	if (!q->first)
+		q->last = &q->first;
+	q->nr--;
+	return m;
+}
+
+/**
+ * vfus_queue_free() - forget all
+ * @q: queue
+ */
+void vfus_queue_free(struct vfus_queue *q)
+{
+	struct vfus_msg *m;
+
+	while ((m = vfus_queue_take(q)))
+		vfus_msg_free(m);
 }
 
 static int call_reply(struct vfus *s, const struct vfus_msg *m, void *reply, size_t min_len,
@@ -461,7 +511,7 @@ int vfus_call(struct vfus *s, uint16_t cmd, const struct iovec *req, int n, void
 					 c == &s->twin ? "twin" : "main");
 				vfus_msg_free(m);
 			} else {
-				enqueue(s, m);
+				vfus_queue_put(s, &s->queue, m);
 			}
 		}
 		if (c->dead || s->chan.dead)

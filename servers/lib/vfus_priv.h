@@ -22,8 +22,12 @@
 
 /* How long the peer may refuse to take our bytes before it is given up. */
 #define VFUS_SEND_TIMEOUT_MS	10000
-/* How long a device may put a command off: less than clients wait for its reply. */
+/*
+ * How long a device may put a command off: less than clients wait for its reply, which is longer
+ * for a reset. A command that waits behind it has a client that waits, too.
+ */
 #define VFUS_PUT_OFF_MS		4000
+#define VFUS_PUT_OFF_RESET_MS	25000
 /* Commands that may pile up while a DMA_READ/WRITE of ours is unanswered. */
 #define VFUS_MAX_QUEUED		4096
 #define VFUS_REPLY_FDS		VFUS_MAX_FDS	/* descriptors in one reply, at most */
@@ -36,8 +40,16 @@ struct vfus_msg {
 	unsigned int nfds;
 	int *fds;		/* -1 once somebody took it */
 	bool lost_fds;		/* there were more of them than this process could take */
+	bool put_off;		/* the device has seen it before */
 	size_t len;
 	uint8_t *payload;	/* 16-byte aligned */
+};
+
+/* Commands that were received and not handled yet. */
+struct vfus_queue {
+	struct vfus_msg *first;
+	struct vfus_msg **last;
+	unsigned int nr;
 };
 
 /* One stream socket and what has been read from it but not yet made into messages. */
@@ -108,10 +120,9 @@ struct vfus {
 	unsigned int looked;
 	struct vfus_chan chan;
 	struct vfus_chan twin;	/* server to client requests, where negotiated; else fd -1 */
-	struct vfus_msg *queue;
-	struct vfus_msg **queue_tail;
-	unsigned int queued;
-	bool putting_off;	/* the first of the queue waits for vfus_resume() */
+	struct vfus_queue queue;	/* came while the device waited for an answer of the client's */
+	struct vfus_queue waiting;	/* one that was put off, and what came behind it */
+	bool putting_off;	/* the first of those waits for vfus_resume() */
 	bool put_off_failed;	/* it has waited long enough */
 	uint64_t put_off_until;	/* 0: nothing has been put off */
 	uint16_t next_id;
@@ -158,6 +169,10 @@ int vfus_chan_send(struct vfus *s, struct vfus_chan *c, const struct iovec *iov,
 		   const int *fds, unsigned int nfds);
 void vfus_msg_free(struct vfus_msg *m);
 int vfus_msg_take_fd(struct vfus_msg *m, unsigned int i);
+void vfus_queue_init(struct vfus_queue *q);
+bool vfus_queue_put(struct vfus *s, struct vfus_queue *q, struct vfus_msg *m);
+struct vfus_msg *vfus_queue_take(struct vfus_queue *q);
+void vfus_queue_free(struct vfus_queue *q);
 int vfus_wait(struct vfus *s, int fd, short events, uint64_t deadline_us);
 int vfus_call(struct vfus *s, uint16_t cmd, const struct iovec *req, int n, void *reply,
 	      size_t min_len, size_t len);

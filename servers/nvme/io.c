@@ -41,7 +41,7 @@ int io_init(struct io_engine *e, bool ring)
  */
 void io_exit(struct io_engine *e)
 {
-	io_drain(e, IO_DRAIN_ALL);
+	io_drain(e);
 	io_ring_destroy(e->ring);
 	io_threads_destroy(e->threads);
 	close(e->event);
@@ -77,6 +77,8 @@ static int in_memory(struct io *io)
 		return disk_zero(io->disk, io->offset, io->len, false);
 	case IO_DISCARD:
 		return disk_discard(io->disk, io->offset, io->len, false);
+	case IO_SIZE:
+		return disk_size_now(io->disk, &io->len);
 	default:
 		return 0;
 	}
@@ -94,7 +96,7 @@ void io_submit(struct io_engine *e, struct io *io)
 	e->in_flight++;
 	e->transfers += has_data(io);
 	e->erasures += erases(io);
-	if (io->op != IO_READ)
+	if (io->op != IO_READ && io->op != IO_SIZE)
 		io->result = disk_lost(io->disk);
 	if (io->disk->ram && !io->result)
 		io->result = in_memory(io);
@@ -192,24 +194,16 @@ bool io_arm(struct io_engine *e)
 	return e->in_flight && e->ring && io_ring_arm(e->ring);
 }
 
-static unsigned int going_on(const struct io_engine *e, enum io_drain what)
-{
-	if (what == IO_DRAIN_ALL)
-		return e->in_flight;
-	return e->transfers + (what == IO_DRAIN_CHANGES ? e->erasures : 0);
-}
-
 /**
- * io_drain() - wait
+ * io_drain() - wait for the end of everything, at the end
  * @e: engine
- * @what: for which operations
  */
-void io_drain(struct io_engine *e, enum io_drain what)
+void io_drain(struct io_engine *e)
 {
 	struct pollfd p = { .fd = e->event, .events = POLLIN };
 	uint64_t n;
 
-	while (going_on(e, what)) {
+	while (e->in_flight) {
 		/* a push that the kernel refused is tried again in a moment */
 		int ms = !io_push_begin(e) || io_push(e) ? -1 : 1;
 

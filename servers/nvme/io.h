@@ -9,7 +9,7 @@
  * (io_threads.c), as does everything where it does not.
  *
  * The memory that an operation reads or writes is the kernel's until its end; those that have any
- * are counted, so that a reset can wait for them. It waits for what erases, too: that must not come
+ * are counted, so that a reset can wait for them. So is what erases: that must not come
  * after what the next driver has written.
  */
 #ifndef IO_H
@@ -22,7 +22,7 @@
 
 #include "disk.h"
 
-enum io_op { IO_READ, IO_WRITE, IO_FLUSH, IO_ZERO, IO_DISCARD };
+enum io_op { IO_READ, IO_WRITE, IO_FLUSH, IO_ZERO, IO_DISCARD, IO_SIZE };
 
 struct io {
 	enum io_op op;
@@ -30,15 +30,12 @@ struct io {
 	struct iovec *iov;	/* of reads and writes; changed on the way */
 	int n;
 	uint64_t offset;
-	uint64_t len;
+	uint64_t len;		/* set by IO_SIZE */
 	bool durable;		/* done means on stable storage */
 	int result;		/* 0 or a negative errno */
 	void (*done)(struct io *io);
 	struct io *next;	/* the engine's */
 };
-
-/* What is waited for: those that have memory; those that read or change a disk; all. */
-enum io_drain { IO_DRAIN_MEMORY, IO_DRAIN_CHANGES, IO_DRAIN_ALL };
 
 struct io_threads;
 struct io_ring;
@@ -61,7 +58,7 @@ bool io_push(struct io_engine *e);
 void io_kick(struct io_engine *e);
 bool io_reap(struct io_engine *e);
 bool io_arm(struct io_engine *e);
-void io_drain(struct io_engine *e, enum io_drain what);
+void io_drain(struct io_engine *e);
 
 /* io_threads.c */
 struct io_threads *io_threads_create(int event);

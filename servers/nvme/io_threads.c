@@ -65,13 +65,15 @@ static int execute(struct io *io)
 		return disk_zero(io->disk, io->offset, io->len, io->durable);
 	case IO_DISCARD:
 		return disk_discard(io->disk, io->offset, io->len, io->durable);
+	case IO_SIZE:
+		return disk_size_now(io->disk, &io->len);
 	}
 	return -EINVAL;
 }
 
 static bool is_slow(const struct io *io)
 {
-	return io->op != IO_READ && io->op != IO_WRITE;
+	return io->op != IO_READ && io->op != IO_WRITE && io->op != IO_SIZE;
 }
 
 static void *worker(void *arg)

@@ -201,18 +201,7 @@ static int make_events(struct nvme_ctrl *c)
 	return 0;
 }
 
-/* Nothing may use the client's memory when it is unmapped. */
-static int dma_unmap(void *priv, uint64_t addr, uint64_t size)
-{
-	struct nvme_ctrl *c = priv;
-
-	(void)addr;
-	(void)size;
-	io_drain(&c->io, IO_DRAIN_MEMORY);
-	return 0;
-}
-
-/* Nor when it is gone; what had not ended then is nobody's to hear of. */
+/* What had not ended then is nobody's to hear of. */
 static void connected(void *priv, bool yes)
 {
 	struct nvme_ctrl *c = priv;
@@ -221,18 +210,27 @@ static void connected(void *priv, bool yes)
 		nvme_abandon(c);
 }
 
+/* What is left of the one before is not to meet the next one's memory. */
+static bool accepting(void *priv)
+{
+	const struct nvme_ctrl *c = priv;
+
+	return !c->leaving;
+}
+
 static void reload(void *priv)
 {
-	nvme_ns_check(priv, true);
+	nvme_ns_check(priv);
 }
 
 static const struct vfus_ops ops = {
 	.region_read = nvme_bar_read,
 	.region_write = nvme_bar_write,
 	.reset = nvme_device_reset,
-	.dma_unmap = dma_unmap,
+	.dma_unmap = nvme_dma_unmap,
 	.irq_sync = nvme_irq_sync,
 	.connected = connected,
+	.accepting = accepting,
 	.poll = nvme_poll,
 	.fd_ready = take_events,
 	.reload = reload,
@@ -324,7 +322,7 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 	struct nvme_ctrl *c = &ctrl;
 	struct options o = { .irqs = 1u << VFIO_PCI_INTX_IRQ_INDEX | 1u << VFIO_PCI_MSI_IRQ_INDEX |
 				     1u << VFIO_PCI_MSIX_IRQ_INDEX };
-	struct vfus_device dev = { .ops = &ops, .priv = c };
+	struct vfus_device dev = { .ops = &ops, .priv = c, .always = true };
 	int ret;
 
 	vfus_config_init(&o.vfus);
@@ -361,6 +359,9 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 	ret = vfus_run(c->vfus);
 	if (ret)
 		fprintf(stderr, "%s: event loop: %s\n", PROG, strerror(-ret));
+	/* nothing may use the client's memory when it is unmapped */
+	nvme_abandon(c);
+	io_drain(&c->io);
 	vfus_destroy(c->vfus);
 	io_exit(&c->io);
 	if (close_disks(c))

@@ -5,9 +5,10 @@
  *
  * There is one thread for the controller, so nothing here is locked. It never waits for a disk:
  * what moves data or takes time is a struct nvme_req, which is with the I/O engine (io.h) until its
- * end, and whose completion is posted then. Only where memory of the client is about to go (reset,
- * DMA_UNMAP, a client that is gone) does it wait, for reads and writes alone. A reset makes a new
- * generation: what is left of the one before ends without a word.
+ * end, and whose completion is posted then. Where memory of the client is about to go (reset,
+ * DMA_UNMAP, a client that is gone) the answer waits for reads and writes alone, and registers are
+ * answered meanwhile. A reset makes a new generation: what is left of the one before ends without a
+ * word.
  *
  * Everything the driver wrote into shared memory (queue entries, PRP lists, doorbells) is copied
  * once, then checked, then used.
@@ -164,6 +165,10 @@ struct nvme_ns {
 	bool changed;		/* since the log of that was read */
 	bool formatting;
 	bool told_lost;		/* the driver has the event */
+	struct nvme_ctrl *c;
+	struct io look;		/* at its size */
+	bool looking;
+	bool look_again;
 };
 
 struct nvme_features {
@@ -234,7 +239,14 @@ struct nvme_ctrl {
 	struct nvme_req *reqs;
 	struct nvme_req *free_reqs;
 	uint32_t generation;
-	bool disabling;			/* CC.EN is off, and data still moves */
+	/* what waits for the data that still moves: nvme_drained() */
+	bool disabling;			/* CC.EN is off */
+	bool resetting;			/* registers are as after the reset already */
+	bool unmapping;			/* no command is begun: DMA_UNMAP waits */
+	bool leaving;			/* the client is gone */
+	bool reset_put_off;		/* so does DEVICE_RESET, */
+	bool reset_done;		/* or it is going to be called again */
+	bool in_flr;			/* function-level reset: nothing answers */
 	struct {
 		struct io io;		/* the flush of one namespace */
 		unsigned int at;	/* the next one */
@@ -291,8 +303,8 @@ int nvme_bar_write(void *priv, unsigned int region, const void *buf, size_t coun
 		   uint64_t offset);
 int nvme_device_reset(void *priv);
 void nvme_abandon(struct nvme_ctrl *c);
-bool nvme_busy(const struct nvme_ctrl *c);
-void nvme_disabled(struct nvme_ctrl *c);
+void nvme_drained(struct nvme_ctrl *c);
+int nvme_dma_unmap(void *priv, uint64_t addr, uint64_t size);
 void nvme_fatal(struct nvme_ctrl *c, const char *why);
 bool nvme_running(const struct nvme_ctrl *c);
 
@@ -334,12 +346,13 @@ int nvme_from_host(struct nvme_ctrl *c, const struct nvme_cmd *cmd, void *buf, u
 /* nvme_ns.c */
 struct nvme_ns *nvme_ns(struct nvme_ctrl *c, uint32_t nsid);
 int nvme_ns_init(struct nvme_ns *ns, unsigned int lba_shift);
-void nvme_ns_check(struct nvme_ctrl *c, bool shrink);
+void nvme_ns_resize(struct nvme_ctrl *c, struct nvme_ns *ns, uint64_t size, bool shrink);
+void nvme_ns_check(struct nvme_ctrl *c);
 void nvme_ns_lost(struct nvme_ctrl *c);
 
 /* nvme_admin.c, nvme_identify.c, nvme_io.c, nvme_format.c: return a status or NVME_PENDING */
 int nvme_admin(struct nvme_req *req);
-int nvme_identify(struct nvme_ctrl *c, const struct nvme_cmd *cmd);
+int nvme_identify(struct nvme_req *req);
 int nvme_io(struct nvme_req *req);
 int nvme_flush(struct nvme_req *req);
 int nvme_format(struct nvme_req *req);

@@ -246,7 +246,7 @@ int nvme_admin(struct nvme_req *req)
 	case ADMIN_CREATE_CQ:
 		return create_cq(c, cmd);
 	case ADMIN_IDENTIFY:
-		return nvme_identify(c, cmd);
+		return nvme_identify(req);
 	case ADMIN_ABORT:
 		return abort_cmd(req);
 	case ADMIN_SET_FEATURES:

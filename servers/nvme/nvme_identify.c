@@ -93,16 +93,43 @@ static void identify_descriptors(const struct nvme_ns *ns, uint8_t *p)
 	memcpy(p + 24, ns->uuid, 16);
 }
 
+static void size_known(struct io *io)
+{
+	struct nvme_req *req = (struct nvme_req *)((char *)io - offsetof(struct nvme_req, io));
+	uint8_t page[4096] = { 0 };
+	int status = NVME_ABORT_REQUESTED;
+
+	if (nvme_req_current(req)) {
+		if (!io->result)
+			nvme_ns_resize(req->c, req->ns, io->len, false);
+		identify_namespace(req->ns, page);
+		status = nvme_to_host(req->c, &req->cmd, page, sizeof(page));
+	}
+	nvme_finish(req, status);
+}
+
+/* Whoever asks may have been told that its size has changed. */
+static int look_and_identify(struct nvme_req *req, struct nvme_ns *ns)
+{
+	req->ns = ns;
+	req->io.op = IO_SIZE;
+	req->io.disk = &ns->disk;
+	req->io.done = size_known;
+	io_submit(&req->c->io, &req->io);
+	return NVME_PENDING;
+}
+
 /**
  * nvme_identify() - the Identify command
- * @c: controller
- * @cmd: command
+ * @req: command
  *
- * Return: a status.
+ * Return: a status or NVME_PENDING.
  */
-int nvme_identify(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+int nvme_identify(struct nvme_req *req)
 {
-	const struct nvme_ns *ns = nvme_ns(c, cmd->nsid);
+	const struct nvme_cmd *cmd = &req->cmd;
+	struct nvme_ctrl *c = req->c;
+	struct nvme_ns *ns = nvme_ns(c, cmd->nsid);
 	uint8_t page[4096] = { 0 };
 	uint32_t i;
 
@@ -110,12 +137,9 @@ int nvme_identify(struct nvme_ctrl *c, const struct nvme_cmd *cmd)
 	case CNS_NAMESPACE:
 		if (!ns && cmd->nsid != 0xffffffff)
 			return NVME_INVALID_NAMESPACE;
-		/* whoever asks may have been told that it has changed */
-		nvme_ns_check(c, false);
 		if (ns)
-			identify_namespace(ns, page);
-		else
-			identify_common(&c->ns[0], page);
+			return look_and_identify(req, ns);
+		identify_common(&c->ns[0], page);
 		break;
 	case CNS_CONTROLLER:
 		identify_controller(c, page);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Namespaces: their disks, sizes, and what the driver is told when those change. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "nvme.h"
@@ -35,29 +36,60 @@ int nvme_ns_init(struct nvme_ns *ns, unsigned int lba_shift)
 }
 
 /**
- * nvme_ns_check() - has somebody changed the size of a backing?
+ * nvme_ns_resize() - a backing has that size now
  * @c: controller
+ * @ns: namespace
+ * @size: bytes
  * @shrink: it may have become smaller, which is otherwise no intention but a loss
  */
-void nvme_ns_check(struct nvme_ctrl *c, bool shrink)
+void nvme_ns_resize(struct nvme_ctrl *c, struct nvme_ns *ns, uint64_t size, bool shrink)
+{
+	if (size == ns->disk.size || (size < ns->disk.size && !shrink) || !(size >> ns->lba_shift))
+		return;
+	fprintf(stderr, "vfiouser-nvme: %s: %llu bytes now, %llu before\n", ns->disk.path,
+		(unsigned long long)size, (unsigned long long)ns->disk.size);
+	ns->disk.size = size;
+	ns->blocks = size >> ns->lba_shift;
+	ns->changed = true;
+	/* notice 0: attributes of a namespace */
+	if (c->feat.async_events & NVME_ASYNC_NS)
+		nvme_event(c, NVME_EVENT_NS_CHANGED, 0);
+}
+
+static void look(struct nvme_ns *ns);
+
+static void looked(struct io *io)
+{
+	struct nvme_ns *ns = (struct nvme_ns *)((char *)io - offsetof(struct nvme_ns, look));
+
+	ns->looking = false;
+	if (!io->result)
+		nvme_ns_resize(ns->c, ns, io->len, true);
+	if (ns->look_again)
+		look(ns);
+}
+
+static void look(struct nvme_ns *ns)
+{
+	ns->look_again = ns->looking;
+	if (ns->looking)
+		return;
+	ns->looking = true;
+	ns->look = (struct io){ .op = IO_SIZE, .disk = &ns->disk, .done = looked };
+	io_submit(&ns->c->io, &ns->look);
+}
+
+/**
+ * nvme_ns_check() - somebody may have changed the size of a backing, which is not waited for
+ * @c: controller
+ */
+void nvme_ns_check(struct nvme_ctrl *c)
 {
 	unsigned int i;
 
 	for (i = 0; i < c->nr_ns; i++) {
-		struct nvme_ns *ns = &c->ns[i];
-		uint64_t size;
-
-		if (disk_size_now(&ns->disk, &size) || size == ns->disk.size ||
-		    (size < ns->disk.size && !shrink) || !(size >> ns->lba_shift))
-			continue;
-		fprintf(stderr, "vfiouser-nvme: %s: %llu bytes now, %llu before\n", ns->disk.path,
-			(unsigned long long)size, (unsigned long long)ns->disk.size);
-		ns->disk.size = size;
-		ns->blocks = size >> ns->lba_shift;
-		ns->changed = true;
-		/* notice 0: attributes of a namespace */
-		if (c->feat.async_events & NVME_ASYNC_NS)
-			nvme_event(c, NVME_EVENT_NS_CHANGED, 0);
+		c->ns[i].c = c;
+		look(&c->ns[i]);
 	}
 }
 

@@ -309,7 +309,7 @@ static int run_sq(struct nvme_ctrl *c, unsigned int qid)
 	struct nvme_sq *q = &c->sq[qid];
 	int n = 0;
 
-	if (q->deleting)
+	if (q->deleting || c->unmapping)
 		return 0;
 	take_sq_tail(c, qid);
 	while (q->used && q->head != q->tail && nvme_cq_room(c, q->cqid) && nvme_running(c)) {
@@ -444,21 +444,14 @@ static void learn_pause(struct nvme_ctrl *c, uint64_t pause)
 		c->looks /= 2;
 }
 
-/**
- * nvme_poll() - the event loop is about to sleep: for how long may it?
- * @priv: controller
- *
+/*
  * Mapped doorbells make no noise, so an enabled controller keeps looking: without sleeping for
  * poll_us after the last work, then with sleeps that grow with the idle time (an eighth of it), so
  * that a request never waits longer than a fraction of the pause before it, up to poll_max_us. The
  * driver wakes a controller with shadow doorbells, which so looks on only where pauses are short.
- *
- * Return: microseconds, 0 for not at all, -1 for until something happens, VFUS_TURN_LOST if it is
- * another thread's business now.
  */
-long nvme_poll(void *priv)
+static long work(struct nvme_ctrl *c)
 {
-	struct nvme_ctrl *c = priv;
 	uint64_t start, now, idle;
 	unsigned int i, vain = 0;
 	bool worked = false;
@@ -466,8 +459,6 @@ long nvme_poll(void *priv)
 	if (!nvme_running(c)) {
 		if (scan(c) == LOST)
 			return VFUS_TURN_LOST;
-		if (c->disabling && !nvme_busy(c))
-			nvme_disabled(c);
 		return c->more || io_arm(&c->io) ? 0 : -1;
 	}
 	if (c->mode != NVME_DB_MMAP && !c->shadow) {
@@ -479,11 +470,11 @@ long nvme_poll(void *priv)
 	start = vfus_now_us();
 	now = start;
 	for (i = 0; i < LOOKS && now - start < TURN_US; i++) {
-		int work = scan(c);
+		int done = scan(c);
 
-		if (work == LOST)
+		if (done == LOST)
 			return VFUS_TURN_LOST;
-		if (!work) {
+		if (!done) {
 			if (c->mode != NVME_DB_MMAP && ++vain > c->looks)
 				break;
 			__builtin_ia32_pause();
@@ -510,4 +501,39 @@ long nvme_poll(void *priv)
 	if (idle < 10)
 		idle = 10;
 	return idle < c->poll_max_us ? (long)idle : (long)c->poll_max_us;
+}
+
+/* Has the data moved that somebody waits for? Erasing takes no memory. */
+static bool is_drained(const struct nvme_ctrl *c)
+{
+	if (c->io.transfers)
+		return false;
+	if (c->disabling || c->resetting || c->leaving)
+		return !c->io.erasures;
+	return c->unmapping;
+}
+
+/**
+ * nvme_poll() - the event loop is about to sleep: for how long may it?
+ * @priv: controller
+ *
+ * Return: microseconds, 0 for not at all, -1 for until something happens, VFUS_TURN_LOST if it is
+ * another thread's business now.
+ */
+long nvme_poll(void *priv)
+{
+	struct nvme_ctrl *c = priv;
+	long us;
+
+	/* what was put off has failed meanwhile: who sent it waits no longer */
+	if (!vfus_waits(c->vfus)) {
+		c->more |= c->unmapping;
+		c->unmapping = false;
+		c->reset_put_off = false;
+	}
+	us = work(c);
+	if (us == VFUS_TURN_LOST || !is_drained(c))
+		return us;
+	nvme_drained(c);
+	return 0;
 }

@@ -41,13 +41,8 @@ void nvme_fatal(struct nvme_ctrl *c, const char *why)
 	c->csts |= NVME_CSTS_CFS;
 }
 
-/**
- * nvme_busy() - does anything still read or change a disk?
- * @c: controller
- *
- * Return: true if it does.
- */
-bool nvme_busy(const struct nvme_ctrl *c)
+/* Does anything still read or change a disk? */
+static bool busy(const struct nvme_ctrl *c)
 {
 	return c->io.transfers || c->io.erasures;
 }
@@ -61,18 +56,10 @@ static void hurry(struct nvme_ctrl *c, bool on)
 		atomic_store(&c->ns[i].disk.hurry, on);
 }
 
-/* From now on nobody is answered, and only flushes still go on. */
-static void end_commands(struct nvme_ctrl *c)
-{
-	c->generation++;
-	hurry(c, true);
-	io_drain(&c->io, IO_DRAIN_CHANGES);
-	hurry(c, false);
-}
-
+/* Nobody is answered from now on. */
 static void controller_reset(struct nvme_ctrl *c)
 {
-	end_commands(c);
+	c->generation++;
 	c->disabling = false;
 	nvme_shadow_reset(c);
 	nvme_queues_reset(c);
@@ -82,18 +69,9 @@ static void controller_reset(struct nvme_ctrl *c)
 	c->intms = 0;
 }
 
-/**
- * nvme_device_reset() - VFIO_USER_DEVICE_RESET or function-level reset: as after power-on
- * @priv: controller
- *
- * Once it is answered nothing is written to the client's memory, so it waits for reads.
- *
- * Return: 0.
- */
-int nvme_device_reset(void *priv)
+/* Returns true where data still moves: nvme_drained() then ends it. */
+static bool reset(struct nvme_ctrl *c)
 {
-	struct nvme_ctrl *c = priv;
-
 	controller_reset(c);
 	c->cc = 0;
 	c->aqa = 0;
@@ -101,7 +79,57 @@ int nvme_device_reset(void *priv)
 	c->acq = 0;
 	memset(c->msix_table, 0, sizeof(c->msix_table));
 	pcicfg_reset(&c->cfg);
-	return 0;
+	c->resetting = busy(c);
+	hurry(c, c->resetting);
+	return c->resetting;
+}
+
+/**
+ * nvme_device_reset() - VFIO_USER_DEVICE_RESET: as after power-on
+ * @priv: controller
+ *
+ * Once it is answered nothing is written to the client's memory, so that waits for reads.
+ *
+ * Return: 0, or -EINPROGRESS where it is going to be called again.
+ */
+int nvme_device_reset(void *priv)
+{
+	struct nvme_ctrl *c = priv;
+
+	if (c->reset_done) {
+		c->reset_done = false;
+		return 0;
+	}
+	c->in_flr = false;
+	c->reset_put_off = reset(c);
+	return c->reset_put_off ? -EINPROGRESS : 0;
+}
+
+/* Nothing answers, nor does the function's configuration space, until it is over. */
+static void function_reset(struct nvme_ctrl *c)
+{
+	c->in_flr = reset(c);
+}
+
+/**
+ * nvme_dma_unmap() - a window is about to go
+ * @priv: controller
+ * @addr: DMA address
+ * @size: bytes
+ *
+ * Return: 0, or -EINPROGRESS while there is data that moves; whose, nobody asks.
+ */
+int nvme_dma_unmap(void *priv, uint64_t addr, uint64_t size)
+{
+	struct nvme_ctrl *c = priv;
+
+	(void)addr;
+	(void)size;
+	/* one that was put off would come before us */
+	c->reset_put_off = false;
+	c->reset_done = false;
+	c->unmapping = c->io.transfers;
+	return c->unmapping ? -EINPROGRESS : 0;
 }
 
 static void enable(struct nvme_ctrl *c)
@@ -128,7 +156,12 @@ void nvme_abandon(struct nvme_ctrl *c)
 {
 	unsigned int i;
 
-	end_commands(c);
+	c->generation++;
+	c->leaving = busy(c);
+	c->unmapping = false;
+	c->reset_put_off = false;
+	c->reset_done = false;
+	hurry(c, c->leaving);
 	for (i = 0; i <= c->nr_ioq; i++) {
 		if (c->sq[i].deleting) {
 			nvme_req_put(c->sq[i].deleting);
@@ -141,14 +174,27 @@ void nvme_abandon(struct nvme_ctrl *c)
 }
 
 /**
- * nvme_disabled() - the driver wanted the controller disabled, and the last data has moved
+ * nvme_drained() - the last data has moved that a disabled or reset controller, DMA_UNMAP or a
+ * client that is gone had to wait for
  * @c: controller
  */
-void nvme_disabled(struct nvme_ctrl *c)
+void nvme_drained(struct nvme_ctrl *c)
 {
-	controller_reset(c);
-	/* it did not wait for CSTS.RDY */
-	if (c->cc & NVME_CC_EN)
+	bool off = c->disabling || c->resetting;
+
+	if (c->disabling)
+		controller_reset(c);
+	c->reset_done = c->reset_put_off;
+	c->reset_put_off = false;
+	if (c->unmapping || c->reset_done)
+		vfus_resume(c->vfus);
+	c->resetting = false;
+	c->unmapping = false;
+	c->leaving = false;
+	c->in_flr = false;
+	hurry(c, false);
+	/* the driver did not wait for CSTS.RDY */
+	if (off && c->cc & NVME_CC_EN)
 		enable(c);
 }
 
@@ -182,11 +228,12 @@ static void shut_down(struct nvme_ctrl *c)
 
 static void disable(struct nvme_ctrl *c)
 {
-	hurry(c, true);
-	if (nvme_busy(c))
+	if (busy(c)) {
 		c->disabling = true;
-	else
+		hurry(c, true);
+	} else {
 		controller_reset(c);
+	}
 }
 
 static void write_cc(struct nvme_ctrl *c, uint32_t v)
@@ -194,7 +241,7 @@ static void write_cc(struct nvme_ctrl *c, uint32_t v)
 	uint32_t old = c->cc;
 
 	c->cc = v & 0xfffff1;
-	if (c->disabling)
+	if (c->disabling || c->resetting)
 		;
 	else if (!(old & NVME_CC_EN) && v & NVME_CC_EN)
 		enable(c);
@@ -311,6 +358,10 @@ int nvme_bar_read(void *priv, unsigned int region, void *buf, size_t count, uint
 	const struct nvme_ctrl *c = priv;
 	uint8_t *out = buf;
 
+	if (c->in_flr) {
+		memset(buf, 0xff, count);
+		return 0;
+	}
 	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
 		pcicfg_read(&c->cfg, buf, count, offset);
 		return 0;
@@ -350,13 +401,13 @@ int nvme_bar_write(void *priv, unsigned int region, const void *buf, size_t coun
 	uint32_t v;
 
 	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
-		if (pcicfg_write(&c->cfg, buf, count, offset))
-			nvme_device_reset(c);
+		if (!c->in_flr && pcicfg_write(&c->cfg, buf, count, offset))
+			function_reset(c);
 		return 0;
 	}
 	if (region != VFIO_PCI_BAR0_REGION_INDEX)
 		return -EINVAL;
-	if ((offset | count) & 3)
+	if ((offset | count) & 3 || c->in_flr)
 		return 0;
 	for (; count; count -= 4, offset += 4, in += 4) {
 		memcpy(&v, in, sizeof(v));
