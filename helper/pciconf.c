@@ -15,6 +15,7 @@
 #include "array.h"
 #include "parse.h"
 #include "pciconf.h"
+#include "virtio.h"
 
 /* A list with an entry at each possible place is this long; what is longer has a loop. */
 #define MAX_CAPS	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
@@ -320,11 +321,31 @@ static void say_af(const struct view *v, unsigned int at, struct words *w)
 		 sign(cap, PCI_AF_CAP_TP));
 }
 
+/* One of a virtio device: where it has some of its registers. */
+static void say_virtio(const struct view *v, unsigned int at, struct words *w)
+{
+	unsigned int type = get8(v, at + 3), bar = get8(v, at + 4);
+	uint32_t offset = get32(v, at + 8), len = get32(v, at + 12);
+
+	json_object_object_add(w->json, "virtio",
+			       json_object_new_string(virtio_part_name(type)));
+	add_int(w, "bar", bar);
+	add_int(w, "bar_offset", offset);
+	add_int(w, "bar_length", len);
+	snprintf(w->text, sizeof(w->text), "virtio %s: BAR=%u offset=%08x size=%08x",
+		 virtio_part_name(type), bar, offset, len);
+}
+
 static void say_vendor(const struct view *v, unsigned int at, struct words *w)
 {
 	unsigned int len = get8(v, at + PCI_CAP_FLAGS), i, n = 0;
+	struct virtio_map map;
 
 	add_int(w, "length", len);
+	if (virtio_find(v->cfg, v->len, &map) && len >= 16) {
+		say_virtio(v, at, w);
+		return;
+	}
 	n = snprintf(w->text, sizeof(w->text), "Len=%02x", len);
 	if (len > 3)
 		n += snprintf(w->text + n, sizeof(w->text) - n, ":");

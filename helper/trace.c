@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <linux/pci_regs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include "status.h"
 #include "sysfs.h"
 #include "term.h"
+#include "virtio.h"
 
 #define INSTANCE	"vfiouserctl-"
 #define LINE_MAX_BYTES	4096
@@ -232,6 +234,70 @@ static uint64_t number(const char *text, const char *name)
 	return at ? strtoull(at + strlen(name), NULL, 0) : 0;
 }
 
+/* ---- virtio devices ---- */
+
+/* By number of the device; what is beyond has its registers without names. */
+#define KNOWN_MAX	64
+#define VENDOR_VIRTIO	0x1af4
+
+/**
+ * struct known - what is known of a device
+ * @cfg: the first part of its config space
+ * @map: where its registers are
+ * @asked: that has been looked for
+ * @virtio: and found
+ */
+static struct known {
+	uint8_t cfg[PCI_CFG_SPACE_SIZE];
+	struct virtio_map map;
+	bool asked;
+	bool virtio;
+} known[KNOWN_MAX];
+
+/* Reading its config space is seen in the trace, by our own process. */
+static void know(struct known *k, uint32_t id)
+{
+	struct netlink_device device;
+	unsigned int vendor = 0;
+	char path[PATH_MAX];
+	struct netlink *nl;
+	ssize_t n;
+	int fd;
+
+	k->asked = true;
+	if (netlink_open(&nl))
+		return;
+	fd = -1;
+	if (!netlink_device_get(nl, id, &device) && device.has_bdf &&
+	    !sysfs_pci_id(&device.bdf, "vendor", &vendor) && vendor == VENDOR_VIRTIO &&
+	    !sysfs_path(path, "/sys/bus/pci/devices/%04x:%02x:%02x.%x/config", device.bdf.domain,
+			device.bdf.bus, device.bdf.devfn >> 3, device.bdf.devfn & 7))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	netlink_close(nl);
+	if (fd < 0)
+		return;
+	n = read(fd, k->cfg, sizeof(k->cfg));
+	close(fd);
+	k->virtio = n > 0 && virtio_find(k->cfg, n, &k->map);
+}
+
+/* The register that is accessed and what its value means, or "" each. */
+static void say_register(const struct line *line, const struct access *a, char *name, size_t size,
+			 char *meaning, size_t meaning_size)
+{
+	struct known *k = &known[line->id % KNOWN_MAX];
+
+	*name = '\0';
+	*meaning = '\0';
+	if (line->id >= KNOWN_MAX || a->region < VFIO_PCI_BAR0_REGION_INDEX ||
+	    a->region > VFIO_PCI_BAR5_REGION_INDEX)
+		return;
+	if (!k->asked)
+		know(k, line->id);
+	if (k->virtio && virtio_register(&k->map, a->region, a->offset, name, size))
+		virtio_meaning(name, a->value, meaning, meaning_size);
+}
+
 /* Functions between a driver and us, whose names tell nothing. */
 static bool is_accessor(const char *name)
 {
@@ -323,20 +389,23 @@ static void word(const char *text, char *out, size_t len)
 
 static void print_access(const struct line *line)
 {
-	char time[24], caller[200];
+	char time[24], caller[200], name[40], meaning[80], words[140] = "";
 	struct access a;
 
 	parse_access(line, &a);
+	say_register(line, &a, name, sizeof(name), meaning, sizeof(meaning));
+	if (*name)
+		snprintf(words, sizeof(words), " (%s%s%s)", name, *meaning ? ": " : "", meaning);
 	if (!strcmp(line->event, "ioeventfd")) {
-		printf("doorbell %s at 0x%" PRIx64 ", %u bytes: 0x%" PRIx64 "\n",
-		       region_name(a.region), a.offset, a.count, a.value);
+		printf("doorbell %s at 0x%" PRIx64 ", %u bytes: 0x%" PRIx64 "%s\n",
+		       region_name(a.region), a.offset, a.count, a.value, words);
 		return;
 	}
 	format_ns(time, sizeof(time), a.ns);
 	caller_of(line->text, caller, sizeof(caller));
-	printf("%s %s at 0x%" PRIx64 ", %u bytes: 0x%" PRIx64 ", %s, by %s\n",
+	printf("%s %s at 0x%" PRIx64 ", %u bytes: 0x%" PRIx64 "%s, %s, by %s\n",
 	       a.write ? "write" : "read ", region_name(a.region), a.offset, a.count, a.value,
-	       time, caller);
+	       words, time, caller);
 }
 
 /* The helper's share: a message to the server, or the answer to one. */
@@ -407,10 +476,11 @@ static void add_number(struct json_object *o, const char *name, uint64_t value)
 static void add_access(struct json_object *o, const struct line *line)
 {
 	const char *error = strstr(line->text, "error ");
-	char caller[200], op[20];
+	char caller[200], op[20], name[40], meaning[80];
 	struct access a;
 
 	parse_access(line, &a);
+	say_register(line, &a, name, sizeof(name), meaning, sizeof(meaning));
 	word(line->text, op, sizeof(op));
 	if (!is_access(line->event)) {
 		add_text(o, "op", op);
@@ -425,6 +495,10 @@ static void add_access(struct json_object *o, const struct line *line)
 	add_number(o, "offset", a.offset);
 	add_number(o, "count", a.count);
 	add_number(o, "value", a.value);
+	if (*name)
+		add_text(o, "register", name);
+	if (*meaning)
+		add_text(o, "meaning", meaning);
 	if (strstr(line->text, " ns "))
 		add_number(o, "ns", a.ns);
 	if (strstr(line->text, " by ")) {
@@ -486,7 +560,8 @@ static bool take_line(struct options *opt, char *text)
 		log_note("%" PRIu64 " events were lost, they came too fast", number(lost, "LOST "));
 		return false;
 	}
-	if (!parse_line(text, &line))
+	/* What we read ourselves is not what was asked for. */
+	if (!parse_line(text, &line) || line.pid == (unsigned int)getpid())
 		return false;
 	gone = !strcmp(line.event, "event") && !strncmp(line.text, "event removed", 13);
 	if (opt->json)
@@ -637,6 +712,7 @@ const struct cmd cmd_trace = {
 "Prints each access of a driver to its device as a line in words: time, CPU, thread, number\n"
 "of the device, what was read or written, how long it took, and which function did it:\n\n"
 "  40.301 [001] kworker/1:2-57 0: read  BAR0 at 0x1c, 4 bytes: 0x1, 12.3us, by nvme_wait_ready [nvme]\n\n"
+"the registers of a virtio device by their names, as \"(device_status: ACKNOWLEDGE DRIVER)\";\n"
 "also doorbells, interrupts, interrupts being set up, and what becomes of the device. It\n"
 "ends with ^C, or with the device. Without DEVICE it is about all of them, also those that\n"
 "are attached later, so that a driver's first steps can be seen. Accesses to pages that\n"

@@ -22,10 +22,26 @@ attach "$SOCKET" || ktap_bail "attach failed"
 vdisk_of "$BDF" >/dev/null || ktap_bail "no disk"
 detach || ktap_bail "detach failed"
 wait_for 30 pci_gone "$BDF" || ktap_bail "it does not go away"
+ktap_match "probe: where its registers are" "$(vfiouserctl probe "$SOCKET")" \
+	'virtio common configuration: BAR=4 '
 state_mark warm
 
+vfiouserctl trace >"$WORK/trace" 2>&1 </dev/null &
+trace=$!
+wait_for 30 grep -qsx 1 "/sys/kernel/tracing/instances/vfiouserctl-$trace/tracing_on"
 attach "$SOCKET"
 ktap_ok $? "attach, after an attach and a detach" || ktap_bail "nothing to test"
+wait_for 30 grep -q 'device_status: ACKNOWLEDGE DRIVER FEATURES_OK DRIVER_OK' "$WORK/trace"
+ktap_ok $? "trace: what the driver says of its state"
+for register in device_feature driver_feature queue_select queue_size queue_enable queue_desc; do
+	grep -q "write BAR4 .*($register)\|read  BAR4 .*($register)" "$WORK/trace"
+	ktap_ok $? "trace: $register" || { grep BAR4 "$WORK/trace" | head -n 5 | ktap_log; }
+done
+wait_for 30 grep -q 'doorbell BAR4 .*(doorbell [0-9])' "$WORK/trace"
+ktap_ok $? "trace: a doorbell, by its queue"
+ktap_is "trace: nothing of what it reads itself" "$(grep -c " vfiouserctl-$trace " "$WORK/trace")" 0
+kill -INT $trace
+wait_for 30 vu_gone $trace
 ktap_match "lspci" "$(lspci -nn -s "$BDF")" 'SCSI storage controller.*1af4:1042'
 ktap_is "driver" "$(driver_of "$BDF")" virtio-pci
 disk=$(vdisk_of "$BDF")

@@ -14,6 +14,7 @@
 #include <json-c/json.h>
 
 #include "../../helper/pciconf.h"
+#include "../../helper/virtio.h"
 
 static uint8_t cfg[4096];
 static char *text;
@@ -65,6 +66,23 @@ static int setup(void **state)
 	put32(0x150, 0x000u << 20 | 2 << 16 | 0x000b);		/* VSEC */
 	put32(0x154, 0x010u << 20 | 3 << 16 | 0x1234);
 	return 0;
+}
+
+/* A virtio device instead: its common configuration and its doorbells. */
+static void make_virtio(void)
+{
+	put16(0x00, 0x1af4);
+	put16(0x02, 0x1042);
+	cfg[0x34] = 0xa0;
+	put32(0xa0, 0x0110u << 16 | 0xb0 << 8 | 0x09);
+	put32(0xa4, 4);
+	put32(0xa8, 0x1000);
+	put32(0xac, 0x38);
+	put32(0xb0, 0x0214u << 16 | 0x00 << 8 | 0x09);
+	put32(0xb4, 4);
+	put32(0xb8, 0x3000);
+	put32(0xbc, 0x1000);
+	put32(0xc0, 4);
 }
 
 static int teardown(void **state)
@@ -230,6 +248,37 @@ static void test_dump(void **state)
 			    "10: 04 00 00 00 01 00 00 00 01 c0 00 00 00 00 00 00\n");
 }
 
+static void test_virtio(void **state)
+{
+	char name[40], meaning[80];
+	struct virtio_map map;
+
+	(void)state;
+	assert_false(virtio_find(cfg, sizeof(cfg), &map));
+	make_virtio();
+	print(4096);
+	HAS("virtio common configuration: BAR=4 offset=00001000 size=00000038\n");
+	HAS("virtio notifications: BAR=4 offset=00003000 size=00001000\n");
+	assert_true(virtio_find(cfg, sizeof(cfg), &map));
+	assert_true(virtio_register(&map, 4, 0x1014, name, sizeof(name)));
+	assert_string_equal(name, "device_status");
+	assert_true(virtio_meaning(name, 0xf, meaning, sizeof(meaning)));
+	assert_string_equal(meaning, "ACKNOWLEDGE DRIVER FEATURES_OK DRIVER_OK");
+	assert_true(virtio_meaning(name, 0, meaning, sizeof(meaning)));
+	assert_string_equal(meaning, "reset");
+	assert_true(virtio_register(&map, 4, 0x1023, name, sizeof(name)));
+	assert_string_equal(name, "queue_desc + 3");
+	assert_false(virtio_meaning(name, 1, meaning, sizeof(meaning)));
+	assert_true(virtio_register(&map, 4, 0x300c, name, sizeof(name)));
+	assert_string_equal(name, "doorbell 3");
+	assert_false(virtio_register(&map, 4, 0x1038, name, sizeof(name)));
+	assert_false(virtio_register(&map, 1, 0x1014, name, sizeof(name)));
+	/* a list that leads to itself, and one that is cut off */
+	cfg[0xb1] = 0xa0;
+	assert_true(virtio_find(cfg, sizeof(cfg), &map));
+	assert_false(virtio_find(cfg, 0xa0, &map));
+}
+
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -243,6 +292,7 @@ int main(void)
 		TEST(test_random),
 		TEST(test_json),
 		TEST(test_dump),
+		TEST(test_virtio),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
