@@ -717,6 +717,7 @@ static void drain(const char *const args[], const char *const extra[])
 {
 	struct driver d;
 	unsigned int i;
+	int other;
 
 	begin(&d);
 	make_image();
@@ -752,8 +753,14 @@ static void drain(const char *const args[], const char *const extra[])
 	assert_int_equal(mc_dma_unmap(&d.mc, IOVA, SIZE), 0);
 	assert_int_equal(used_idx(&d, 0), 16);
 	check_quiet(&d);
-	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
+	/* and gives other memory in its place */
+	other = memfd_create("other", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(other, SIZE), 0);
+	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, other, 0), 0);
 	assert_true(status(&d) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(mc_dma_unmap(&d.mc, IOVA, SIZE), 0);
+	close(other);
+	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
 	/* the client goes: the next one is let in when all is over */
 	bring_up(&d, 1, PLAIN);
 	for (i = 0; i < 16; i++)
@@ -1407,6 +1414,39 @@ static void test_no_memory(void **state)
 	stop(&d);
 }
 
+/* Memory that is taken away and comes back in other pieces, as a virtual machine's does. */
+static void test_memory_moves(void **state)
+{
+	struct vfio_user_dma_map firmware = {
+		sizeof(firmware), VFIO_USER_DMA_READABLE, 0, IOVA + SIZE, 0x1000,
+	};
+	struct driver d;
+	int i;
+
+	(void)state;
+	begin(&d);
+	d.back = back(vublk, (const char *[]){ "--queues=1", NULL });
+	start_front(&d, "blk", NULL);
+	connect_client(&d);
+	share_memory(&d);
+	/* firmware: read only, without a descriptor */
+	assert_int_equal(mc_request(&d.mc, VFIO_USER_DMA_MAP, &firmware, sizeof(firmware), NULL, 0),
+			 0);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(mc_dma_unmap(&d.mc, IOVA, SIZE), 0);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE / 2, d.memfd, 0), 0);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA + SIZE / 2, SIZE / 2, d.memfd, SIZE / 2), 0);
+		use_disk(&d, 1);
+		assert_int_equal(mc_dma_unmap(&d.mc, IOVA, SIZE / 2), 0);
+		assert_int_equal(mc_dma_unmap(&d.mc, IOVA + SIZE / 2, SIZE / 2), 0);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
+	}
+	assert_false(status(&d) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	stop(&d);
+}
+
 /* ---- file systems ---- */
 
 static const char *const virtiofsd[] = {
@@ -1656,6 +1696,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_memory_moves),
 		cmocka_unit_test(test_file_system),
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_network_pairs),

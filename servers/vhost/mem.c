@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vhost.h"
@@ -35,10 +36,11 @@ int mem_map(struct vhost *h, uint64_t addr, uint64_t size, uint32_t flags, int f
 	struct vhost_window w = { .addr = addr, .size = size, .offset = offset };
 	void *va;
 
-	if (fd < 0) {
+	if (fd < 0 && (flags & both) == both) {
 		vhost_log(h, 0, "the client shares no memory, only its contents by message: a vhost-user back end cannot use it");
 		return -EINVAL;
 	}
+	/* Also what has no descriptor then: QEMU shares the firmware's ROM without one. */
 	if ((flags & both) != both) {
 		vhost_log(h, 1, "memory at 0x%llx is not for reading and writing: not passed on",
 			  (unsigned long long)addr);
@@ -123,6 +125,32 @@ void *mem_at(const struct vhost *h, uint64_t addr, uint64_t len)
 			return w->va + (addr - w->addr);
 	}
 	return NULL;
+}
+
+/**
+ * mem_home() - which memory an address stands for
+ * @h: device
+ * @addr: IOVA
+ * @home: filled in
+ *
+ * Return: false where it is in no window.
+ */
+bool mem_home(const struct vhost *h, uint64_t addr, struct vhost_home *home)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->nr_wins; i++) {
+		const struct vhost_window *w = &h->wins[i];
+		struct stat st;
+
+		if (addr < w->addr || addr - w->addr >= w->size)
+			continue;
+		if (fstat(w->fd, &st))
+			return false;
+		*home = (struct vhost_home){ st.st_dev, st.st_ino, w->offset + (addr - w->addr) };
+		return true;
+	}
+	return false;
 }
 
 /**

@@ -49,7 +49,11 @@ const struct virtio_ops vhost_virtio_ops = {
 static int on_dma_map(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
 		      uint64_t offset)
 {
-	return mem_map(priv, addr, size, flags, fd, offset);
+	int ret = mem_map(priv, addr, size, flags, fd, offset);
+
+	if (!ret)
+		ring_check(priv);
+	return ret;
 }
 
 static int on_dma_unmap(void *priv, uint64_t addr, uint64_t size)
@@ -63,7 +67,6 @@ static int on_dma_unmap(void *priv, uint64_t addr, uint64_t size)
 		return -EINPROGRESS;
 	}
 	mem_unmap(h, addr, size);
-	ring_check(h);
 	return 0;
 }
 

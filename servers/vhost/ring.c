@@ -121,15 +121,41 @@ static bool in_memory(const struct vhost *h)
 	return any;
 }
 
+static bool home_of(const struct vhost *h, unsigned int q, struct vhost_home home[RING_PARTS])
+{
+	const struct virtq *vq = &h->v.vq[q];
+
+	memset(home, 0, RING_PARTS * sizeof(*home));
+	return mem_home(h, vq->desc, &home[0]) && mem_home(h, vq->avail, &home[1]) &&
+	       mem_home(h, vq->used, &home[2]);
+}
+
+/*
+ * Virtual machines take memory away and give it back, in other pieces, while their firmware maps
+ * itself in and out: rings that come back with it go on where they were.
+ */
+static bool same_memory(const struct vhost *h)
+{
+	struct vhost_home home[RING_PARTS];
+	unsigned int q;
+
+	for (q = 0; q < h->nr_rings; q++)
+		if (h->v.vq[q].enabled &&
+		    (!home_of(h, q, home) || memcmp(home, h->ring[q].home, sizeof(home))))
+			return false;
+	return true;
+}
+
 /**
- * ring_check() - memory has been taken away
- * @h: device with idle rings
+ * ring_check() - memory has come, maybe in place of what was taken away
+ * @h: device
  *
- * What comes in its place is not the rings that were in it.
+ * Rings that were in that are not in other memory.
  */
 void ring_check(struct vhost *h)
 {
-	if (h->v.status & VIRTIO_CONFIG_S_DRIVER_OK && !in_memory(h))
+	if (h->rings == RINGS_IDLE && h->resumed && virtio_live(&h->v) && !h->v.resetting &&
+	    in_memory(h) && !same_memory(h))
 		virtio_broken(&h->v, "the memory of its rings was taken away");
 }
 
@@ -407,6 +433,7 @@ static void start_rings(struct vhost *h)
 		r->exposed = false;
 		if (!r->started)
 			continue;
+		home_of(h, q, r->home);
 		set_state(h, VU_SET_VRING_NUM, q, v->vq[q].size);
 		set_state(h, VU_SET_VRING_BASE, q, r->base);
 	}

@@ -56,8 +56,18 @@ enum vhost_rings {
 	RINGS_BURIED,			/* the undertaker has them */
 };
 
+/* Which memory an address stands for. */
+struct vhost_home {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t offset;
+};
+
+#define RING_PARTS	3		/* descriptors, available, used */
+
 /* A queue of the back end's. */
 struct vhost_ring {
+	struct vhost_home home[RING_PARTS];	/* where it was when it was started */
 	bool started;
 	bool on;			/* what the back end was told last */
 	uint16_t base;			/* where the available ring is taken up */
@@ -279,6 +289,7 @@ int mem_map(struct vhost *h, uint64_t addr, uint64_t size, uint32_t flags, int f
 	    uint64_t offset);
 void mem_unmap(struct vhost *h, uint64_t addr, uint64_t size);
 void mem_clear(struct vhost *h);
+bool mem_home(const struct vhost *h, uint64_t addr, struct vhost_home *home);
 void *mem_at(const struct vhost *h, uint64_t addr, uint64_t len);
 void mem_send(struct vhost *h);
 
