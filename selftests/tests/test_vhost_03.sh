@@ -4,8 +4,8 @@
 #
 # Disks whose back end is killed: one that keeps its requests in flight in memory, at any time, under
 # load and without an error; QEMU's storage daemon while idle, and at depth, where the requests end
-# with errors and the device goes. Then what a disk's configuration changes, and vfiouser-vhost
-# itself being killed under load, for good and to come back. KILLS=50 is for "make soak".
+# with errors and the device goes. Then what a disk's configuration changes, and the helper and
+# vfiouser-vhost themselves being killed under load, for good and to come back. KILLS=50 is for "make soak".
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -135,6 +135,25 @@ attach "$SOCKET" && disk=$(vdisk_of "$BDF")
 ktap_ok $? "depth: attached again, with another storage daemon" || ktap_bail "no disk"
 dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
 ktap_ok $? "depth: it can be read"
+
+# ---- the helper is killed under load ----
+
+dd if=/dev/urandom of="$WORK/kept" bs=64k count=16 2>/dev/null
+dd if="$WORK/kept" of="$disk" bs=64k seek=512 oflag=direct conv=fsync 2>/dev/null
+again=$(grep -c 'connected again' "$SOCKET.log")
+load helper
+kill -KILL "$(helper_pid)"
+! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
+ktap_ok $? "helper: requests end with errors" || ktap_log <"$WORK/fio"
+wait_for 30 pci_gone "$BDF"
+ktap_ok $? "helper: the device goes"
+attach "$SOCKET" && disk=$(vdisk_of "$BDF")
+ktap_ok $? "helper: attached again, with the same vfiouser-vhost" || ktap_bail "no disk"
+ktap_is "helper: over the same connection to the back end" "$(grep -c 'connected again' "$SOCKET.log")" \
+	"$again"
+dd if="$disk" of="$WORK/read" bs=64k skip=512 count=16 iflag=direct 2>/dev/null
+cmp "$WORK/kept" "$WORK/read"
+ktap_ok $? "helper: what was acknowledged is there"
 
 # ---- vfiouser-vhost is killed under load ----
 
