@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "busy.h"
@@ -47,6 +48,26 @@ bool front_pause(const struct front *front, int ms)
 	return poll(&fd, 1, ms) <= 0;
 }
 
+/*
+ * What the helper's end waits for is its own business: a descriptor of the server's that cannot be
+ * closed, for which the kernel has no end. Its device has gone by then.
+ */
+static int helper_status(pid_t pid)
+{
+	struct pollfd fd = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	int n = 1;
+
+	if (fd.fd >= 0) {
+		n = poll(&fd, 1, HELPER_END_MS);
+		close(fd.fd);
+	}
+	if (n)
+		return proc_status(pid);
+	return log_fail(ST_FAILED,
+			"the helper %d cannot be ended: it waits for a descriptor of the server's; leaving it behind",
+			(int)pid);
+}
+
 /**
  * front_helper_ended() - the helper has ended; it has said why, unless it had nothing to
  * complain about
@@ -57,7 +78,7 @@ bool front_pause(const struct front *front, int ms)
  */
 int front_helper_ended(struct front *front)
 {
-	int status = proc_status(front->helper);
+	int status = helper_status(front->helper);
 
 	front->helper = 0;
 	if (status == ST_OK)
@@ -233,7 +254,7 @@ static int stay(struct front *front, int signals)
 		}
 		kill(front->helper, SIGTERM);
 	}
-	status = proc_status(front->helper);
+	status = helper_status(front->helper);
 	if (status && notify_active())
 		log_note("the device is lost; why is in the kernel's log");
 	return status;

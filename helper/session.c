@@ -469,5 +469,8 @@ int attach_helper(const struct attach_options *opt, int front)
 		status = with_channel(opt, socket, &ring, front);
 	/* Now, if it still exists, the device goes, or waits for another helper. */
 	ring_close(&ring);
+	/* And who waits is told, since what the server sent may keep us from ending. */
+	if (!opt->reconnect)
+		close(front);
 	return status;
 }

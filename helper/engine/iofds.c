@@ -215,7 +215,7 @@ void vfuc_region_io_fds_free(struct vfuc_region_io_fds *fds)
 		return;
 	for (i = 0; i < fds->nr_fds; i++) {
 		if (fds->fds[i] >= 0)
-			close(fds->fds[i]);
+			vfuc_fd_close(fds->fds[i]);
 	}
 	free(fds->fds);
 	free(fds->entries);

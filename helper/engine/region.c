@@ -62,7 +62,7 @@ static void drop_area(struct vfuc *c, struct vfuc_region_info *info, unsigned in
 		  "region %u: the mappable area 0x%" PRIx64 "+0x%" PRIx64 " is not used: %s",
 		  info->index, info->areas[i].offset, info->areas[i].size, why);
 	if (info->areas[i].fd >= 0)
-		close(info->areas[i].fd);
+		vfuc_fd_close(info->areas[i].fd);
 	memmove(&info->areas[i], &info->areas[i + 1],
 		(--info->nr_areas - i) * sizeof(*info->areas));
 }
@@ -350,10 +350,10 @@ void vfuc_region_info_free(struct vfuc_region_info *info)
 	if (!info)
 		return;
 	if (info->fd >= 0)
-		close(info->fd);
+		vfuc_fd_close(info->fd);
 	for (i = 0; i < info->nr_areas; i++)
 		if (info->areas[i].fd >= 0)
-			close(info->areas[i].fd);
+			vfuc_fd_close(info->areas[i].fd);
 	free(info->areas);
 	free(info);
 }

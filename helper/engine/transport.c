@@ -435,7 +435,7 @@ static void take_fds(struct msghdr *msg, struct vfuc_fds *fds, unsigned int *sur
 			if (fds->count < VFUC_TRANSPORT_MAX_FDS) {
 				fds->fd[fds->count++] = fd;
 			} else {
-				close(fd);
+				vfuc_fd_close(fd);
 				(*surplus)++;
 			}
 		}
@@ -481,6 +481,30 @@ ssize_t vfuc_transport_receive(int fd, void *buf, size_t len, struct vfuc_fds *f
 	return ret ? ret : -ECONNRESET;
 }
 
+/* Nobody else is asked: not what the attributes are either. */
+static bool closes_at_once(int fd)
+{
+	socklen_t len = sizeof(int);
+	struct stat st;
+	int domain;
+
+	if (fcntl(fd, F_GET_SEALS) >= 0)
+		return true;
+	if (fstatat(fd, "", &st, AT_EMPTY_PATH | AT_STATX_DONT_SYNC))
+		return false;
+	/* eventfds and their like are of no type */
+	if (!(st.st_mode & S_IFMT) || S_ISFIFO(st.st_mode))
+		return true;
+	return S_ISSOCK(st.st_mode) && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+	       domain == AF_UNIX;
+}
+
+void vfuc_fd_close(int fd)
+{
+	if (closes_at_once(fd))
+		close(fd);
+}
+
 unsigned int vfuc_fds_close(struct vfuc_fds *fds)
 {
 	unsigned int closed = 0;
@@ -488,7 +512,7 @@ unsigned int vfuc_fds_close(struct vfuc_fds *fds)
 
 	for (i = 0; i < fds->count; i++) {
 		if (fds->fd[i] >= 0) {
-			close(fds->fd[i]);
+			vfuc_fd_close(fds->fd[i]);
 			closed++;
 		}
 	}

@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* VERSION: each rule of the negotiation, capabilities in both directions. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -526,6 +535,129 @@ static void test_surplus_fds(void **state)
 	assert_int_equal(fs_count_fds(), fds);
 }
 
+/* ---- a descriptor that cannot be closed ---- */
+
+#define FUSE_FLUSHED	3
+
+static void fuse_reply(int dev, uint64_t unique, int error, const void *data, size_t len)
+{
+	struct fuse_out_header out = {
+		.len = (uint32_t)(sizeof(out) + len), .error = error, .unique = unique,
+	};
+	struct iovec v[2] = { { &out, sizeof(out) }, { (void *)data, len } };
+
+	if (writev(dev, v, 2) < 0)
+		_exit(1);
+}
+
+/* Serves a file system of one file; ends when somebody closes that, which so does not wait. */
+static void fuse_serve(int dev)
+{
+	static union {
+		struct fuse_in_header in;
+		char bytes[1 << 17];
+	} buf;
+	const struct fuse_init_out init = {
+		.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 4096,
+	};
+	const struct fuse_attr file = {
+		.ino = 2, .size = 4096, .mode = S_IFREG | 0600, .nlink = 1,
+	};
+	const struct fuse_attr root = { .ino = 1, .mode = S_IFDIR | 0700, .nlink = 2 };
+	const struct fuse_entry_out entry = { .nodeid = 2, .attr = file };
+	const struct fuse_open_out opened = { .fh = 1 };
+	struct fuse_attr_out attr = { .attr_valid = 0 };
+
+	while (read(dev, &buf, sizeof(buf)) > 0) {
+		switch (buf.in.opcode) {
+		case FUSE_INIT:
+			fuse_reply(dev, buf.in.unique, 0, &init, sizeof(init));
+			break;
+		case FUSE_LOOKUP:
+			fuse_reply(dev, buf.in.unique, 0, &entry, sizeof(entry));
+			break;
+		case FUSE_GETATTR:
+			attr.attr = buf.in.nodeid == 1 ? root : file;
+			fuse_reply(dev, buf.in.unique, 0, &attr, sizeof(attr));
+			break;
+		case FUSE_OPEN:
+			fuse_reply(dev, buf.in.unique, 0, &opened, sizeof(opened));
+			break;
+		case FUSE_FLUSH:
+			_exit(FUSE_FLUSHED);
+		case FUSE_FORGET:
+		case FUSE_BATCH_FORGET:
+			break;
+		default:
+			fuse_reply(dev, buf.in.unique, -EOPNOTSUPP, NULL, 0);
+		}
+	}
+	_exit(2);
+}
+
+/* Returns a file of it, open, or -1 where none can be had; *server is to be killed. */
+static int fuse_file(const char *dir, pid_t *server)
+{
+	char path[80], options[80];
+	int dev = open("/dev/fuse", O_RDWR | O_CLOEXEC), fd;
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", dev);
+	if (dev < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("test", dir, "fuse", MS_NOSUID | MS_NODEV, options)) {
+		if (dev >= 0)
+			close(dev);
+		return -1;
+	}
+	*server = fork();
+	assert_true(*server >= 0);
+	if (!*server)
+		fuse_serve(dev);
+	close(dev);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void script_no_close(struct fake_server *s)
+{
+	fs_expect(s, VFUC_CMD_VERSION);
+	/* ours stays open */
+	fs_reply_fds(s, version_0_1, sizeof(version_0_1), s->arg, 1);
+	fs_expect_close(s);
+}
+
+/* A server can send a file of a file system of its own, which decides when closing it is over. */
+static void test_surplus_never_closed(void **state)
+{
+	char dir[] = "/tmp/engine-version.XXXXXX";
+	struct fake_server s;
+	struct vfuc *c;
+	pid_t server;
+	int fd, status;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = fuse_file(dir, &server);
+	if (fd < 0) {
+		rmdir(dir);
+		print_message("no file system can be mounted here: %s\n", strerror(errno));
+		skip();
+	}
+	fs_start(&s, script_no_close, &fd);
+	c = fs_open(&s, NULL);
+	assert_int_equal(vfuc_stats(c)->surplus_fds, 1);
+	vfuc_close(c);
+	fs_finish(&s);
+	/* nobody has closed it */
+	kill(server, SIGKILL);
+	assert_int_equal(waitpid(server, &status, 0), server);
+	assert_true(WIFSIGNALED(status));
+	close(fd);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
 /* The twin socket is no socket, beside descriptors that are for nothing. */
 static void script_bad_twin(struct fake_server *s)
 {
@@ -634,6 +766,7 @@ int main(void)
 		cmocka_unit_test(test_handshake_json),
 		cmocka_unit_test(test_yes_and_close),
 		cmocka_unit_test(test_surplus_fds),
+		cmocka_unit_test(test_surplus_never_closed),
 		cmocka_unit_test(test_bad_twin),
 		cmocka_unit_test(test_twin),
 	};
