@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # TIMEOUT: 14400
 # SHARE: yes
+# DISK: 1G
 #
 # The measurements of "make bench", in the VM (scripts/bench starts it, and makes tables and plots).
 #
-# The kernel's command line says what is measured: bench.groups=LIST (floors, mmio, block, scale),
+# The kernel's command line says what is measured: bench.groups=LIST (floors, mmio, block, backing, scale),
 # bench.reps=N times in turn, bench.seconds=N for each run of fio. Each result is a line of
 # /share/raw.tsv:
 #
@@ -20,6 +21,7 @@
 . "$(dirname "$0")/record.sh"
 . "$(dirname "$0")/mmio.sh"
 . "$(dirname "$0")/block.sh"
+. "$(dirname "$0")/backing.sh"
 . "$(dirname "$0")/scale.sh"
 
 record_machine

@@ -100,7 +100,9 @@ passthrough_stop()
 
 nbd_start()
 {
-	modprobe nbd max_part=0 && nbdkit -U "$WORK/nbd.sock" -P "$WORK/nbd.pid" memory ${BLOCK_MIB}M &&
+	# shellcheck disable=SC2086
+	modprobe nbd max_part=0 &&
+		nbdkit -U "$WORK/nbd.sock" -P "$WORK/nbd.pid" ${NBD_PLUGIN:-memory ${BLOCK_MIB}M} &&
 		wait_for 20 test -S "$WORK/nbd.sock" &&
 		nbd-client -unix "$WORK/nbd.sock" /dev/nbd0 -C "$(nproc)" >/dev/null 2>"$WORK/nbd.err" || {
 		REASON=$(head -n 1 "$WORK/nbd.err" 2>/dev/null)
@@ -120,7 +122,9 @@ nbd_stop()
 ublk_start()
 {
 	modprobe ublk_drv || { REASON="no ublk_drv in this kernel"; return 1; }
-	vfu_ublk $BLOCK_MIB >"$WORK/ublk.out" 2>"$WORK/ublk.err" &
+	# what the one before said is not its word
+	rm -f "$WORK/ublk.out"
+	vfu_ublk $BLOCK_MIB "$(nproc)" ${UBLK_IMAGE:+"$UBLK_IMAGE"} >"$WORK/ublk.out" 2>"$WORK/ublk.err" &
 	UBLK_PID=$!
 	wait_for 20 grep -q ublkb "$WORK/ublk.out" || { REASON=$(head -n 1 "$WORK/ublk.err"); return 1; }
 	DISK=$(cat "$WORK/ublk.out")
@@ -134,9 +138,15 @@ ublk_stop()
 
 vduse_start()
 {
+	local driver=file
+
 	modprobe -a vduse virtio_vdpa virtio_blk || { REASON="no vduse in this kernel"; return 1; }
-	truncate -s ${BLOCK_MIB}M /tmp/vduse.img
-	qemu-storage-daemon --blockdev driver=file,node-name=f,filename=/tmp/vduse.img \
+	[ "$VDUSE_IMAGE" ] || truncate -s ${BLOCK_MIB}M /tmp/vduse.img
+	case $VDUSE_IMAGE in
+	/dev/*) driver=host_device ;;
+	esac
+	qemu-storage-daemon \
+		--blockdev "driver=$driver,node-name=f,filename=${VDUSE_IMAGE:-/tmp/vduse.img}" \
 		--export type=vduse-blk,id=e,node-name=f,name=bench,writable=on,num-queues="$(nproc)" \
 		>"$WORK/vduse.err" 2>&1 &
 	VDUSE_PID=$!
@@ -218,16 +228,19 @@ nvmetcp_stop()
 
 # ---- the load ----
 
-# block_load TARGET REP NAME RW BS DEPTH JOBS
+# block_load TARGET REP NAME RW BS DEPTH JOBS; with BLOCK_TAIL the 99th percentile as well
 block_load()
 {
-	local target=$1 rep=$2 name=$3 bytes=4096 fio status
+	local target=$1 rep=$2 name=$3 bytes=4096 tail=--gtod_reduce=1 fio status
 
 	[[ $name =~ $BLOCK_LOADS ]] || return 0
 	[ "$5" = 4k ] || bytes=131072
+	[ -z "$BLOCK_TAIL" ] || tail="--group_reporting --minimal"
+	# shellcheck disable=SC2086
 	fio --name=bench --filename="/dev/$DISK" --direct=1 --ioengine=io_uring --rw="$4" --bs="$5" \
 		--iodepth="$6" --numjobs="$7" --size=100% --offset_increment=$((BLOCK_MIB / $7))M \
-		--time_based --runtime=120 --thread --norandommap --randrepeat=1 --gtod_reduce=1 \
+		--time_based --runtime=120 --thread --norandommap --randrepeat=1 \
+		$tail \
 		--output="$WORK/fio.out" >/dev/null 2>&1 &
 	fio=$!
 	vfu_sample "$DISK" "$SECONDS_EACH" $bytes >"$WORK/sample" 2>"$WORK/sample.err"
@@ -238,6 +251,9 @@ block_load()
 		{ cat "$WORK/sample.err"; head -n 5 "$WORK/fio.out"; } | ktap_log
 		return 1
 	fi
+	# fio's microseconds, of its whole run
+	[ -z "$BLOCK_TAIL" ] || grep -o '99\.0*%=[0-9]*' "$WORK/fio.out" | sort -t= -k2 -n |
+		sed -n '$s/.*=\(.*\)/bench p99 \1000/p' >>"$WORK/sample"
 	sed "s/^bench /bench $name-/" "$WORK/sample" | record_notes "${RECORD_GROUP:-block}" "$target" "$rep" mixed
 }
 

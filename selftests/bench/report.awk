@@ -290,6 +290,7 @@ END {
 			"%.1f", 1e-3)
 		block_table("busy", "Block: CPUs busy", "%.2f", 1)
 	}
+	table("backing")
 	table("scale")
 	for (i = 1; i <= nr_lacks; i++) {
 		split(lacks[i], p, SUBSEP)

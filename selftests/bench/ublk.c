@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfu_ublk: a disk in memory behind ublk, for comparison.
+ * vfu_ublk: a disk in memory, or on an image, behind ublk, for comparison.
  *
- *	vfu_ublk MIB [QUEUES]
+ *	vfu_ublk MIB [QUEUES [IMAGE[,direct]]]
  *
  * Does what ublk's own servers do by default: a thread for each queue, a buffer for each request,
  * which the driver copies to or from, and io_uring for both. Prints the device's name when it can
@@ -26,6 +26,7 @@
 #define DEPTH		128
 #define BUFFER		(512 * 1024)
 #define MAX_QUEUES	64
+#define OF_IMAGE	(1u << 16)	/* user_data: not the device's */
 
 /* As kernels from 6.4 on have them; whether they take the old ones is configured. */
 #define CTRL_OP(cmd)	_IOWR('u', cmd, struct ublksrv_ctrl_cmd)
@@ -41,6 +42,7 @@ struct queue {
 };
 
 static uint8_t *ram;
+static int image = -1;
 static uint64_t size;
 static struct io_uring ctrl_ring;
 static int ctrl_fd;
@@ -125,6 +127,39 @@ static int serve(struct queue *q, unsigned int tag)
 	return -EOPNOTSUPP;
 }
 
+/* The loop target: the image's part of it, through the same ring. */
+static void begin(struct queue *q, unsigned int tag)
+{
+	const struct ublksrv_io_desc *d = &q->descs[tag];
+	uint8_t *buf = q->buffers + (size_t)tag * BUFFER;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+
+	if (!sqe)
+		die("io_uring", EBUSY);
+	switch (ublksrv_get_op(d)) {
+	case UBLK_IO_OP_READ:
+		io_uring_prep_read(sqe, image, buf, d->nr_sectors << 9, d->start_sector << 9);
+		break;
+	case UBLK_IO_OP_WRITE:
+		io_uring_prep_write(sqe, image, buf, d->nr_sectors << 9, d->start_sector << 9);
+		break;
+	default:
+		io_uring_prep_fsync(sqe, image, IORING_FSYNC_DATASYNC);
+	}
+	sqe->user_data = tag | OF_IMAGE;
+}
+
+static void open_image(char *name)
+{
+	char *direct = strstr(name, ",direct");
+
+	if (direct)
+		*direct = 0;
+	image = open(name, O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0));
+	if (image < 0)
+		die(name, errno);
+}
+
 static void *queue_main(void *arg)
 {
 	struct queue *q = arg;
@@ -133,7 +168,7 @@ static void *queue_main(void *arg)
 	unsigned int tag, head, n;
 	int ret;
 
-	ret = io_uring_queue_init(DEPTH, &q->ring, IORING_SETUP_COOP_TASKRUN);
+	ret = io_uring_queue_init(2 * DEPTH, &q->ring, IORING_SETUP_COOP_TASKRUN);
 	if (ret)
 		die("io_uring", -ret);
 	q->descs = mmap(NULL, len, PROT_READ, MAP_SHARED | MAP_POPULATE, q->fd,
@@ -155,7 +190,12 @@ static void *queue_main(void *arg)
 		io_uring_for_each_cqe(&q->ring, head, cqe) {
 			n++;
 			tag = cqe->user_data;
-			if (cqe->res == UBLK_IO_RES_OK)
+			if (tag & OF_IMAGE)
+				queue_io(q, tag & ~OF_IMAGE, IO_OP(UBLK_IO_COMMIT_AND_FETCH_REQ),
+					 cqe->res);
+			else if (cqe->res == UBLK_IO_RES_OK && image >= 0)
+				begin(q, tag);
+			else if (cqe->res == UBLK_IO_RES_OK)
 				queue_io(q, tag, IO_OP(UBLK_IO_COMMIT_AND_FETCH_REQ),
 					 serve(q, tag));
 			else
@@ -198,15 +238,18 @@ int main(int argc, char **argv)
 
 	size = argc > 1 ? strtoull(argv[1], NULL, 0) << 20 : 0;
 	if (!size || !n || n > MAX_QUEUES) {
-		fprintf(stderr, "usage: vfu_ublk MIB [QUEUES]\n");
+		fprintf(stderr, "usage: vfu_ublk MIB [QUEUES [IMAGE[,direct]]]\n");
 		return 2;
 	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-		   -1, 0);
+	if (argc > 3)
+		open_image(argv[3]);
+	else
+		ram = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (ram == MAP_FAILED)
 		die("memory", errno);
 	ctrl_fd = open("/dev/ublk-control", O_RDWR | O_CLOEXEC);
