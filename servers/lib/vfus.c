@@ -600,7 +600,7 @@ static int serve(struct vfus *s)
 				us = s->dev.ops->poll(s->dev.priv);
 			if (us == VFUS_TURN_LOST)
 				return VFUS_TURN_LOST;
-			/* Its DMA accesses may have brought more messages in, or its work an end. */
+			/* DMA accesses may have brought messages in, or an end been waited for. */
 			if (!s->hung && (s->queue.first || vfus_chan_ready(&s->chan) ||
 					 (s->waiting.first && !s->putting_off)))
 				us = 0;

@@ -404,7 +404,7 @@ void vfus_queue_init(struct vfus_queue *q)
 bool vfus_queue_put(struct vfus *s, struct vfus_queue *q, struct vfus_msg *m)
 {
 	if (q->nr >= VFUS_MAX_QUEUED) {
-		vfus_log(s, 0, "%d commands queued behind a DMA access or a slow command: dropping the client",
+		vfus_log(s, 0, "%d commands behind one that waits: dropping the client",
 			 VFUS_MAX_QUEUED);
 		s->chan.dead = true;
 		vfus_msg_free(m);

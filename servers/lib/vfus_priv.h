@@ -120,7 +120,7 @@ struct vfus {
 	unsigned int looked;
 	struct vfus_chan chan;
 	struct vfus_chan twin;	/* server to client requests, where negotiated; else fd -1 */
-	struct vfus_queue queue;	/* came while the device waited for an answer of the client's */
+	struct vfus_queue queue;	/* came while the device waited for an answer */
 	struct vfus_queue waiting;	/* one that was put off, and what came behind it */
 	bool putting_off;	/* the first of those waits for vfus_resume() */
 	bool put_off_failed;	/* it has waited long enough */
