@@ -75,13 +75,14 @@ acked()
 	[ "$(cat "$WORK/acked")" -ge "$1" ]
 }
 
+# records_are_there BACKING
 records_are_there()
 {
-	acked 5 && dd if=$below bs=4k count="$(cat "$WORK/acked")" iflag=direct 2>/dev/null |
+	acked 5 && dd if="$1" bs=4k count="$(cat "$WORK/acked")" iflag=direct 2>/dev/null |
 		awk -v want="$(cat "$WORK/acked")" '$2 != NR { exit 1 } { n = NR } END { exit n != want }'
 }
 
-ktap_plan 35
+ktap_plan 36
 load_module
 modprobe dm_mod || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
@@ -134,9 +135,30 @@ for cache in writeback writethrough none; do
 	below linear
 	detach "$BDF"
 	stop_server
-	ktap_run "errors below, --cache=$cache: what was synced before is there" records_are_there
+	ktap_run "errors below, --cache=$cache: what was synced before is there" \
+		records_are_there $below
 	ktap_log "$(cat "$WORK/acked") records"
 done
+
+# The same below a file system with the image, which then is as after a crash.
+mkdir -p "$WORK/fs"
+mke2fs -q -F -t ext4 $below && mount -t ext4 $below "$WORK/fs" || ktap_bail "no file system"
+truncate -s 64M "$WORK/fs/image"
+serve --file="$WORK/fs/image"
+echo 0 >"$WORK/acked"
+sync_records &
+records=$!
+wait_for 60 acked 5
+below error
+wait $records
+below linear
+detach "$BDF"
+stop_server
+umount "$WORK/fs"
+mount -t ext4 $below "$WORK/fs" || ktap_bail "the file system is lost"
+ktap_run "errors below the image's file system: what was synced before is there" \
+	records_are_there "$WORK/fs/image"
+umount "$WORK/fs"
 dmsetup remove below
 
 # Blocks of 4 KiB, which a driver sees unless it is told otherwise.
