@@ -5,14 +5,15 @@
 #
 # Ours are called after their doorbells: mmap (a page that the server polls), shadow (memory that it
 # looks at while it is busy, and an ioeventfd that wakes it), ioeventfd, trap (messages), and
-# passthrough (as mmap, with all memory shared and nothing copied).
+# passthrough (as mmap, with all memory shared and nothing copied). vhost is QEMU's storage daemon
+# behind vfiouser-vhost; vduse, qsdnbd and qsdfuse are the same one by other ways into the kernel.
 #
 # A target has functions TARGET_start, which sets DISK (as sda) or says why it cannot in REASON, and
 # TARGET_stop. Each turn starts a target, runs all loads on it and stops it, one target after the
 # other, so that what else the machine does meets all of them.
 
 BLOCK_MIB=256
-BLOCK_TARGETS=$(cmdline bench.targets null,nullmem,mmap,shadow,ioeventfd,trap,passthrough,nbd,ublk,vduse,nvmetcp)
+BLOCK_TARGETS=$(cmdline bench.targets null,nullmem,mmap,shadow,ioeventfd,trap,passthrough,nbd,ublk,vhost,vduse,qsdnbd,qsdfuse,nvmetcp)
 BLOCK_JOBS=$(nproc)
 # a part of the loads' names, of those that are wanted
 BLOCK_LOADS=$(cmdline bench.loads '')
@@ -134,6 +135,93 @@ ublk_stop()
 {
 	kill -TERM $UBLK_PID
 	wait $UBLK_PID
+}
+
+# qsd_serve EXPORT-OPTIONS [OPTION...]: the storage daemon with a file in memory
+qsd_serve()
+{
+	local export=$1
+
+	shift
+	truncate -s ${BLOCK_MIB}M /tmp/qsd.img
+	qemu-storage-daemon --blockdev driver=file,node-name=f,filename=/tmp/qsd.img "$@" \
+		--export "id=e,node-name=f,writable=on,$export" >"$WORK/qsd.err" 2>&1 &
+	QSD_PID=$!
+}
+
+qsd_end()
+{
+	kill $QSD_PID
+	wait $QSD_PID
+	rm -f /tmp/qsd.img
+}
+
+vhost_start()
+{
+	modprobe -a virtio_pci virtio_blk
+	qsd_serve "type=vhost-user-blk,addr.type=unix,addr.path=$WORK/vhost.sock,num-queues=$(nproc)"
+	wait_for 20 test -S "$WORK/vhost.sock" || { REASON=$(head -n 1 "$WORK/qsd.err"); return 1; }
+	SERVER=vfiouser-vhost start_server --type=blk --vhost-socket="$WORK/vhost.sock"
+	attach "$SOCKET" && wait_for 20 vhost_disk || { REASON="no disk"; return 1; }
+	DISK=$(vhost_disk)
+}
+
+vhost_disk()
+{
+	local disk
+
+	for disk in "/sys/bus/pci/devices/$BDF"/virtio*/block/vd*; do
+		[ ! -e "$disk" ] || { basename "$disk"; return 0; }
+	done
+	return 1
+}
+
+vhost_stop()
+{
+	detach
+	wait_for 20 pci_gone "$BDF"
+	stop_server "$SERVER_PID"
+	qsd_end
+}
+
+qsdnbd_start()
+{
+	modprobe nbd max_part=0
+	qsd_serve type=nbd,name=e --nbd-server "addr.type=unix,addr.path=$WORK/qsdnbd.sock,max-connections=0"
+	wait_for 20 test -S "$WORK/qsdnbd.sock" &&
+		nbd-client -unix "$WORK/qsdnbd.sock" /dev/nbd0 -N e >/dev/null \
+			2>"$WORK/nbd.err" || {
+		REASON=$(cat "$WORK/qsd.err" "$WORK/nbd.err" | head -n 1)
+		return 1
+	}
+	DISK=nbd0
+}
+
+qsdnbd_stop()
+{
+	nbd-client -d /dev/nbd0 >/dev/null 2>&1
+	qsd_end
+}
+
+qsdfuse_start()
+{
+	modprobe -a fuse loop
+	touch "$WORK/fuse"
+	qsd_serve "type=fuse,mountpoint=$WORK/fuse,growable=off,allow-other=off"
+	wait_for 20 grep -q "$WORK/fuse" /proc/mounts &&
+		DISK=$(losetup --find --show --direct-io=on "$WORK/fuse" 2>"$WORK/loop.err") || {
+		REASON=$(cat "$WORK/qsd.err" "$WORK/loop.err" 2>/dev/null | head -n 1)
+		return 1
+	}
+	DISK=${DISK##*/}
+}
+
+qsdfuse_stop()
+{
+	losetup -d "/dev/$DISK"
+	qsd_end
+	umount "$WORK/fuse" 2>/dev/null
+	:
 }
 
 vduse_start()

@@ -148,7 +148,7 @@ function table(group,    i, p, title)
 function best(load, what,    i, v, b)
 {
 	b = ""
-	split("nbd ublk vduse nvmetcp", peers, " ")
+	split("nbd ublk vduse qsdnbd qsdfuse nvmetcp", peers, " ")
 	for (i in peers) {
 		v = m("block", peers[i], load "-" what)
 		if (v != "" && (b == "" || (what == "cpu" ? v < b : v > b))) {
