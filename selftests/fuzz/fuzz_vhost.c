@@ -252,7 +252,8 @@ static void client(struct world *w, uint8_t what)
 	switch (what % 4) {
 	case 0:
 		if (!w->mapped)
-			w->mapped = !h->dev.ops->dma_map(h, IOVA, SIZE, 3, w->pool, 0);
+			w->mapped = !h->dev.ops->dma_map(h, IOVA, SIZE, 3, w->pool, 0,
+							NULL);
 		break;
 	case 1:
 		if (w->mapped && !h->dev.ops->dma_unmap(h, IOVA, SIZE))

@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -954,6 +955,77 @@ static void test_io(void **state)
 		assert_int_equal(pread(fd, got, sizeof(got), 512), sizeof(got));
 		assert_memory_equal(got, block + 512, sizeof(got));
 		close(fd);
+	}
+	nc_free(&n);
+	stop(&s);
+}
+
+/* How many pieces of memory a process has registered with io_uring, as the kernel says. */
+static unsigned int registered(pid_t pid)
+{
+	char path[64], target[64], line[256];
+	unsigned int fd, index, n = 0;
+	unsigned long long va;
+
+	for (fd = 0; fd < 256; fd++) {
+		FILE *info;
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", pid, fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len < 0)
+			continue;
+		target[len] = 0;
+		if (!strstr(target, "io_uring"))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%u", pid, fd);
+		info = fopen(path, "r");
+		assert_non_null(info);
+		while (fgets(line, sizeof(line), info))
+			n += sscanf(line, " %u: 0x%llx/", &index, &va) == 2 && va;
+		fclose(info);
+	}
+	return n;
+}
+
+/* Without a cache the client's memory is registered for as long as it is there. */
+static void test_registered(void **state)
+{
+	struct nc n = { 0 };
+	uint8_t want[4096];
+	struct mc_server s;
+	char file[80];
+	int i;
+
+	(void)state;
+	/* no entries: not allowed, where the kernel looks so far */
+	if (syscall(SYS_io_uring_setup, 0, NULL) < 0 && errno != EINVAL && errno != EFAULT)
+		skip();
+	make_image(8 << 20);
+	snprintf(file, sizeof(file), "--file=%s", image_path);
+	start(&s, ARGS("--direct", "--queues=4", file));
+	nc_memory(&n);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(nc_attach(&n, socket_path, NC_MEM_FD), 0);
+		assert_int_equal(registered(s.pid), 1);
+		assert_int_equal(nc_enable(&n), 0);
+		assert_int_equal(nc_create_queues(&n, 1, 1), 0);
+		fill(n.mem + NC_DATA, 4096, 6 + i);
+		assert_int_equal(do_rw(&n, 1, 1, 0, 8, 0, 9, 4096), 0);
+		memset(n.mem + NC_DATA, 0, 4096);
+		assert_int_equal(do_rw(&n, 1, 2, 0, 8, 0, 9, 4096), 0);
+		fill(want, sizeof(want), 6 + i);
+		assert_memory_equal(n.mem + NC_DATA, want, sizeof(want));
+		if (i == 1) {
+			assert_int_equal(mc_dma_unmap(&n.mc, NC_IOVA, NC_SIZE), 0);
+			assert_int_equal(registered(s.pid), 0);
+			assert_int_equal(mc_dma_map(&n.mc, NC_IOVA, NC_SIZE, n.memfd, 0), 0);
+			assert_int_equal(registered(s.pid), 1);
+		}
+		/* the next one brings other memory */
+		nc_free(&n);
+		n = (struct nc){ 0 };
+		nc_memory(&n);
 	}
 	nc_free(&n);
 	stop(&s);
@@ -2153,7 +2225,8 @@ int main(int argc, char **argv)
 		TEST(test_stream),
 		TEST(test_random), IO(mmap_file), IO(mmap_ram), IO(trap_4k), IO(ioeventfd),
 		IO(mmap_messages), IO(trap_messages), IO(twin), IO(threads),
-		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_admin), TEST(test_msix),
+		IO(writethrough), IO(direct), IO(direct_messages), TEST(test_registered),
+		TEST(test_admin), TEST(test_msix),
 		TEST(test_intx), TEST(test_hostile_prp), TEST(test_hostile_doorbells),
 		TEST(test_ends_before_sleep), TEST(test_slow_begin),
 		TEST(test_held), TEST(test_reset_stuck), TEST(test_flr_stuck),

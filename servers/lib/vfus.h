@@ -81,10 +81,11 @@ struct vfus_ops {
 	int (*reset)(void *priv);
 	/*
 	 * The client shares memory, for a device that hands it on: @fd is -1 where it is reached by
-	 * messages only, and the library's in any case. An error refuses the window.
+	 * messages only, and the library's in any case; @va is where it is mapped here, or NULL. An
+	 * error refuses the window.
 	 */
 	int (*dma_map)(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
-		       uint64_t offset);
+		       uint64_t offset, void *va);
 	/*
 	 * A DMA window is about to go: finish or drop every access to it before returning 0, or
 	 * return -EINPROGRESS, see vfus_resume(), as reset() may.

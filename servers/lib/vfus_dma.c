@@ -233,7 +233,7 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 		ret = map_win(s, &w, m->fds[0], req.offset);
 	if (!ret && s->dev.ops->dma_map)
 		ret = s->dev.ops->dma_map(s->dev.priv, req.addr, req.size, req.flags,
-					  m->nfds ? m->fds[0] : -1, req.offset);
+					  m->nfds ? m->fds[0] : -1, req.offset, w.va);
 	if (ret) {
 		unmap_win(&w);
 		return ret;

@@ -195,6 +195,42 @@ bool io_arm(struct io_engine *e)
 }
 
 /**
+ * io_memory_add() - reads and writes are going to be into this memory
+ * @e: engine
+ * @va: where it is
+ * @size: bytes
+ * @addr: its name for io_memory_drop()
+ *
+ * For disks without a cache, where each would have its pages looked up and held anew.
+ */
+void io_memory_add(struct io_engine *e, void *va, uint64_t size, uint64_t addr)
+{
+	if (e->ring)
+		io_ring_memory_add(e->ring, va, size, addr);
+}
+
+/**
+ * io_memory_drop() - memory is about to go; no read or write of it is in flight
+ * @e: engine
+ * @addr: as given to io_memory_add(), or not
+ */
+void io_memory_drop(struct io_engine *e, uint64_t addr)
+{
+	if (e->ring)
+		io_ring_memory_drop(e->ring, addr);
+}
+
+/**
+ * io_memory_drop_all() - all memory is about to go, or has gone
+ * @e: engine
+ */
+void io_memory_drop_all(struct io_engine *e)
+{
+	if (e->ring)
+		io_ring_memory_drop_all(e->ring);
+}
+
+/**
  * io_drain() - wait for the end of everything, at the end
  * @e: engine
  */

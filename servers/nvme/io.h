@@ -58,6 +58,9 @@ bool io_push(struct io_engine *e);
 void io_kick(struct io_engine *e);
 bool io_reap(struct io_engine *e);
 bool io_arm(struct io_engine *e);
+void io_memory_add(struct io_engine *e, void *va, uint64_t size, uint64_t addr);
+void io_memory_drop(struct io_engine *e, uint64_t addr);
+void io_memory_drop_all(struct io_engine *e);
 void io_drain(struct io_engine *e);
 
 /* io_threads.c */
@@ -74,5 +77,8 @@ bool io_ring_push_begin(struct io_ring *r);
 bool io_ring_push(struct io_ring *r);
 struct io *io_ring_reap(struct io_ring *r, struct io **rest);
 bool io_ring_arm(struct io_ring *r);
+void io_ring_memory_add(struct io_ring *r, void *va, uint64_t size, uint64_t addr);
+void io_ring_memory_drop(struct io_ring *r, uint64_t addr);
+void io_ring_memory_drop_all(struct io_ring *r);
 
 #endif

@@ -2,6 +2,10 @@
 /*
  * Reads and writes through io_uring. What the kernel did in part is left to threads for the rest.
  *
+ * Memory of the client's can be registered: its pages are held once, instead of for each read and
+ * write of a disk without a cache. Which, the table here says; the kernel may hold pages that are
+ * in there no more, until their place is taken.
+ *
  * The thread that submits can be held in the kernel, and another one be the ring's user meanwhile:
  * it takes what has ended, and submits nothing until the first is back.
  */
@@ -25,8 +29,20 @@
 #define SLOW_US		10000
 #define SLOW_FOR_US	2000000
 
+/* Client memory that is registered. The kernel takes no more than 1 GiB for one. */
+#define BUFFERS		16
+#define BUFFER_MAX	(1ull << 30)
+
+struct io_buffer {
+	uint8_t *va;		/* NULL: the place is free */
+	uint64_t size;
+	uint64_t addr;
+};
+
 struct io_ring {
 	struct io_uring uring;
+	struct io_buffer buffers[BUFFERS];
+	bool no_buffers;	/* Linux before 5.19 */
 	atomic_bool busy;	/* a thread is in the kernel to submit */
 	atomic_ullong slow_until;	/* microseconds; 0: it is quick */
 };
@@ -69,6 +85,7 @@ struct io_ring *io_ring_create(int event)
 		return NULL;
 	}
 	io_uring_cq_eventfd_toggle(&r->uring, false);
+	r->no_buffers = io_uring_register_buffers_sparse(&r->uring, BUFFERS) < 0;
 	return r;
 }
 
@@ -96,13 +113,97 @@ static bool is_slow(struct io_ring *r)
 	return false;
 }
 
+/**
+ * io_ring_memory_add() - register memory
+ * @r: ring
+ * @va: where it is
+ * @size: bytes
+ * @addr: its name for io_ring_memory_drop()
+ *
+ * Where it cannot be, as where there is no room, it is used as any other.
+ */
+void io_ring_memory_add(struct io_ring *r, void *va, uint64_t size, uint64_t addr)
+{
+	const struct iovec iov = { va, size };
+	__u64 tag = 0;
+	unsigned int i;
+
+	/* who is held in the kernel holds the ring's lock */
+	if (r->no_buffers || r->busy || size > BUFFER_MAX)
+		return;
+	for (i = 0; i < BUFFERS && r->buffers[i].va; i++)
+		;
+	if (i < BUFFERS && io_uring_register_buffers_update_tag(&r->uring, i, &iov, &tag, 1) == 1)
+		r->buffers[i] = (struct io_buffer){ va, size, addr };
+}
+
+static void forget(struct io_ring *r, unsigned int i)
+{
+	const struct iovec none = { 0 };
+	__u64 tag = 0;
+
+	r->buffers[i] = (struct io_buffer){ 0 };
+	if (!r->busy)
+		io_uring_register_buffers_update_tag(&r->uring, i, &none, &tag, 1);
+}
+
+/**
+ * io_ring_memory_drop() - use it no more
+ * @r: ring
+ * @addr: as given to io_ring_memory_add(), or not
+ */
+void io_ring_memory_drop(struct io_ring *r, uint64_t addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < BUFFERS; i++)
+		if (r->buffers[i].va && r->buffers[i].addr == addr)
+			forget(r, i);
+}
+
+/**
+ * io_ring_memory_drop_all() - use none any more
+ * @r: ring
+ */
+void io_ring_memory_drop_all(struct io_ring *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < BUFFERS; i++)
+		if (r->buffers[i].va)
+			forget(r, i);
+}
+
+/* Returns the index of the registered memory that it is all in, or -1. */
+static int registered(const struct io_ring *r, const struct iovec *iov)
+{
+	unsigned int i;
+
+	for (i = 0; i < BUFFERS; i++) {
+		const struct io_buffer *b = &r->buffers[i];
+		uint64_t at = (uintptr_t)iov->iov_base - (uintptr_t)b->va;
+
+		if (b->va && at < b->size && iov->iov_len <= b->size - at)
+			return (int)i;
+	}
+	return -1;
+}
+
 static bool queue(struct io_ring *r, struct io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+	int buffer;
 
 	if (!sqe)
 		return false;
-	if (io->n == 1 && io->op == IO_READ)
+	buffer = io->n == 1 ? registered(r, io->iov) : -1;
+	if (buffer >= 0 && io->op == IO_READ)
+		io_uring_prep_read_fixed(sqe, io->disk->fd, io->iov->iov_base,
+					 (unsigned int)io->iov->iov_len, io->offset, buffer);
+	else if (buffer >= 0)
+		io_uring_prep_write_fixed(sqe, io->disk->fd, io->iov->iov_base,
+					  (unsigned int)io->iov->iov_len, io->offset, buffer);
+	else if (io->n == 1 && io->op == IO_READ)
 		io_uring_prep_read(sqe, io->disk->fd, io->iov->iov_base,
 				   (unsigned int)io->iov->iov_len, io->offset);
 	else if (io->n == 1)

@@ -206,8 +206,28 @@ static void connected(void *priv, bool yes)
 {
 	struct nvme_ctrl *c = priv;
 
-	if (!yes)
+	if (yes)
+		io_memory_drop_all(&c->io);
+	else
 		nvme_abandon(c);
+}
+
+static int dma_map(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
+		   uint64_t offset, void *va)
+{
+	struct nvme_ctrl *c = priv;
+	unsigned int i;
+
+	(void)flags;
+	(void)fd;
+	(void)offset;
+	for (i = 0; va && i < c->nr_ns; i++) {
+		if (c->ns[i].disk.opt.cache == DISK_DIRECT) {
+			io_memory_add(&c->io, va, size, addr);
+			break;
+		}
+	}
+	return 0;
 }
 
 /* What is left of the one before is not to meet the next one's memory. */
@@ -227,6 +247,7 @@ static const struct vfus_ops ops = {
 	.region_read = nvme_bar_read,
 	.region_write = nvme_bar_write,
 	.reset = nvme_device_reset,
+	.dma_map = dma_map,
 	.dma_unmap = nvme_dma_unmap,
 	.irq_sync = nvme_irq_sync,
 	.connected = connected,

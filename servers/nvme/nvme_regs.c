@@ -123,13 +123,15 @@ int nvme_dma_unmap(void *priv, uint64_t addr, uint64_t size)
 {
 	struct nvme_ctrl *c = priv;
 
-	(void)addr;
 	(void)size;
 	/* one that was put off would come before us */
 	c->reset_put_off = false;
 	c->reset_done = false;
 	c->unmapping = c->io.transfers;
-	return c->unmapping ? -EINPROGRESS : 0;
+	if (c->unmapping)
+		return -EINPROGRESS;
+	io_memory_drop(&c->io, addr);
+	return 0;
 }
 
 static void enable(struct nvme_ctrl *c)

@@ -47,10 +47,11 @@ const struct virtio_ops vhost_virtio_ops = {
 /* ---- the client ---- */
 
 static int on_dma_map(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
-		      uint64_t offset)
+		      uint64_t offset, void *va)
 {
 	int ret = mem_map(priv, addr, size, flags, fd, offset);
 
+	(void)va;
 	if (!ret)
 		ring_check(priv);
 	return ret;
