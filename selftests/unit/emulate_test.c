@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <unistd.h>
 #include <cpuid.h>
+#include <ucontext.h>
 #include <asm/prctl.h>
 #include <asm/processor-flags.h>
 #include <sys/mman.h>
@@ -196,9 +197,29 @@ static void print_case(const struct test_case *t)
 		fprintf(stderr, "#   r%-2d %016lx\n", i, t->regs[i]);
 }
 
-/* An instruction that the CPU does not run as we thought. Nothing can go on from there. */
-static void on_signal(int sig)
+static bool refused;			/* the instruction that is running */
+static unsigned int passed_over;
+
+/*
+ * An instruction that the CPU does not run as we thought.
+ *
+ * What a CPU does not know it refuses in each case. A virtual one, of which a program runs some of
+ * the instructions, was seen to refuse one of those with three bytes of opcode (MOVBE, MOVDIRI) in one
+ * of millions of cases, and never the same case again: it is passed over. More than a few would be
+ * our fault. There is no way back to the instruction, with a stack pointer that may be anything.
+ */
+static void on_signal(int sig, siginfo_t *info, void *context)
 {
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	(void)info;
+	if (sig == SIGILL && running && !running->insn.rep && passed_over < 5) {
+		passed_over++;
+		refused = true;
+		regs[REG_RIP] = (greg_t)native_exit;
+		regs[REG_RSP] = (greg_t)native_sp;
+		return;
+	}
 	if (running)
 		print_case(running);
 	fprintf(stderr, "# the CPU refuses this: signal %d\n", sig);
@@ -593,6 +614,7 @@ static void run_native(const struct test_case *t)
 	memcpy(code + t->insn.length + sizeof(jump), &exit, sizeof(exit));
 	memcpy(native_regs, t->regs, sizeof(t->regs));
 	native_regs[16] = t->flags;
+	refused = false;
 	running = t;
 	native_run();
 	running = NULL;
@@ -737,7 +759,8 @@ static void prepare_machine(void)
 {
 	static u8 signal_stack[65536];
 	stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof(signal_stack) };
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK };
+	struct sigaction action = { .sa_sigaction = on_signal,
+				    .sa_flags = SA_ONSTACK | SA_SIGINFO };
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 	unsigned int a, b, c, d;
 	u64 value;
@@ -782,6 +805,8 @@ static void test_against_cpu(void **state)
 		while (!generate(&t))
 			;
 		run_native(&t);
+		if (refused)
+			continue;
 
 		emulated_start(&whole, &t, copies[0]);
 		assert_int_equal(emulated_run(&whole, &t, 1000), 0);
@@ -806,8 +831,8 @@ static void test_against_cpu(void **state)
 		}
 	}
 	assert_true(pieces > cases);
-	print_message("# seed %#llx: %lu instructions, %lu pieces\n", (unsigned long long)seed,
-		      cases, pieces);
+	print_message("# seed %#llx: %lu instructions, %lu pieces, %u refused and passed over\n",
+		      (unsigned long long)seed, cases, pieces, passed_over);
 }
 
 static void by_hand(struct test_case *t, const u8 *bytes, size_t len)
