@@ -162,7 +162,9 @@ seen()
 
 	until grep -Eq "$1" "$dir/said"; do
 		if [ $SECONDS -ge $end ] || grep -q '^vm: exit' "$dir/said" || ! kill -0 $vm 2>/dev/null; then
-			return 1
+			# it may have said so since we looked
+			grep -Eq "$1" "$dir/said"
+			return
 		fi
 		sleep 0.1
 	done
