@@ -189,30 +189,37 @@ static int registered(const struct io_ring *r, const struct iovec *iov)
 	return -1;
 }
 
+static void prepare(const struct io_ring *r, struct io_uring_sqe *sqe, const struct io *io)
+{
+	unsigned int len = (unsigned int)io->iov->iov_len, n = (unsigned int)io->n;
+	bool read = io->op == IO_READ;
+	int fd = io->disk->fd, buffer;
+
+	if (n > 1) {
+		if (read)
+			io_uring_prep_readv(sqe, fd, io->iov, n, io->offset);
+		else
+			io_uring_prep_writev(sqe, fd, io->iov, n, io->offset);
+		return;
+	}
+	if (read)
+		io_uring_prep_read(sqe, fd, io->iov->iov_base, len, io->offset);
+	else
+		io_uring_prep_write(sqe, fd, io->iov->iov_base, len, io->offset);
+	buffer = io->disk->opt.cache == DISK_DIRECT ? registered(r, io->iov) : -1;
+	if (buffer >= 0) {
+		sqe->opcode = read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+		sqe->buf_index = (uint16_t)buffer;
+	}
+}
+
 static bool queue(struct io_ring *r, struct io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
-	int buffer;
 
 	if (!sqe)
 		return false;
-	buffer = io->n == 1 ? registered(r, io->iov) : -1;
-	if (buffer >= 0 && io->op == IO_READ)
-		io_uring_prep_read_fixed(sqe, io->disk->fd, io->iov->iov_base,
-					 (unsigned int)io->iov->iov_len, io->offset, buffer);
-	else if (buffer >= 0)
-		io_uring_prep_write_fixed(sqe, io->disk->fd, io->iov->iov_base,
-					  (unsigned int)io->iov->iov_len, io->offset, buffer);
-	else if (io->n == 1 && io->op == IO_READ)
-		io_uring_prep_read(sqe, io->disk->fd, io->iov->iov_base,
-				   (unsigned int)io->iov->iov_len, io->offset);
-	else if (io->n == 1)
-		io_uring_prep_write(sqe, io->disk->fd, io->iov->iov_base,
-				    (unsigned int)io->iov->iov_len, io->offset);
-	else if (io->op == IO_READ)
-		io_uring_prep_readv(sqe, io->disk->fd, io->iov, (unsigned int)io->n, io->offset);
-	else
-		io_uring_prep_writev(sqe, io->disk->fd, io->iov, (unsigned int)io->n, io->offset);
+	prepare(r, sqe, io);
 	io_uring_sqe_set_data(sqe, io);
 	return true;
 }

@@ -216,17 +216,13 @@ static int dma_map(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int
 		   uint64_t offset, void *va)
 {
 	struct nvme_ctrl *c = priv;
-	unsigned int i;
 
 	(void)flags;
 	(void)fd;
 	(void)offset;
-	for (i = 0; va && i < c->nr_ns; i++) {
-		if (c->ns[i].disk.opt.cache == DISK_DIRECT) {
-			io_memory_add(&c->io, va, size, addr);
-			break;
-		}
-	}
+	/* all namespaces have the same options */
+	if (va && c->ns[0].disk.opt.cache == DISK_DIRECT)
+		io_memory_add(&c->io, va, size, addr);
 	return 0;
 }
 
@@ -272,6 +268,7 @@ static int open_disk(struct nvme_ctrl *c, const struct options *o, unsigned int 
 	if (ret)
 		return ret;
 	c->nr_ns++;
+	ns->c = c;
 	ret = nvme_ns_init(ns, o->lba_shift);
 	if (ret == -ENOSPC)
 		fprintf(stderr, "%s: %s: the disk is smaller than one block of %u bytes\n", PROG,

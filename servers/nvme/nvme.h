@@ -328,6 +328,8 @@ void nvme_reqs_exit(struct nvme_ctrl *c);
 struct nvme_req *nvme_req_get(struct nvme_ctrl *c, unsigned int sqid);
 void nvme_req_put(struct nvme_req *req);
 bool nvme_req_current(const struct nvme_req *req);
+struct nvme_req *nvme_req_of(struct io *io);
+int nvme_req_submit(struct nvme_req *req, enum io_op op, void (*done)(struct io *));
 void nvme_finish(struct nvme_req *req, int status);
 
 /* nvme_shadow.c */

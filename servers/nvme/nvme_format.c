@@ -17,7 +17,7 @@
 
 static void next(struct io *io)
 {
-	struct nvme_req *req = (struct nvme_req *)((char *)io - offsetof(struct nvme_req, io));
+	struct nvme_req *req = nvme_req_of(io);
 
 	if (req->ns)
 		req->ns->formatting = false;
@@ -28,13 +28,10 @@ static void next(struct io *io)
 	req->left--;
 	req->ns = &req->c->ns[req->at++];
 	req->ns->formatting = true;
-	io->op = req->ns->disk.opt.no_discard ? IO_ZERO : IO_DISCARD;
-	io->disk = &req->ns->disk;
 	io->offset = 0;
 	io->len = req->ns->blocks << req->ns->lba_shift;
 	io->durable = true;
-	io->done = next;
-	io_submit(&req->c->io, io);
+	nvme_req_submit(req, req->ns->disk.opt.no_discard ? IO_ZERO : IO_DISCARD, next);
 }
 
 /**

@@ -95,7 +95,7 @@ static void identify_descriptors(const struct nvme_ns *ns, uint8_t *p)
 
 static void size_known(struct io *io)
 {
-	struct nvme_req *req = (struct nvme_req *)((char *)io - offsetof(struct nvme_req, io));
+	struct nvme_req *req = nvme_req_of(io);
 	uint8_t page[4096] = { 0 };
 	int status = NVME_ABORT_REQUESTED;
 
@@ -112,11 +112,7 @@ static void size_known(struct io *io)
 static int look_and_identify(struct nvme_req *req, struct nvme_ns *ns)
 {
 	req->ns = ns;
-	req->io.op = IO_SIZE;
-	req->io.disk = &ns->disk;
-	req->io.done = size_known;
-	io_submit(&req->c->io, &req->io);
-	return NVME_PENDING;
+	return nvme_req_submit(req, IO_SIZE, size_known);
 }
 
 /**

@@ -58,23 +58,9 @@ int nvme_write_status(int error)
 	return error == -ENOSPC || error == -EDQUOT ? NVME_CAPACITY_EXCEEDED : NVME_WRITE_FAULT;
 }
 
-static struct nvme_req *req_of(struct io *io)
-{
-	return (struct nvme_req *)((char *)io - offsetof(struct nvme_req, io));
-}
-
-static int submit(struct nvme_req *req, enum io_op op, void (*done)(struct io *))
-{
-	req->io.op = op;
-	req->io.disk = &req->ns->disk;
-	req->io.done = done;
-	io_submit(&req->c->io, &req->io);
-	return NVME_PENDING;
-}
-
 static void read_write_done(struct io *io)
 {
-	struct nvme_req *req = req_of(io);
+	struct nvme_req *req = nvme_req_of(io);
 	bool is_read = req->cmd.opcode == CMD_READ;
 	int status = NVME_OK;
 
@@ -114,12 +100,12 @@ static int read_write(struct nvme_req *req, bool is_write)
 	req->io.n = req->data.n;
 	req->io.offset = slba_of(cmd) << ns->lba_shift;
 	req->io.durable = is_write && durable(req);
-	return submit(req, is_write ? IO_WRITE : IO_READ, read_write_done);
+	return nvme_req_submit(req, is_write ? IO_WRITE : IO_READ, read_write_done);
 }
 
 static void compare_done(struct io *io)
 {
-	struct nvme_req *req = req_of(io);
+	struct nvme_req *req = nvme_req_of(io);
 	size_t len = blocks_of(&req->cmd) << req->ns->lba_shift;
 	int status = io->result ? NVME_READ_ERROR : NVME_OK;
 	uint8_t *host;
@@ -153,12 +139,12 @@ static int compare(struct nvme_req *req)
 	req->io.iov = req->data.iov;
 	req->io.n = 1;
 	req->io.offset = slba_of(cmd) << req->ns->lba_shift;
-	return submit(req, IO_READ, compare_done);
+	return nvme_req_submit(req, IO_READ, compare_done);
 }
 
 static void write_done(struct io *io)
 {
-	nvme_finish(req_of(io), nvme_write_status(io->result));
+	nvme_finish(nvme_req_of(io), nvme_write_status(io->result));
 }
 
 static int write_zeroes(struct nvme_req *req)
@@ -174,13 +160,13 @@ static int write_zeroes(struct nvme_req *req)
 	req->io.offset = slba_of(cmd) << req->ns->lba_shift;
 	req->io.len = blocks_of(cmd) << req->ns->lba_shift;
 	req->io.durable = durable(req);
-	return submit(req, discard ? IO_DISCARD : IO_ZERO, write_done);
+	return nvme_req_submit(req, discard ? IO_DISCARD : IO_ZERO, write_done);
 }
 
 /* The ranges go one after the other. */
 static void next_range(struct io *io)
 {
-	struct nvme_req *req = req_of(io);
+	struct nvme_req *req = nvme_req_of(io);
 
 	for (;;) {
 		const struct nvme_range *r = &req->range[req->at];
@@ -194,7 +180,7 @@ static void next_range(struct io *io)
 			continue;
 		io->offset = r->slba << req->ns->lba_shift;
 		io->len = (uint64_t)r->blocks << req->ns->lba_shift;
-		submit(req, IO_DISCARD, next_range);
+		nvme_req_submit(req, IO_DISCARD, next_range);
 		return;
 	}
 }
@@ -229,7 +215,7 @@ static int dataset_management(struct nvme_req *req)
 /* One namespace after the other; the first error is the command's. */
 static void next_flush(struct io *io)
 {
-	struct nvme_req *req = req_of(io);
+	struct nvme_req *req = nvme_req_of(io);
 
 	if (io->result && !req->status)
 		req->status = nvme_write_status(io->result) ? NVME_WRITE_FAULT : NVME_OK;
@@ -239,7 +225,7 @@ static void next_flush(struct io *io)
 	}
 	req->left--;
 	req->ns = &req->c->ns[req->at++];
-	submit(req, IO_FLUSH, next_flush);
+	nvme_req_submit(req, IO_FLUSH, next_flush);
 }
 
 /**

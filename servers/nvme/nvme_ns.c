@@ -87,10 +87,8 @@ void nvme_ns_check(struct nvme_ctrl *c)
 {
 	unsigned int i;
 
-	for (i = 0; i < c->nr_ns; i++) {
-		c->ns[i].c = c;
+	for (i = 0; i < c->nr_ns; i++)
 		look(&c->ns[i]);
-	}
 }
 
 /**

@@ -91,6 +91,34 @@ void nvme_req_put(struct nvme_req *req)
 }
 
 /**
+ * nvme_req_of() - whose operation is it?
+ * @io: a command's
+ *
+ * Return: the command.
+ */
+struct nvme_req *nvme_req_of(struct io *io)
+{
+	return (struct nvme_req *)((char *)io - offsetof(struct nvme_req, io));
+}
+
+/**
+ * nvme_req_submit() - begin an operation on the disk of a command's namespace
+ * @req: command
+ * @op: operation; what else it takes is set
+ * @done: called at its end
+ *
+ * Return: NVME_PENDING.
+ */
+int nvme_req_submit(struct nvme_req *req, enum io_op op, void (*done)(struct io *))
+{
+	req->io.op = op;
+	req->io.disk = &req->ns->disk;
+	req->io.done = done;
+	io_submit(&req->c->io, &req->io);
+	return NVME_PENDING;
+}
+
+/**
  * nvme_finish() - a command ends
  * @req: command
  * @status: its status; an error is also logged
