@@ -69,6 +69,22 @@ sync_records()
 	done
 }
 
+# sync_until_errors: records are synced, the device below begins to fail, and is back later
+sync_until_errors()
+{
+	local records
+
+	echo 0 >"$WORK/acked"
+	sync_records &
+	records=$!
+	wait_for 60 acked 5
+	below error
+	wait $records
+	below linear
+	detach "$BDF"
+	stop_server
+}
+
 # acked N: at least so many are
 acked()
 {
@@ -126,15 +142,7 @@ for cache in writeback writethrough none; do
 	start_server --file=$below --cache=$cache
 	attach "$SOCKET" || ktap_bail "attach failed"
 	disk=$(disk_of "$BDF") || ktap_bail "no disk"
-	echo 0 >"$WORK/acked"
-	sync_records &
-	records=$!
-	wait_for 60 acked 5
-	below error
-	wait $records
-	below linear
-	detach "$BDF"
-	stop_server
+	sync_until_errors
 	ktap_run "errors below, --cache=$cache: what was synced before is there" \
 		records_are_there $below
 	ktap_log "$(cat "$WORK/acked") records"
@@ -145,15 +153,7 @@ mkdir -p "$WORK/fs"
 mke2fs -q -F -t ext4 $below && mount -t ext4 $below "$WORK/fs" || ktap_bail "no file system"
 truncate -s 64M "$WORK/fs/image"
 serve --file="$WORK/fs/image"
-echo 0 >"$WORK/acked"
-sync_records &
-records=$!
-wait_for 60 acked 5
-below error
-wait $records
-below linear
-detach "$BDF"
-stop_server
+sync_until_errors
 umount "$WORK/fs"
 mount -t ext4 $below "$WORK/fs" || ktap_bail "the file system is lost"
 ktap_run "errors below the image's file system: what was synced before is there" \

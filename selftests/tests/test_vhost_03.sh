@@ -32,6 +32,15 @@ disk_busy()
 	awk '{ exit !($1 + $2 > 0) }' "/sys/block/${disk##*/}/inflight"
 }
 
+# killed_under_load NAME PID: the process is, and requests end with errors
+killed_under_load()
+{
+	load "$1"
+	kill -KILL "$2"
+	! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
+	ktap_ok $? "$1: requests end with errors" || ktap_log <"$WORK/fio"
+}
+
 no_vdisk()
 {
 	! vhost_disk "$BDF" >/dev/null
@@ -141,10 +150,7 @@ ktap_ok $? "depth: it can be read"
 dd if=/dev/urandom of="$WORK/kept" bs=64k count=16 2>/dev/null
 dd if="$WORK/kept" of="$disk" bs=64k seek=512 oflag=direct conv=fsync 2>/dev/null
 again=$(grep -c 'connected again' "$SOCKET.log")
-load helper
-kill -KILL "$(helper_pid)"
-! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
-ktap_ok $? "helper: requests end with errors" || ktap_log <"$WORK/fio"
+killed_under_load helper "$(helper_pid)"
 wait_for 30 pci_gone "$BDF"
 ktap_ok $? "helper: the device goes"
 attach "$SOCKET" && disk=$(vdisk_of "$BDF")
@@ -157,10 +163,7 @@ ktap_ok $? "helper: what was acknowledged is there"
 
 # ---- vfiouser-vhost is killed under load ----
 
-load front
-kill -KILL "$SERVER_PID"
-! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
-ktap_ok $? "front: requests end with errors" || ktap_log <"$WORK/fio"
+killed_under_load front "$SERVER_PID"
 wait_for 30 pci_gone "$BDF"
 ktap_ok $? "front: the device goes"
 ktap_log <"$SOCKET.log"
@@ -172,10 +175,7 @@ WHILE_WAITING=qsd_supervise vhost_front blk
 attach --reconnect=60 "$SOCKET"
 ktap_ok $? "reconnect: attach" || ktap_bail "nothing to test"
 disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
-load again
-kill -KILL "$SERVER_PID"
-! wait $load && grep -qE 'Input/output error|No such device' "$WORK/fio"
-ktap_ok $? "reconnect: requests end with errors" || ktap_log <"$WORK/fio"
+killed_under_load reconnect "$SERVER_PID"
 wait_for 60 no_vdisk
 ktap_ok $? "reconnect: the driver lets go"
 rm -f "$SOCKET"
