@@ -238,7 +238,6 @@ static uint64_t number(const char *text, const char *name)
 
 /* By number of the device; what is beyond has its registers without names. */
 #define KNOWN_MAX	64
-#define VENDOR_VIRTIO	0x1af4
 
 /**
  * struct known - what is known of a device

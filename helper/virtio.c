@@ -13,7 +13,6 @@
 #include "array.h"
 #include "virtio.h"
 
-#define VENDOR_VIRTIO	0x1af4
 #define DEVICE_FIRST	0x1000
 #define DEVICE_LAST	0x107f
 #define MAX_CAPS	48

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define VENDOR_VIRTIO	0x1af4
 #define VIRTIO_PARTS	8	/* VIRTIO_PCI_CAP_* */
 
 /**

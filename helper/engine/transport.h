@@ -97,9 +97,10 @@ void vfuc_transport_ask_sender(int fd, bool ask);
  * @fd: descriptor
  *
  * Closing one can wait for whoever made it: for the flush of a FUSE file as long as its server
- * likes, and not even SIGKILL ends that. Files in memory, eventfds, pipes and local sockets have nobody to
- * wait for and are closed; whatever else it is stays open and goes with the process. A server that
- * sends many of those runs into the limit of open files, as one whose descriptors are used does.
+ * likes, and not even SIGKILL ends that. Files in memory, eventfds, pipes and local sockets have
+ * nobody to wait for and are closed; whatever else it is stays open and goes with the process. A
+ * server that sends many of those runs into the limit of open files, as one whose descriptors are
+ * used does.
  *
  * Context: does not sleep.
  */
