@@ -116,8 +116,6 @@ group_backing()
 {
 	local where direct target rep
 
-	modprobe -q configfs
-	mount -t configfs configfs /sys/kernel/config 2>/dev/null
 	load_module
 	BLOCK_MIB=$BACKED_MIB
 	for where in ${BACKED_ON//,/ }; do
@@ -131,5 +129,4 @@ group_backing()
 		done
 		unbacking "$where"
 	done
-	umount /sys/kernel/config
 }

@@ -18,15 +18,23 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
+. "$(dirname "$0")/../lib/vhost.sh"
 . "$(dirname "$0")/record.sh"
 . "$(dirname "$0")/mmio.sh"
 . "$(dirname "$0")/block.sh"
 . "$(dirname "$0")/backing.sh"
 . "$(dirname "$0")/scale.sh"
 
+# what users get, not what is easy on a VM
+export POLL_MAX_US=1000
+
 record_machine
 wanted=$(cmdline bench.groups floors,mmio,block,scale)
+# null_blk with memory and nvmet are made there
+modprobe -q configfs
+mount -t configfs configfs /sys/kernel/config 2>/dev/null
 for group in ${wanted//,/ }; do
 	"group_$group"
 done
+umount /sys/kernel/config
 ktap_end

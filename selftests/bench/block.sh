@@ -158,22 +158,12 @@ qsd_end()
 
 vhost_start()
 {
-	modprobe -a virtio_pci virtio_blk
+	vhost_drivers
 	qsd_serve "type=vhost-user-blk,addr.type=unix,addr.path=$WORK/vhost.sock,num-queues=$(nproc)"
 	wait_for 20 test -S "$WORK/vhost.sock" || { REASON=$(head -n 1 "$WORK/qsd.err"); return 1; }
 	SERVER=vfiouser-vhost start_server --type=blk --vhost-socket="$WORK/vhost.sock"
-	attach "$SOCKET" && wait_for 20 vhost_disk || { REASON="no disk"; return 1; }
-	DISK=$(vhost_disk)
-}
-
-vhost_disk()
-{
-	local disk
-
-	for disk in "/sys/bus/pci/devices/$BDF"/virtio*/block/vd*; do
-		[ ! -e "$disk" ] || { basename "$disk"; return 0; }
-	done
-	return 1
+	attach "$SOCKET" && DISK=$(vdisk_of "$BDF") || { REASON="no disk"; return 1; }
+	DISK=${DISK##*/}
 }
 
 vhost_stop()
@@ -373,8 +363,6 @@ group_block()
 {
 	local rep target broken=' ' failed=' '
 
-	modprobe -q configfs
-	mount -t configfs configfs /sys/kernel/config 2>/dev/null
 	load_module
 	for rep in $(seq "$REPS"); do
 		for target in ${BLOCK_TARGETS//,/ }; do

@@ -73,7 +73,7 @@ vu_serve()
 	# It looks at mapped doorbells a thousand times a second for as long as it is idle, which takes a sixth
 	# of a CPU where each instruction is a program's.
 	case $program in
-	*vfiouser-nvme) set -- --poll-max-us=10000 "$@" ;;
+	*vfiouser-nvme) set -- --poll-max-us="${POLL_MAX_US:-10000}" "$@" ;;
 	esac
 	# the program that is installed has no such option
 	case "$program $*" in
