@@ -214,8 +214,20 @@ static const char *vfu_task_word(struct task_struct *task)
 	return task_is_stopped_or_traced(task) ? "stopped" : "asleep";
 }
 
+/* What keeps the caller from sleeping, the innermost first. */
+static const char *vfu_context_word(void)
+{
+	if (in_hardirq())
+		return "in an interrupt";
+	if (in_serving_softirq())
+		return "in a softirq";
+	if (irqs_disabled())
+		return "with interrupts off";
+	return preemptible() ? "able to sleep" : "holding a lock";
+}
+
 /**
- * vfu_rescue_report() - where are those who should have answered?
+ * vfu_rescue_report() - who waits, and where are those who should have answered?
  * @vdev: device
  * @buf: gets it in words, for a message
  * @size: of @buf, bytes
@@ -229,7 +241,8 @@ void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size)
 	struct task_struct *leader, *task, *server = NULL;
 	int len;
 
-	len = scnprintf(buf, size, "waiting on CPU %u, helper %s on CPU %u", raw_smp_processor_id(),
+	len = scnprintf(buf, size, "%s waiting on CPU %u %s, helper %s on CPU %u", current->comm,
+			raw_smp_processor_id(), vfu_context_word(),
 			vfu_task_word(vdev->serving.task), task_cpu(vdev->serving.task));
 	rcu_read_lock();
 	leader = vdev->serving.server ? pid_task(vdev->serving.server, PIDTYPE_TGID) : NULL;

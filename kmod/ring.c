@@ -409,7 +409,7 @@ static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 
 
 static void vfu_ring_overdue(struct vfu_dev *vdev)
 {
-	char who[100];
+	char who[140];
 
 	if (!vfu_dev_offline(vdev)) {
 		vfu_rescue_report(vdev, who, sizeof(who));

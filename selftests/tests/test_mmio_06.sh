@@ -31,7 +31,7 @@ ktap_ok $? "the device is gone"
 line=$(dmesg | grep 'vfiouser.*no answer:')
 ktap_log "$line"
 ktap_match "the log says who was where" "$line" \
-	'no answer: waiting on CPU [0-9]+, helper [a-z ]+ on CPU [0-9]+, server stopped on CPU [0-9]+$'
+	'no answer: test_mmio_06.sh waiting on CPU [0-9]+ with interrupts off, helper [a-z ]+ on CPU [0-9]+, server stopped on CPU [0-9]+$'
 kill -CONT "$SERVER_PID"
 
 ktap_end
