@@ -10,6 +10,11 @@
  * lost. So a waiter asks other CPUs, each in its turn, to pull them over; the
  * worker that runs proves that its CPU is not stuck itself.
  *
+ * Where they are bound to run is their administrator's choice, and a pull keeps to
+ * it as long as that can help. If they may run only where the driver waits (both
+ * have been given a CPU of their own, and a timer or work of the driver's came
+ * there) they are lent to another CPU until the waits should be over.
+ *
  * What cannot be helped is a task that an interrupt stopped while it was running.
  * See irq.c for our own interrupts; a driver's timer that reads a register of a
  * device on the CPU where that device's server never rests is lost. Nor another CPU
@@ -22,6 +27,7 @@
  * Lifetime: created and destroyed with the device, whose references all waiters hold.
  */
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
@@ -40,9 +46,26 @@
 /* Threads of a server that are looked after in one go. */
 #define VFU_RESCUE_TASKS	16
 
+/*
+ * How long they stay with a CPU that they are not bound to. A driver that reads its
+ * statistics under a lock reads a hundred registers; each new loan would cost it some
+ * hundred microseconds.
+ */
+#define VFU_LOAN_MS		100
+
+/* CPUs that are asked first to pull within the bounds. */
+#define VFU_RESCUE_POLITE	4U
+
+/**
+ * struct vfu_rescue - a CPU's part
+ * @work: runs there
+ * @vdev: whose
+ * @lend: nobody who serves the device could be helped within his bounds
+ */
 struct vfu_rescue {
 	struct work_struct work;
 	struct vfu_dev *vdev;
+	bool lend;
 };
 
 /**
@@ -62,11 +85,11 @@ bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 	return task->mm == s->helper || (s->server && task_tgid(task) == s->server);
 }
 
-/* Runnable, and not running? Only a hint, the scheduler's locks are not held. */
-static bool vfu_rescue_wanted(struct task_struct *task)
+/* May it be moved here? Only a hint, the scheduler's locks are not held. */
+static bool vfu_rescue_movable(struct task_struct *task)
 {
-	return task_is_running(task) && !READ_ONCE(task->on_cpu) &&
-	       !READ_ONCE(task->migration_disabled) && task_cpu(task) != raw_smp_processor_id();
+	return !READ_ONCE(task->on_cpu) && !READ_ONCE(task->migration_disabled) &&
+	       task_cpu(task) != raw_smp_processor_id();
 }
 
 /**
@@ -74,6 +97,7 @@ static bool vfu_rescue_wanted(struct task_struct *task)
  * @node: in vfu_pulls
  * @task: whose; each user holds a reference
  * @users: workers at it
+ * @to: the CPU that it was narrowed to last
  * @was: where it may run
  *
  * A worker may be stopped half-way, by the next waiter on its CPU. The others must
@@ -82,7 +106,7 @@ static bool vfu_rescue_wanted(struct task_struct *task)
 struct vfu_pull {
 	struct list_head node;
 	struct task_struct *task;
-	unsigned int users;
+	unsigned int users, to;
 	cpumask_var_t was;
 };
 
@@ -122,10 +146,16 @@ static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
 	return new;
 }
 
+/*
+ * Where the task may run becomes what it was, unless somebody has said something else since. With
+ * several users the first one ends it for all: who still waits asks again.
+ */
 static void vfu_pull_end(struct vfu_pull *pull)
 {
 	bool last;
 
+	if (cpumask_equal(&pull->task->cpus_mask, cpumask_of(READ_ONCE(pull->to))))
+		set_cpus_allowed_ptr(pull->task, pull->was);
 	spin_lock(&vfu_pulls_lock);
 	last = !--pull->users;
 	if (last)
@@ -135,45 +165,56 @@ static void vfu_pull_end(struct vfu_pull *pull)
 		vfu_pull_free(pull);
 }
 
-/* Pull a task here; where it may run stays as it was. */
-static void vfu_rescue_task(struct task_struct *task)
+/* Pulls a task here, or lends it if it is bound to be elsewhere: such a loan is returned. */
+static struct vfu_pull *vfu_rescue_task(struct task_struct *task, bool lend)
 {
 	unsigned int here = raw_smp_processor_id();
+	bool bound = !cpumask_test_cpu(here, &task->cpus_mask);
 	struct vfu_pull *pull;
 
-	if (!vfu_rescue_wanted(task))
-		return;
+	if (!vfu_rescue_movable(task) || !(bound ? lend : task_is_running(task)))
+		return NULL;
 	pull = vfu_pull_begin(task);
 	if (!pull)
-		return;
-	/* Where it is bound to run is its administrator's choice. */
-	if (cpumask_test_cpu(here, pull->was) && !set_cpus_allowed_ptr(task, cpumask_of(here)))
-		set_cpus_allowed_ptr(task, pull->was);
+		return NULL;
+	bound = !cpumask_test_cpu(here, pull->was);
+	WRITE_ONCE(pull->to, here);
+	if ((!bound || lend) && !set_cpus_allowed_ptr(task, cpumask_of(here)) && bound)
+		return pull;
 	vfu_pull_end(pull);
+	return NULL;
 }
 
 static void vfu_rescue_work(struct work_struct *work)
 {
-	struct vfu_dev *vdev = container_of(work, struct vfu_rescue, work)->vdev;
+	struct vfu_rescue *rescue = container_of(work, struct vfu_rescue, work);
 	struct task_struct *tasks[VFU_RESCUE_TASKS], *leader, *task;
+	struct vfu_serving *serving = &rescue->vdev->serving;
+	struct vfu_pull *loans[VFU_RESCUE_TASKS];
+	bool lend = READ_ONCE(rescue->lend), lent = false;
 	unsigned int i, n = 0;
 
-	vfu_rescue_task(vdev->serving.task);
-	if (!vdev->serving.server)
-		return;
+	tasks[n++] = get_task_struct(serving->task);
 	rcu_read_lock();
-	leader = pid_task(vdev->serving.server, PIDTYPE_TGID);
+	leader = serving->server ? pid_task(serving->server, PIDTYPE_TGID) : NULL;
 	if (leader) {
 		for_each_thread(leader, task) {
 			if (n == VFU_RESCUE_TASKS)
 				break;
-			if (vfu_rescue_wanted(task))
+			if (lend || task_is_running(task))
 				tasks[n++] = get_task_struct(task);
 		}
 	}
 	rcu_read_unlock();
 	for (i = 0; i < n; i++) {
-		vfu_rescue_task(tasks[i]);
+		loans[i] = vfu_rescue_task(tasks[i], lend);
+		lent |= !!loans[i];
+	}
+	if (lent)
+		msleep(VFU_LOAN_MS);
+	for (i = 0; i < n; i++) {
+		if (loans[i])
+			vfu_pull_end(loans[i]);
 		put_task_struct(tasks[i]);
 	}
 }
@@ -188,6 +229,8 @@ static void vfu_rescue_work(struct work_struct *work)
 void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 {
 	unsigned int this = raw_smp_processor_id(), n = num_online_cpus(), cpu;
+	bool lend = attempt >= min(n - 1, VFU_RESCUE_POLITE);
+	struct vfu_rescue *rescue;
 
 	if (n < 2)
 		return;
@@ -195,8 +238,9 @@ void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 	for_each_online_cpu(cpu) {
 		if (cpu == this || attempt--)
 			continue;
-		queue_work_on(cpu, system_highpri_wq,
-			      &per_cpu_ptr(vdev->serving.rescue, cpu)->work);
+		rescue = per_cpu_ptr(vdev->serving.rescue, cpu);
+		WRITE_ONCE(rescue->lend, lend);
+		queue_work_on(cpu, system_highpri_wq, &rescue->work);
 		break;
 	}
 }
