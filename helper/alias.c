@@ -2,7 +2,8 @@
 /*
  * Is there a kernel module for a device? In the files that depmod makes of the modules' own words,
  * and which say what udev would load: modules.alias, and for what is built in
- * modules.builtin.modinfo (depmod(8), modules.dep(5)).
+ * modules.builtin.modinfo (depmod(8), modules.dep(5)). Before Linux 6.18 the latter has no devices:
+ * a driver that is built in may then take what nothing here is for.
  *
  * Owns nothing. Patterns are those of the shell.
  */

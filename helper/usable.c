@@ -114,7 +114,7 @@ int front_wait_usable(struct front *front)
 				return wait_named(front);
 		}
 		if (!bound && !known && now_ms() - start >= UNKNOWN_MS) {
-			log_note("no module of this kernel is a driver for it (%s): it has none",
+			log_note("no module says that it is a driver for it (%s), and none built in has taken it",
 				 modalias);
 			return ST_OK;
 		}
