@@ -6,6 +6,9 @@
  * a reference to a device. Closing it takes the device away by surprise, or freezes it
  * until another helper takes it: the channel of which is then the device's owner.
  *
+ * A helper that was killed counts as gone when the last mapping of its ring does: its memory goes
+ * before its files, and closing one of those that its server sent may wait for that for ever.
+ *
  * Locking: vfu_channel_lock protects vfu_channel.vdev and @ram being set, once each, and who
  * owns a device.
  */
@@ -17,6 +20,7 @@
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "channel.h"
 #include "device.h"
@@ -30,11 +34,42 @@ struct vfu_channel {
 	struct vfu_ring *ring;
 	struct vfu_dev *vdev;
 	struct vfu_ram *ram;
-	bool replaced;		/* the device has another owner */
+	atomic_t maps;		/* of the ring */
+	unsigned long ended;	/* bit 0: @exit_work was queued, once */
+	struct file *file;	/* held for @exit_work */
+	struct work_struct exit_work;
+	bool replaced;		/* the device has another owner, or none */
 	u32 polled_state;
 };
 
 static DEFINE_MUTEX(vfu_channel_lock);
+
+/* The one who serves by this channel does so no more. Further calls have no effect. */
+static void vfu_channel_leave(struct vfu_channel *chan, const char *why)
+{
+	struct vfu_dev *vdev;
+
+	mutex_lock(&vfu_channel_lock);
+	vdev = chan->vdev;
+	/* Before drivers that see a lost device free what the server writes to. */
+	vfu_ram_cut(chan->ram);
+	if (vdev && vdev->owner == chan) {
+		vdev->owner = NULL;
+		vdev->pid = 0;
+		WRITE_ONCE(chan->replaced, true);
+		/* Before another one owns it, whose server would be taken for gone. */
+		vfu_dev_fail(vdev, why);
+	}
+	mutex_unlock(&vfu_channel_lock);
+}
+
+static void vfu_channel_exit_work(struct work_struct *work)
+{
+	struct vfu_channel *chan = container_of(work, struct vfu_channel, exit_work);
+
+	vfu_channel_leave(chan, "the helper has ended");
+	fput(chan->file);
+}
 
 static int vfu_channel_open(struct inode *inode, struct file *file)
 {
@@ -52,6 +87,7 @@ static int vfu_channel_open(struct inode *inode, struct file *file)
 		kfree(chan);
 		return err;
 	}
+	INIT_WORK(&chan->exit_work, vfu_channel_exit_work);
 	file->private_data = chan;
 	return nonseekable_open(inode, file);
 }
@@ -60,35 +96,55 @@ static int vfu_channel_release(struct inode *inode, struct file *file)
 {
 	struct vfu_channel *chan = file->private_data;
 
-	struct vfu_dev *vdev = chan->vdev;
-
-	/* Before drivers that see a lost device free what the server writes to. */
-	vfu_ram_cut(chan->ram);
+	vfu_channel_leave(chan, "the helper closed its channel");
 	vfu_ram_put(chan->ram);
-	mutex_lock(&vfu_channel_lock);
-	if (vdev && vdev->owner == chan) {
-		vdev->owner = NULL;
-		vdev->pid = 0;
-		/* Before another one owns it, whose server would be taken for gone. */
-		vfu_dev_fail(vdev, "the helper closed its channel");
-	}
-	mutex_unlock(&vfu_channel_lock);
-	if (vdev)
-		vfu_dev_put(vdev);
+	if (chan->vdev)
+		vfu_dev_put(chan->vdev);
 	vfu_ring_put(chan->ring);
 	kfree(chan);
 	return 0;
 }
 
+static void vfu_channel_vma_open(struct vm_area_struct *vma)
+{
+	struct vfu_channel *chan = vma->vm_file->private_data;
+
+	atomic_inc(&chan->maps);
+}
+
+/* The rest is not for here: locks of the address space are held. */
+static void vfu_channel_vma_close(struct vm_area_struct *vma)
+{
+	struct vfu_channel *chan = vma->vm_file->private_data;
+
+	/* Who unmaps it, and lives on, will close the channel. */
+	if (!atomic_dec_and_test(&chan->maps) || vma->vm_mm == current->mm ||
+	    test_and_set_bit(0, &chan->ended))
+		return;
+	chan->file = get_file(vma->vm_file);
+	vfu_work_queue(&chan->exit_work);
+}
+
+static const struct vm_operations_struct vfu_channel_vm_ops = {
+	.open	= vfu_channel_vma_open,
+	.close	= vfu_channel_vma_close,
+};
+
 static int vfu_channel_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct vfu_channel *chan = file->private_data;
+	int err;
 
 	if (vma->vm_pgoff != VFIOUSER_MMAP_RING >> PAGE_SHIFT)
 		return -EINVAL;
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	return remap_vmalloc_range(vma, chan->ring->shared, 0);
+	err = remap_vmalloc_range(vma, chan->ring->shared, 0);
+	if (err)
+		return err;
+	atomic_inc(&chan->maps);
+	vma->vm_ops = &vfu_channel_vm_ops;
+	return 0;
 }
 
 static __poll_t vfu_channel_poll(struct file *file, poll_table *wait)

@@ -23,7 +23,7 @@ enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
 	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES, ERROR_COMMANDS, ANSWER_POSTED,
-	CONFIG_WORDS,
+	CONFIG_WORDS, SURPLUS_FD,
 };
 
 static const struct {
@@ -54,6 +54,8 @@ static const struct {
 	{ "answer-posted", ANSWER_POSTED, false },
 	/* config space no more than a word at a time */
 	{ "config-words", CONFIG_WORDS, false },
+	/* the descriptor N of the server's, which nobody has asked for */
+	{ "surplus-fd", SURPLUS_FD, true },
 };
 
 static struct {
@@ -289,6 +291,7 @@ int fault_parse(const char *arg, struct vfus_hooks *hooks)
 		.on_connect = on_connect, .on_message = on_message, .on_reply = on_reply,
 		.one_irq_table = fault.kind == ONE_IRQ_TABLE,
 		.answer_posted = fault.kind == ANSWER_POSTED,
+		.version_fd = fault.kind == SURPLUS_FD ? (int)fault.after : 0,
 	};
 	return 0;
 }
@@ -303,7 +306,7 @@ const char *fault_help(void)
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
 	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb, config-moves,\n"
 	       "                        error-commands, answer-posted, config-words,\n"
-	       "                        msix-table-moves:OFFSET,\n"
+	       "                        msix-table-moves:OFFSET, surplus-fd:FD,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }

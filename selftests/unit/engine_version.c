@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,8 +14,6 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +21,7 @@
 #include <json-c/json.h>
 
 #include "fake_server.h"
+#include "../progs/fuse_file.h"
 #include "version.h"
 
 /* ---- the reply: pure ---- */
@@ -537,83 +535,23 @@ static void test_surplus_fds(void **state)
 
 /* ---- a descriptor that cannot be closed ---- */
 
-#define FUSE_FLUSHED	3
-
-static void fuse_reply(int dev, uint64_t unique, int error, const void *data, size_t len)
-{
-	struct fuse_out_header out = {
-		.len = (uint32_t)(sizeof(out) + len), .error = error, .unique = unique,
-	};
-	struct iovec v[2] = { { &out, sizeof(out) }, { (void *)data, len } };
-
-	if (writev(dev, v, 2) < 0)
-		_exit(1);
-}
-
-/* Serves a file system of one file; ends when somebody closes that, which so does not wait. */
-static void fuse_serve(int dev)
-{
-	static union {
-		struct fuse_in_header in;
-		char bytes[1 << 17];
-	} buf;
-	const struct fuse_init_out init = {
-		.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 4096,
-	};
-	const struct fuse_attr file = {
-		.ino = 2, .size = 4096, .mode = S_IFREG | 0600, .nlink = 1,
-	};
-	const struct fuse_attr root = { .ino = 1, .mode = S_IFDIR | 0700, .nlink = 2 };
-	const struct fuse_entry_out entry = { .nodeid = 2, .attr = file };
-	const struct fuse_open_out opened = { .fh = 1 };
-	struct fuse_attr_out attr = { .attr_valid = 0 };
-
-	while (read(dev, &buf, sizeof(buf)) > 0) {
-		switch (buf.in.opcode) {
-		case FUSE_INIT:
-			fuse_reply(dev, buf.in.unique, 0, &init, sizeof(init));
-			break;
-		case FUSE_LOOKUP:
-			fuse_reply(dev, buf.in.unique, 0, &entry, sizeof(entry));
-			break;
-		case FUSE_GETATTR:
-			attr.attr = buf.in.nodeid == 1 ? root : file;
-			fuse_reply(dev, buf.in.unique, 0, &attr, sizeof(attr));
-			break;
-		case FUSE_OPEN:
-			fuse_reply(dev, buf.in.unique, 0, &opened, sizeof(opened));
-			break;
-		case FUSE_FLUSH:
-			_exit(FUSE_FLUSHED);
-		case FUSE_FORGET:
-		case FUSE_BATCH_FORGET:
-			break;
-		default:
-			fuse_reply(dev, buf.in.unique, -EOPNOTSUPP, NULL, 0);
-		}
-	}
-	_exit(2);
-}
-
-/* Returns a file of it, open, or -1 where none can be had; *server is to be killed. */
+/* Returns a file whose close() ends the process behind it, or -1; *server is to be killed. */
 static int fuse_file(const char *dir, pid_t *server)
 {
-	char path[80], options[80];
-	int dev = open("/dev/fuse", O_RDWR | O_CLOEXEC), fd;
+	char path[80];
+	int dev, fd;
 
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", dev);
-	if (dev < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("test", dir, "fuse", MS_NOSUID | MS_NODEV, options)) {
-		if (dev >= 0)
-			close(dev);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return -1;
-	}
+	dev = fuse_mount(dir);
+	if (dev < 0)
+		return -1;
 	*server = fork();
 	assert_true(*server >= 0);
 	if (!*server)
-		fuse_serve(dev);
+		_exit(fuse_serve(dev, NULL));
 	close(dev);
-	snprintf(path, sizeof(path), "%s/file", dir);
+	snprintf(path, sizeof(path), "%s/" FUSE_FILE, dir);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	return fd;

@@ -153,6 +153,7 @@ struct vfus_hooks {
 	enum vfus_verdict (*on_reply)(void *priv, struct vfus_reply *reply);
 	bool one_irq_table;		/* eventfds for ERR and REQ replace those of MSI-X */
 	bool answer_posted;		/* replies also where none is wanted */
+	int version_fd;			/* goes with the reply to VERSION, for nothing; 0: none */
 };
 
 struct vfus_config {

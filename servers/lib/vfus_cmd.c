@@ -380,6 +380,8 @@ static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
 		return verdict;
 	if (s->cfg.reorder && !err && m->hdr.cmd == VFIO_USER_REGION_READ && hold(s, &r))
 		return VFUS_PASS;
+	if (h && h->version_fd && m->hdr.cmd == VFIO_USER_VERSION && s->out_nfds < VFUS_REPLY_FDS)
+		s->out_fds[s->out_nfds++] = h->version_fd;
 	v[0] = (struct iovec){ &r.hdr, sizeof(r.hdr) };
 	v[1] = (struct iovec){ r.payload, r.len };
 	vfus_chan_send(s, &s->chan, v, 2, s->out_fds, err ? 0 : s->out_nfds);

@@ -6,7 +6,8 @@
  * creates one PCI device over it by generic netlink (VFIOUSER_CMD_DEVICE_NEW).
  * From then on it answers the requests of the ring until it removes the device
  * or closes the channel; closing is a surprise removal, or for a device with a
- * grace time the wait for another helper (DEVICE_TAKE, DEVICE_RESUME).
+ * grace time the wait for another helper (DEVICE_TAKE, DEVICE_RESUME). So is the
+ * end of the process that had the ring mapped, whatever its files wait for.
  *
  * The interface knows PCI regions and interrupts by the indices of
  * <linux/vfio.h> (VFIO_PCI_*), and nothing of the vfio-user protocol.
