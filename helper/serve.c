@@ -29,6 +29,14 @@
 #include "serve.h"
 #include "status.h"
 
+/* In a loop that looks for something: lets another thread of the core work, where there is a way. */
+static inline void spin_pause(void)
+{
+#if __has_builtin(__builtin_ia32_pause)
+	__builtin_ia32_pause();
+#endif
+}
+
 /* Requests of one round, so that answers do not wait for an endless stream of writes. */
 #define BATCH	VFIOUSER_RING_ENTRIES
 
@@ -443,7 +451,7 @@ static bool serve_spin(struct serve *serve, bool worked)
 	if (!serve->poll_us || (waiting && !serve->poll_server))
 		return false;
 	/* Before the look: who has just been asked, or answered, goes first. */
-	__builtin_ia32_pause();
+	spin_pause();
 	if (waiting)
 		worked |= serve_server(serve);
 	look_at_state(serve);

@@ -562,7 +562,7 @@ static bool look(struct vfus *s)
 	if (++s->looked % LOOK_MESSAGES == 0)
 		return false;
 	for (;;) {
-		__builtin_ia32_pause();
+		vfus_pause();
 		if (vfus_chan_fill(s, &s->chan))
 			return true;
 		if (++looks % LOOKS)

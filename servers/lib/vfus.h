@@ -189,6 +189,15 @@ void vfus_resume(struct vfus *s);
 bool vfus_waits(const struct vfus *s);
 void vfus_disconnect(struct vfus *s, const char *why);
 uint64_t vfus_now_us(void);
+
+/* In a loop that looks for something: lets another thread of the core work, where there is a way. */
+static inline void vfus_pause(void)
+{
+#if __has_builtin(__builtin_ia32_pause)
+	__builtin_ia32_pause();
+#endif
+}
+
 unsigned int vfus_hold_begin(struct vfus *s);
 bool vfus_hold_end(struct vfus *s, unsigned int hold);
 

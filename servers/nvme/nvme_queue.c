@@ -477,7 +477,7 @@ static long work(struct nvme_ctrl *c)
 		if (!done) {
 			if (c->mode != NVME_DB_MMAP && ++vain > c->looks)
 				break;
-			__builtin_ia32_pause();
+			vfus_pause();
 			continue;
 		}
 		if (!nvme_running(c))
