@@ -243,7 +243,7 @@ const struct cmd cmd_detach = {
 	.help =
 "Unbinds the driver, removes the PCI device, and ends its helper. Refused while it is in\n"
 "use: mounted in any mount namespace, used as swap, part of another block device, or\n"
-"open; a network interface that is up.\n\n" CMD_DEVICE_HELP
+"open; a network interface that is up, in this network namespace.\n\n" CMD_DEVICE_HELP
 "Options:\n"
 "  -f, --force         also while it is in use (unsaved data is lost), and end a helper\n"
 "                      that does not let go\n"
