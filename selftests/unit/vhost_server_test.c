@@ -1447,6 +1447,159 @@ static void test_memory_moves(void **state)
 	stop(&d);
 }
 
+/* ---- a client that goes, and another that goes on where it was ---- */
+
+#define KEEP_MS		30000
+#define TOKEN		17
+
+/* Returns whether the device was kept for this client; @token is its name from now on. */
+static bool connect_keeping(struct driver *d, unsigned int ms, char token[TOKEN])
+{
+	static const char at[] = "\"vfiouser_keep\":{\"token\":\"";
+	char json[160], was[TOKEN];
+	const char *reply;
+
+	memcpy(was, token, sizeof(was));
+	snprintf(json, sizeof(json),
+		 "{\"capabilities\":{\"max_msg_fds\":16,\"vfiouser_keep\":{\"ms\":%u%s%s%s}}}", ms,
+		 *was ? ",\"token\":\"" : "", was, *was ? "\"" : "");
+	assert_int_equal(mc_connect(&d->mc, front_path), 0);
+	assert_int_equal(mc_version(&d->mc, 0, 1, json), 0);
+	d->connected = true;
+	reply = strstr((char *)d->mc.payload + 4, at);
+	assert_non_null(reply);
+	memcpy(token, reply + sizeof(at) - 1, TOKEN - 1);
+	token[TOKEN - 1] = 0;
+	assert_int_equal(strspn(token, "0123456789abcdef"), TOKEN - 1);
+	return !strcmp(was, token);
+}
+
+/* Without a word. */
+static void vanish(struct driver *d)
+{
+	unsigned int before = said("goes on until there is another");
+
+	mc_close(&d->mc);
+	d->connected = false;
+	WAIT(said("goes on until there is another") == before + 1);
+}
+
+static void new_calls(struct driver *d)
+{
+	unsigned int i;
+
+	for (i = 0; i <= d->queues; i++) {
+		close(d->call[i]);
+		d->call[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	}
+	assert_int_equal(mc_set_irqs(&d->mc, TRIGGER, MSIX, 0, d->queues + 1, NULL, 0, d->call,
+				     d->queues + 1), 0);
+}
+
+static void test_keep(void **state)
+{
+	static const char *const extra[] = { "--queues=2", "--inflight", NULL };
+	char token[TOKEN] = "";
+	struct driver d;
+	int i, other;
+
+	(void)state;
+	begin(&d);
+	d.back = back(vublk, extra);
+	start_front(&d, "blk", NULL);
+	assert_false(connect_keeping(&d, KEEP_MS, token));
+	share_memory(&d);
+	bring_up(&d, 2, WITH_EVENT_IDX);
+	use_disk(&d, 1);
+	for (i = 0; i < 2; i++) {
+		vanish(&d);
+		/* It has the doorbells and eventfds that there were. */
+		use_disk(&d, 3);
+		assert_true(connect_keeping(&d, KEEP_MS, token));
+		assert_int_equal(status(&d), 15);
+		/* What it works in is what it works in. */
+		other = memfd_create("other", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(other, SIZE), 0);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, other, 0), -EEXIST);
+		close(other);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE / 2, d.memfd, 0), -EEXIST);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
+		assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), -EEXIST);
+		new_calls(&d);
+		use_disk(&d, 4);
+	}
+	assert_int_equal(said("rings started"), 1);
+
+	/* Its back end as well: what it says when it is back is not lost. */
+	vanish(&d);
+	kill_back(&d);
+	d.back = back(vublk, extra);
+	WAIT(said("rings taken up again") == 1);
+	one_request(&d, 1, VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_OK);
+	assert_true(connect_keeping(&d, KEEP_MS, token));
+	assert_int_equal(mc_dma_map(&d.mc, IOVA, SIZE, d.memfd, 0), 0);
+	new_calls(&d);
+	wait_call(&d, 1);
+	use_disk(&d, 5);
+
+	/* Another client knows of nothing, and neither does the device. */
+	vanish(&d);
+	forget_memory(&d);
+	join(&d);
+	assert_int_equal(status(&d), 0);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 6);
+	leave(&d);
+	/* Nor one that would like to go on with what is not there any more. */
+	assert_false(connect_keeping(&d, KEEP_MS, token));
+	share_memory(&d);
+	assert_int_equal(status(&d), 0);
+	/* Of a device that is not in use there is nothing to keep. */
+	leave(&d);
+	assert_false(connect_keeping(&d, 1, token));
+	share_memory(&d);
+	bring_up(&d, 2, PLAIN);
+	vanish(&d);
+	WAIT(said("nobody has come to go on with it") == 1);
+	forget_memory(&d);
+	assert_false(connect_keeping(&d, KEEP_MS, token));
+	share_memory(&d);
+	bring_up(&d, 2, PLAIN);
+	vanish(&d);
+	forget_memory(&d);
+	stop(&d);
+}
+
+static void test_keep_malformed(void **state)
+{
+	static const char *const wishes[] = {
+		"5", "[]", "{\"ms\":-1}", "{\"ms\":\"1\"}", "{\"token\":1}",
+		"{\"token\":\"0123\"}", "{\"ms\":1,\"token\":\"0123456789abcdefg\"}",
+		"{\"ms\":1,\"token\":\"0123456789ABCDEF\"}",
+	};
+	struct driver d;
+	char json[160];
+	unsigned int i;
+
+	(void)state;
+	begin(&d);
+	d.back = back(vublk, NULL);
+	start_front(&d, "blk", NULL);
+	for (i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+		snprintf(json, sizeof(json), "{\"capabilities\":{\"vfiouser_keep\":%s}}",
+			 wishes[i]);
+		assert_int_equal(mc_connect(&d.mc, front_path), 0);
+		assert_int_equal(mc_version(&d.mc, 0, 1, json), -EINVAL);
+		mc_close(&d.mc);
+	}
+	/* Nothing is said of it to a client that has not asked. */
+	assert_int_equal(mc_connect(&d.mc, front_path), 0);
+	assert_int_equal(mc_version(&d.mc, 0, 1, "{\"capabilities\":{}}"), 0);
+	assert_null(strstr((char *)d.mc.payload + 4, "keep"));
+	mc_close(&d.mc);
+	stop(&d);
+}
+
 /* ---- file systems ---- */
 
 static const char *const virtiofsd[] = {
@@ -1697,6 +1850,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_memory_moves),
+		cmocka_unit_test(test_keep),
+		cmocka_unit_test(test_keep_malformed),
 		cmocka_unit_test(test_file_system),
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_network_pairs),

@@ -158,6 +158,36 @@ static size_t max_msg(const struct vfus *s)
 	return n < 65536 ? 65536 : n;
 }
 
+/**
+ * vfus_forget() - what was kept for another client is of no use any more
+ * @s: server that keeps something
+ */
+void vfus_forget(struct vfus *s)
+{
+	s->kept = false;
+	if (s->dev.ops->connected)
+		s->dev.ops->connected(s->dev.priv, false);
+}
+
+/* The client is gone: does its device go on? */
+static bool keep(struct vfus *s)
+{
+	size_t i;
+
+	if (!s->keep_ms || !s->dev.ops->keep || s->given_up || s->last || s->stop)
+		return false;
+	/* Before: see vfus_usable(). */
+	s->kept = true;
+	s->kept = s->dev.ops->keep(s->dev.priv);
+	if (!s->kept)
+		return false;
+	s->kept_until = vfus_now_us() + s->keep_ms * 1000ull;
+	for (i = 0; i < s->nr_wins; i++)
+		s->wins[i].kept = true;
+	vfus_log(s, 1, "what it left goes on until there is another");
+	return true;
+}
+
 static void drop_client(struct vfus *s)
 {
 	if (!s->connected)
@@ -171,7 +201,7 @@ static void drop_client(struct vfus *s)
 	s->overtaken = 0;
 	s->held_len = 0;
 	s->connected = false;
-	if (s->negotiated && s->dev.ops->connected)
+	if (s->negotiated && !keep(s) && s->dev.ops->connected)
 		s->dev.ops->connected(s->dev.priv, false);
 	/* its memory goes when the device has done with it: see serve() */
 	vfus_irq_release(s);
@@ -323,7 +353,10 @@ void vfus_destroy(struct vfus *s)
 
 	if (!s)
 		return;
+	s->stop = true;
 	drop_client(s);
+	if (s->kept)
+		vfus_forget(s);
 	vfus_dma_release(s);
 	/* Only our own file: a successor may have bound the same path. */
 	if (s->bound && !lstat(s->cfg.socket_path, &st) && st.st_dev == s->sock_dev &&
@@ -343,11 +376,11 @@ void vfus_destroy(struct vfus *s)
  * vfus_usable() - is there a client whose memory can be reached?
  * @s: server
  *
- * Return: true if there is.
+ * Return: true if there is, or was one for whose device another may come.
  */
 bool vfus_usable(const struct vfus *s)
 {
-	return s->negotiated && !s->chan.dead;
+	return s->kept || (s->negotiated && !s->chan.dead);
 }
 
 /**
@@ -408,6 +441,8 @@ void vfus_resume(struct vfus *s)
  */
 void vfus_disconnect(struct vfus *s, const char *why)
 {
+	s->given_up = true;
+	s->kept_until = 0;
 	if (!s->connected || s->chan.dead)
 		return;
 	vfus_log(s, 0, "client disconnected: %s", why);
@@ -463,7 +498,13 @@ static void drain(struct vfus *s)
 	}
 }
 
-static bool accepting(const struct vfus *s)
+/**
+ * vfus_accepting() - can a client have the device that knows of nothing?
+ * @s: server
+ *
+ * Return: true if it can.
+ */
+bool vfus_accepting(const struct vfus *s)
 {
 	return !s->dev.ops->accepting || s->dev.ops->accepting(s->dev.priv);
 }
@@ -479,7 +520,8 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 	p[P_SIG] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
 	p[P_SOCK] = s->connected ?
 		    (struct pollfd){ .fd = s->chan.fd, .events = s->hung ? POLLRDHUP : POLLIN } :
-		    (struct pollfd){ .fd = accepting(s) ? s->listen_fd : -1, .events = POLLIN };
+		    (struct pollfd){ .fd = s->kept || vfus_accepting(s) ? s->listen_fd : -1,
+				     .events = POLLIN };
 	p[P_DEV] = (struct pollfd){ .fd = serving || s->dev.always ? s->dev.fd : -1,
 				    .events = POLLIN };
 	/* Nothing is expected on the twin socket between calls, but its end is news. */
@@ -600,6 +642,8 @@ static int serve(struct vfus *s)
 				us = s->dev.ops->poll(s->dev.priv);
 			if (us == VFUS_TURN_LOST)
 				return VFUS_TURN_LOST;
+			if (s->forgetting && s->putting_off && vfus_accepting(s))
+				vfus_resume(s);
 			/* DMA accesses may have brought messages in, or an end been waited for. */
 			if (!s->hung && (s->queue.first || vfus_chan_ready(&s->chan) ||
 					 (s->waiting.first && !s->putting_off)))
@@ -619,9 +663,17 @@ static int serve(struct vfus *s)
 			drop_client(s);
 			continue;
 		}
+		if (s->kept && !s->connected) {
+			if (vfus_now_us() >= s->kept_until) {
+				vfus_log(s, 1, "nobody has come to go on with it");
+				vfus_forget(s);
+				continue;
+			}
+			us = sooner(us, s->kept_until);
+		}
 		if (us && s->cfg.poll_us && s->negotiated && !s->hung && look(s))
 			continue;
-		if (!s->connected && s->nr_wins && accepting(s))
+		if (!s->connected && !s->kept && s->nr_wins && vfus_accepting(s))
 			vfus_dma_release(s);
 		ret = wait_events(s, p, us);
 		if (ret > 0)

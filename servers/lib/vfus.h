@@ -99,6 +99,12 @@ struct vfus_ops {
 	/* A client finished version negotiation, or is gone. */
 	void (*connected)(void *priv, bool connected);
 	/*
+	 * The client has gone without a word, and said before that another one may go on where it
+	 * was: can the device, until then? Without a client its interrupts are pending, and its
+	 * memory stays mapped. connected() says that it is gone when that is over. NULL: it cannot.
+	 */
+	bool (*keep)(void *priv);
+	/*
 	 * The device's own work, called before each sleep while a client is connected. Returns how
 	 * long the loop may sleep: microseconds, 0 to be called again at once, or a negative number
 	 * for "until something happens"; VFUS_TURN_LOST where vfus_hold_end() returned false.

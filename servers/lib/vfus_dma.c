@@ -185,6 +185,36 @@ static int map_win(struct vfus *s, struct vfus_win *w, int fd, uint64_t offset)
 	return 0;
 }
 
+/* Which memory it is. */
+static int home_of(struct vfus_win *w, const struct vfus_msg *m, const struct vfio_user_dma_map *req)
+{
+	struct stat st = { 0 };
+
+	if (m->nfds && fstat(m->fds[0], &st))
+		return -errno;
+	w->dev = st.st_dev;
+	w->ino = st.st_ino;
+	w->offset = req->offset;
+	return 0;
+}
+
+/* The window of a client before, which the device goes on with: this one has to have the same. */
+static int take_up(const struct vfus *s, struct vfus_win *w, const struct vfus_msg *m,
+		   const struct vfio_user_dma_map *req)
+{
+	struct vfus_win same;
+
+	if (!w->kept || w->addr != req->addr || w->size != req->size || w->flags != req->flags)
+		return -EEXIST;
+	if (home_of(&same, m, req) || same.dev != w->dev || same.ino != w->ino ||
+	    same.offset != w->offset)
+		return -EEXIST;
+	w->kept = false;
+	vfus_log(s, 1, "DMA map 0x%llx + 0x%llx again", (unsigned long long)w->addr,
+		 (unsigned long long)w->size);
+	return 0;
+}
+
 /**
  * vfus_handle_dma_map() - VFIO_USER_DMA_MAP
  * @s: server
@@ -214,7 +244,7 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 
 	at = find(s, req.addr);
 	if (at < s->nr_wins && s->wins[at].addr <= req.addr + (req.size - 1))
-		return -EEXIST;
+		return take_up(s, &s->wins[at], m, &req);
 	if (s->nr_wins >= s->cfg.max_dma_maps)
 		return -ENOSPC;
 	if (s->nr_wins == s->cap_wins) {
@@ -229,6 +259,9 @@ int vfus_handle_dma_map(struct vfus *s, struct vfus_msg *m)
 	w.addr = req.addr;
 	w.size = req.size;
 	w.flags = req.flags;
+	ret = home_of(&w, m, &req);
+	if (ret)
+		return ret;
 	if (m->nfds && !s->cfg.no_dma_fds)
 		ret = map_win(s, &w, m->fds[0], req.offset);
 	if (!ret && s->dev.ops->dma_map)

@@ -75,6 +75,10 @@ struct vfus_win {
 	uint8_t *va;		/* where addr is mapped; NULL: only by messages */
 	void *map;		/* what mmap() returned; may begin below va (huge pages) */
 	size_t map_len;
+	bool kept;		/* of a client before, which may map it again */
+	dev_t dev;		/* the file, and where in it */
+	ino_t ino;
+	uint64_t offset;
 };
 
 struct vfus_vector {
@@ -131,6 +135,14 @@ struct vfus {
 	uint64_t pgsize;	/* granularity of DMA windows */
 	bool write_multiple;
 
+	/* what goes on without a client: keep() */
+	unsigned int keep_ms;	/* how long, as the client wants it; 0: not at all */
+	uint64_t token;		/* its name */
+	bool kept;		/* there is no client, or not yet, who goes on with it */
+	bool given_up;		/* by us, and not by the client */
+	bool forgetting;	/* the client waits until it is no more */
+	uint64_t kept_until;
+
 	struct vfus_win *wins;	/* sorted by address, never overlapping */
 	size_t nr_wins;
 	size_t cap_wins;
@@ -185,6 +197,8 @@ void vfus_dispatch(struct vfus *s, struct vfus_msg *m);
 void vfus_send_held(struct vfus *s);
 
 /* vfus.c */
+bool vfus_accepting(const struct vfus *s);
+void vfus_forget(struct vfus *s);
 bool vfus_take_signal(struct vfus *s);
 void vfus_put_off(struct vfus *s, struct vfus_msg *m);
 

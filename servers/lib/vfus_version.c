@@ -8,8 +8,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -71,6 +75,76 @@ static int negotiate_twin(struct vfus *s, struct json_object *in, struct json_ob
 	json_object_object_add(reply, "supported", json_object_new_boolean(1));
 	put_number(reply, "fd_index", s->out_nfds++);
 	json_object_object_add(out, "twin_socket", reply);
+	return 0;
+}
+
+/* A capability of our own, of servers and clients that can go on with another: conformance.rst. */
+#define KEEP		"vfiouser_keep"
+#define TOKEN_DIGITS	16
+
+/* How long, and what the client would go on with. Without a wish, 0 and 0. */
+static int parse_keep(struct json_object *caps, uint64_t *ms, uint64_t *token)
+{
+	struct json_object *o, *text;
+	const char *digits;
+
+	*ms = 0;
+	*token = 0;
+	if (!json_object_object_get_ex(caps, KEEP, &o))
+		return 0;
+	if (!json_object_is_type(o, json_type_object) || cap_number(o, "ms", ms) < 0)
+		return -EINVAL;
+	if (!json_object_object_get_ex(o, "token", &text))
+		return 0;
+	digits = json_object_is_type(text, json_type_string) ? json_object_get_string(text) : "";
+	if (strlen(digits) != TOKEN_DIGITS ||
+	    strspn(digits, "0123456789abcdef") != TOKEN_DIGITS)
+		return -EINVAL;
+	*token = strtoull(digits, NULL, 16);
+	return 0;
+}
+
+/*
+ * Is this the client that the device was kept for? One that is not has to wait until the device is
+ * as that of a client that has gone: -EINPROGRESS.
+ */
+static int settle_keep(struct vfus *s, struct json_object *in, struct json_object *out)
+{
+	uint64_t ms, token, fresh;
+	struct json_object *reply;
+	char text[TOKEN_DIGITS + 1];
+	bool again;
+	int ret;
+
+	ret = parse_keep(in, &ms, &token);
+	if (ret)
+		return ret;
+	again = s->kept && token && token == s->token;
+	if (s->kept && !again) {
+		vfus_forget(s);
+		s->forgetting = true;
+	}
+	if (s->forgetting && !vfus_accepting(s))
+		return -EINPROGRESS;
+	if (s->forgetting)
+		vfus_dma_release(s);
+	s->forgetting = false;
+	s->kept = false;
+	s->given_up = false;
+	s->keep_ms = s->dev.ops->keep ? MIN_T(uint64_t, ms, UINT_MAX) : 0;
+	if (!s->keep_ms)
+		return 0;
+	if (!again) {
+		do {
+			if (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh))
+				return -EIO;
+		} while (!fresh || fresh == token);
+		s->token = fresh;
+	}
+	snprintf(text, sizeof(text), "%016" PRIx64, s->token);
+	reply = json_object_new_object();
+	json_object_object_add(reply, "token", json_object_new_string(text));
+	json_object_object_add(out, KEEP, reply);
 	return 0;
 }
 
@@ -173,7 +247,8 @@ static struct json_object *parse(const char *text, size_t len, int *err)
  * @s: server; its limits for this connection are set here
  * @m: the message
  *
- * Return: 0 with the reply in s->out, or a negative errno; the caller then closes the connection.
+ * Return: 0 with the reply in s->out, -EINPROGRESS while the device still works for a client before,
+ * or a negative errno; the caller then closes the connection.
  * Specification: "VFIO_USER_VERSION".
  */
 int vfus_handle_version(struct vfus *s, struct vfus_msg *m)
@@ -205,7 +280,11 @@ int vfus_handle_version(struct vfus *s, struct vfus_msg *m)
 	reply = json_object_new_object();
 	out = json_object_new_object();
 	json_object_object_add(reply, "capabilities", out);
-	ret = negotiate(s, caps, out);
+	ret = settle_keep(s, caps, out);
+	if (ret == -EINPROGRESS)
+		goto out;
+	if (!ret)
+		ret = negotiate(s, caps, out);
 	if (ret) {
 		vfus_log(s, 0, "malformed or unusable capabilities in the version proposal");
 		goto out;

@@ -96,6 +96,18 @@ static void on_connected(void *priv, bool connected)
 		ring_idle(h);
 }
 
+/*
+ * Of a device in use all is here but the client's eventfds, which the back end has. A driver that is
+ * just resetting it, or a client that takes memory back, would have to know how far that came.
+ */
+static bool on_keep(void *priv)
+{
+	const struct vhost *h = priv;
+
+	return virtio_live(&h->v) && !h->v.resetting && !h->unmapping && !h->condemned &&
+	       !h->buried && h->rings != RINGS_BURIED;
+}
+
 static bool on_accepting(void *priv)
 {
 	const struct vhost *h = priv;
@@ -138,6 +150,7 @@ const struct vfus_ops vhost_vfus_ops = {
 	.irqs_changed = on_irqs_changed,
 	.irq_sync = virtio_irq_sync,
 	.connected = on_connected,
+	.keep = on_keep,
 	.accepting = on_accepting,
 	.poll = on_poll,
 	.fd_ready = on_fd_ready,
