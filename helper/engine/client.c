@@ -547,6 +547,8 @@ static int check_config(struct vfuc *c, struct vfuc_error *error)
 	p->pgsizes = config->pgsizes ?: VFUC_DEFAULT_PGSIZES;
 	p->max_dma_maps = config->max_dma_maps ?: VFUC_DEFAULT_MAX_DMA_MAPS;
 	p->write_multiple = !config->no_write_multiple;
+	p->keep_ms = config->keep_ms;
+	p->token = config->token;
 	if (!config->address || !*config->address)
 		return vfuc_error_set(error, VFUC_USAGE, -EINVAL, "no socket was given");
 	if (p->max_msg_fds > VFUC_TRANSPORT_MAX_FDS || p->max_data_xfer_size > VFUC_LARGEST_XFER)

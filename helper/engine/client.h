@@ -116,6 +116,9 @@ struct vfuc_ops {
  * @max_dma_maps: to propose: DMA windows at a time
  * @max_pending: requests without a reply at a time, a power of two up to 32768
  * @max_queue_bytes: bound of the send queue; past it vfuc_submit_*() returns -EAGAIN
+ * @keep_ms: ask the server to keep its device's state that long where this connection ends without
+ *	a word; 0: not
+ * @token: and to go on with the state that it has kept under this name; 0: to begin afresh
  */
 struct vfuc_config {
 	const char *address;
@@ -132,6 +135,8 @@ struct vfuc_config {
 	uint32_t max_dma_maps;
 	unsigned int max_pending;
 	size_t max_queue_bytes;
+	unsigned int keep_ms;
+	uint64_t token;
 };
 
 /**
@@ -150,6 +155,8 @@ struct vfuc_config {
  * @migration_max_bitmap_size: its bitmap size in bytes
  * @server_pid: process that sent the reply, 0 where that is nobody on this host, or nobody who can
  *	be seen from here
+ * @token: under which the server keeps its device's state, 0 if it does not. That of the
+ *	configuration: it has kept it; any other: the state is that of a device that was reset
  * @unknown: capabilities in the reply that we do not know or did not propose; all were ignored
  * @json: the reply's version data as text, "" if it had none
  */
@@ -167,6 +174,7 @@ struct vfuc_caps {
 	uint64_t migration_pgsize;
 	uint64_t migration_max_bitmap_size;
 	pid_t server_pid;
+	uint64_t token;
 	unsigned int unknown;
 	const char *json;
 };

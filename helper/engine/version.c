@@ -7,8 +7,10 @@
  * range is an error: a server that gets its own limits wrong cannot be relied on.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol.h"
@@ -16,6 +18,10 @@
 #include "version.h"
 
 #define MAX_DEPTH	8
+
+/* A capability of our own: see conformance.rst. */
+#define KEEP		"vfiouser_keep"
+#define TOKEN_DIGITS	16
 
 /* The specification's values for what a reply leaves out. */
 #define DEFAULT_MSG_FDS		1
@@ -38,6 +44,21 @@ static int add(struct json_object *to, const char *name, struct json_object *val
 static int add_number(struct json_object *to, const char *name, uint64_t value)
 {
 	return add(to, name, json_object_new_uint64(value));
+}
+
+/* The capability of our own: how long, and what to go on with. */
+static int add_keep(struct json_object *caps, const struct vfuc_proposal *p)
+{
+	struct json_object *keep = json_object_new_object();
+	char token[TOKEN_DIGITS + 1];
+	int err;
+
+	err = add(caps, KEEP, keep);
+	err = err ?: add_number(keep, "ms", p->keep_ms);
+	snprintf(token, sizeof(token), "%016" PRIx64, p->token);
+	if (!err && p->token)
+		err = add(keep, "token", json_object_new_string(token));
+	return err;
 }
 
 char *vfuc_version_propose(const struct vfuc_proposal *p)
@@ -67,6 +88,8 @@ char *vfuc_version_propose(const struct vfuc_proposal *p)
 		err = add(caps, "twin_socket", twin);
 		err = err ?: add(twin, "supported", json_object_new_boolean(true));
 	}
+	if (!err && p->keep_ms)
+		err = add_keep(caps, p);
 	if (err)
 		goto out;
 	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PLAIN);
@@ -172,6 +195,26 @@ static int judge_twin(struct judge *j, struct json_object *value)
 	return 0;
 }
 
+static int judge_keep(struct judge *j, struct json_object *value)
+{
+	struct json_object *field;
+	const char *text;
+
+	if (!j->p->keep_ms) {
+		ignored(j, KEEP, "it was not proposed");
+		return 0;
+	}
+	if (!json_object_is_type(value, json_type_object))
+		return bad(j, KEEP, "is not an object");
+	if (!json_object_object_get_ex(value, "token", &field))
+		return bad(j, KEEP ".token", "is missing");
+	text = json_object_is_type(field, json_type_string) ? json_object_get_string(field) : "";
+	if (strlen(text) != TOKEN_DIGITS || strspn(text, "0123456789abcdef") != TOKEN_DIGITS)
+		return bad(j, KEEP ".token", "is not 16 hexadecimal digits");
+	j->caps->token = strtoull(text, NULL, 16);
+	return 0;
+}
+
 static int judge_cap(struct judge *j, const char *name, struct json_object *value)
 {
 	struct vfuc_caps *caps = j->caps;
@@ -207,6 +250,8 @@ static int judge_cap(struct judge *j, const char *name, struct json_object *valu
 		err = judge_migration(j, value);
 	} else if (!strcmp(name, "twin_socket")) {
 		err = judge_twin(j, value);
+	} else if (!strcmp(name, KEEP)) {
+		err = judge_keep(j, value);
 	} else {
 		ignored(j, name, "unknown");
 	}

@@ -17,6 +17,8 @@ struct vfuc_proposal {
 	uint32_t max_dma_maps;
 	bool write_multiple;
 	bool twin_socket;
+	unsigned int keep_ms;
+	uint64_t token;
 };
 
 /**

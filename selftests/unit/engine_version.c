@@ -190,6 +190,48 @@ static void test_subset(void **state)
 	assert_judged("{\"capabilities\":{\"pgsizes\":8192}}", -EPROTO, VFUC_VERSION);
 }
 
+/* The capability of our own: asked for only where it is wanted, and answered in one form only. */
+static void test_keep(void **state)
+{
+	static const char good[] =
+		"{\"capabilities\":{\"vfiouser_keep\":{\"token\":\"00000000000000ff\"}}}";
+	static const char *const wrong[] = {
+		"1", "{}", "{\"token\":255}", "{\"token\":\"ff\"}",
+		"{\"token\":\"00000000000000FF\"}", "{\"token\":\"00000000000000ff0\"}",
+	};
+	struct vfuc_proposal keep = all;
+	struct vfuc_error error;
+	struct vfuc_caps caps;
+	char json[100], *text;
+	unsigned int i;
+	int twin;
+
+	(void)state;
+	text = vfuc_version_propose(&keep);
+	assert_null(strstr(text, "keep"));
+	free(text);
+	assert_int_equal(judge(&keep, 0, 1, good, &caps, &twin, &error), 0);
+	assert_int_equal(caps.token, 0);
+	assert_int_equal(caps.unknown, 1);
+
+	keep.keep_ms = 60000;
+	text = vfuc_version_propose(&keep);
+	assert_non_null(strstr(text, "\"vfiouser_keep\":{\"ms\":60000}"));
+	free(text);
+	keep.token = 0xabc;
+	text = vfuc_version_propose(&keep);
+	assert_non_null(strstr(text, "\"token\":\"0000000000000abc\""));
+	free(text);
+	assert_int_equal(judge(&keep, 0, 1, good, &caps, &twin, &error), 0);
+	assert_int_equal(caps.token, 0xff);
+	assert_int_equal(judge(&keep, 0, 1, "{\"capabilities\":{}}", &caps, &twin, &error), 0);
+	assert_int_equal(caps.token, 0);
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(json, sizeof(json), "{\"capabilities\":{\"vfiouser_keep\":%s}}", wrong[i]);
+		assert_int_equal(judge(&keep, 0, 1, json, &caps, &twin, &error), -EPROTO);
+	}
+}
+
 static void test_ranges(void **state)
 {
 	static const char * const wrong[] = {
@@ -696,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_subset),
+		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_rubbish),
 		cmocka_unit_test(test_full_proposal),
