@@ -58,7 +58,7 @@ static void vfu_channel_leave(struct vfu_channel *chan, const char *why)
 		vdev->pid = 0;
 		WRITE_ONCE(chan->replaced, true);
 		/* Before another one owns it, whose server would be taken for gone. */
-		vfu_dev_fail(vdev, why);
+		vfu_dev_unserved(vdev, why);
 	}
 	mutex_unlock(&vfu_channel_lock);
 }

@@ -135,6 +135,7 @@ void vfu_dev_wake_all(struct vfu_dev *vdev)
 
 	vfu_ring_wake_all(READ_ONCE(vdev->ring));
 	vfu_leave(vdev, idx);
+	vfu_held_wake(vdev);
 }
 
 /**
@@ -610,6 +611,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 		vdev->serving.server = find_get_pid(params->server);
 	if (params->keeper)
 		vdev->recover.keeper = find_get_pid(params->keeper);
+	vdev->recover.token = vfu_recover_token(params);
 	memcpy(vdev->regions, params->regions, sizeof(vdev->regions));
 	memset(params->regions, 0, sizeof(params->regions));
 	vdev->pool = params->pool;

@@ -67,7 +67,8 @@ struct vfu_ram;
  * @grace_ms: how long to wait for another helper, 0: not at all
  * @dev: parent of the host bridge, in class "vfiouser"
  * @state: enum vfiouser_state; only ever grows, but for LIVE, FROZEN and RESUMING
- * @offline: nothing is forwarded now, reads are all-ones (set under @cfg_lock)
+ * @offline: nothing is forwarded now, reads are all-ones (set under @cfg_lock); not where
+ *	requests wait, see vfu_held()
  * @lost: nor will it ever be again; implies @offline
  * @removing: the removal work has been asked for
  * @refusal: why it cannot be added, in words, or ""
@@ -195,6 +196,7 @@ struct vfu_dev_params {
 	u32 flags;
 	u32 timeout_ms;
 	u32 grace_ms;
+	u64 token;
 	const u8 *config;
 	struct vfu_region regions[VFU_NR_REGIONS];
 	struct {

@@ -25,6 +25,7 @@
 #include "device.h"
 #include "ioeventfd.h"
 #include "pinned.h"
+#include "recover.h"
 #include "ring.h"
 #include "trace.h"
 
@@ -176,7 +177,8 @@ bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const voi
 	if (region >= VFU_NR_BARS || !rcu_access_pointer(vdev->ioeventfds[region]))
 		return false;
 
-	if (!vfu_region_pushed(vdev) && vfu_may_sleep() &&
+	/* All of it, where the device is held. */
+	if (!vfu_region_pushed(vdev) && !vfu_held(vdev) && vfu_may_sleep() &&
 	    vfu_ioeventfd_exists(vdev, region, offset, data, count))
 		vfu_region_push(vdev);
 
@@ -382,7 +384,7 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 
 /**
  * vfu_ioeventfd_clear() - take all entries back
- * @vdev: device, closed (vfu_irqfd_close()) or frozen: none can be added now
+ * @vdev: device, closed (vfu_irqfd_close()), frozen or being resumed: none can be added now
  *
  * Context: may sleep.
  */

@@ -501,19 +501,22 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 	struct vfu_irqs *irqs = &vdev->irq.index[index];
 	u32 start = 0, old_count = 0, i;
 	unsigned long flags;
-	bool anew;
+	bool anew, told;
 	int old;
 
 	count = min(count, irqs->count);
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
 	old = vdev->irq.mode;
+	/* By vfu_irqs_rearm(). */
+	told = vdev->recover.arms;
 	if (old == index)
 		start = irqs->armed;
 	else if (old >= 0)
 		old_count = vdev->irq.index[old].armed;
 	if (old == index && count && count <= start) {
 		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-		vfu_irqs_unmask(vdev, index, 0, start, true);
+		if (!told)
+			vfu_irqs_unmask(vdev, index, 0, start, true);
 		return;
 	}
 	if (old >= 0 && old != index)
@@ -521,6 +524,8 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
 	irqs->armed = count;
 	vdev->irq.mode = count ? (int)index : -1;
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+	if (unlikely(told))
+		return;
 
 	anew = start && count && (irqs->flags & VFIO_IRQ_INFO_NORESIZE);
 	if (anew || (start && !count))
@@ -546,32 +551,39 @@ void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count)
  * @vdev: device, online
  *
  * What may have come while nothing was armed is raised once. Drivers ask then, and find
- * out.
+ * out. Not so, of a device that was held, the first vector of a virtio device, by which Linux's
+ * drivers are told of another configuration: they would say so in the log.
  *
  * Context: may sleep.
+ * Return: 0 or a negative errno.
  */
-void vfu_irqs_rearm(struct vfu_dev *vdev)
+int vfu_irqs_rearm(struct vfu_dev *vdev)
 {
 	struct vfu_irqs *irqs;
 	unsigned long flags;
-	u32 i, count = 0;
-	int mode;
+	u32 i = 0, count = 0;
+	int mode, err;
 
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
 	mode = vdev->irq.mode;
 	if (mode >= 0)
 		count = vdev->irq.index[mode].armed;
+	WRITE_ONCE(vdev->recover.arms, false);
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	if (!count)
-		return;
+		return 0;
 	irqs = &vdev->irq.index[mode];
 	/* The server may be another one. */
 	WRITE_ONCE(vdev->irq.table_refused, false);
-	if (vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count))
-		return;
+	err = vfu_request_irq(vdev, VFIOUSER_OP_IRQ_ARM, mode, 0, count);
+	if (err)
+		return err;
 	vfu_irqs_unmask(vdev, mode, 0, count, false);
-	for (i = 0; i < count; i++)
+	if (mode == VFIO_PCI_MSIX_IRQ_INDEX && vdev->cfg.virtio.modern && vdev->recover.silent)
+		i = 1;
+	for (; i < count; i++)
 		vfu_vector_raise(&irqs->vectors[i]);
+	return 0;
 }
 
 /* ---- the domains ---- */

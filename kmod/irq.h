@@ -41,6 +41,7 @@ struct vfu_irqfd;
  * @csd: raises it on another
  * @calls: how many of @csd are under way
  * @irqfd: the eventfd hooked to it, or NULL (vfu_irq.lock)
+ * @kept: that of the helper before, until the server has the other (vfu_irq.lock)
  */
 struct vfu_vector {
 	struct vfu_dev *vdev;
@@ -60,6 +61,7 @@ struct vfu_vector {
 	call_single_data_t csd;
 	atomic_t calls;
 	struct vfu_irqfd *irqfd;
+	struct vfu_irqfd *kept;
 };
 
 /**
@@ -128,13 +130,15 @@ bool vfu_irq_may_pause(const struct vfu_dev *vdev);
 void vfu_irq_pause(void);
 void vfu_vector_set_masked(struct vfu_vector *vec, bool masked);
 void vfu_irqs_mode(struct vfu_dev *vdev, u32 index, u32 count);
-void vfu_irqs_rearm(struct vfu_dev *vdev);
+int vfu_irqs_rearm(struct vfu_dev *vdev);
 int vfu_irq_domain_create(struct vfu_dev *vdev);
 void vfu_irq_domain_destroy(struct vfu_dev *vdev);
 void vfu_irq_setup(struct vfu_dev *vdev, struct pci_dev *pdev);
 
 int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg);
 void vfu_irqfd_clear(struct vfu_dev *vdev);
+void vfu_irqfd_keep(struct vfu_dev *vdev);
+void vfu_irqfd_drop(struct vfu_dev *vdev);
 void vfu_irqfd_close(struct vfu_dev *vdev);
 
 #endif /* _KMOD_IRQ_H */

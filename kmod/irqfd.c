@@ -45,14 +45,14 @@ static void vfu_irqfd_queue(struct file *file, wait_queue_head_t *wqh, poll_tabl
 	add_wait_queue(wqh, &irqfd->wait);
 }
 
-static void vfu_irqfd_unhook(struct vfu_vector *vec)
+static void vfu_irqfd_unhook(struct vfu_irqfd **at)
 {
-	struct vfu_irqfd *irqfd = vec->irqfd;
+	struct vfu_irqfd *irqfd = *at;
 	u64 count;
 
 	if (!irqfd)
 		return;
-	vec->irqfd = NULL;
+	*at = NULL;
 	eventfd_ctx_remove_wait_queue(irqfd->ctx, &irqfd->wait, &count);
 	eventfd_ctx_put(irqfd->ctx);
 	kfree(irqfd);
@@ -126,7 +126,7 @@ int vfu_irqfd_set(struct vfu_dev *vdev, const struct vfiouser_irqfd *arg)
 		struct vfu_vector *vec = &irqs->vectors[nr];
 
 		if (fds[i] == -1)
-			vfu_irqfd_unhook(vec);
+			vfu_irqfd_unhook(&vec->irqfd);
 		else
 			err = vfu_irqfd_hook(vec, fds[i]);
 	}
@@ -148,6 +148,35 @@ void vfu_irqfd_close(struct vfu_dev *vdev)
 	mutex_unlock(&vdev->irq.lock);
 }
 
+static void vfu_irqfd_each(struct vfu_dev *vdev, void (*fn)(struct vfu_vector *vec))
+{
+	u32 index, nr;
+
+	mutex_lock(&vdev->irq.lock);
+	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
+		for (nr = 0; nr < vdev->irq.index[index].count; nr++)
+			fn(&vdev->irq.index[index].vectors[nr]);
+	mutex_unlock(&vdev->irq.lock);
+}
+
+static void vfu_irqfd_drop_one(struct vfu_vector *vec)
+{
+	vfu_irqfd_unhook(&vec->kept);
+}
+
+static void vfu_irqfd_clear_one(struct vfu_vector *vec)
+{
+	vfu_irqfd_unhook(&vec->irqfd);
+	vfu_irqfd_unhook(&vec->kept);
+}
+
+static void vfu_irqfd_keep_one(struct vfu_vector *vec)
+{
+	if (WARN_ON_ONCE(vec->kept))
+		vfu_irqfd_unhook(&vec->kept);
+	swap(vec->irqfd, vec->kept);
+}
+
 /**
  * vfu_irqfd_clear() - unhook all; no vector is raised by those afterwards
  * @vdev: device, closed or frozen
@@ -156,11 +185,29 @@ void vfu_irqfd_close(struct vfu_dev *vdev)
  */
 void vfu_irqfd_clear(struct vfu_dev *vdev)
 {
-	u32 index, nr;
+	vfu_irqfd_each(vdev, vfu_irqfd_clear_one);
+}
 
-	mutex_lock(&vdev->irq.lock);
-	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
-		for (nr = 0; nr < vdev->irq.index[index].count; nr++)
-			vfu_irqfd_unhook(&vdev->irq.index[index].vectors[nr]);
-	mutex_unlock(&vdev->irq.lock);
+/**
+ * vfu_irqfd_keep() - make room for the eventfds of another helper; those of this one stay hooked
+ * @vdev: device that is being resumed
+ *
+ * Until vfu_irqfd_drop().
+ *
+ * Context: may sleep.
+ */
+void vfu_irqfd_keep(struct vfu_dev *vdev)
+{
+	vfu_irqfd_each(vdev, vfu_irqfd_keep_one);
+}
+
+/**
+ * vfu_irqfd_drop() - unhook what vfu_irqfd_keep() has kept
+ * @vdev: device
+ *
+ * Context: may sleep.
+ */
+void vfu_irqfd_drop(struct vfu_dev *vdev)
+{
+	vfu_irqfd_each(vdev, vfu_irqfd_drop_one);
 }

@@ -99,6 +99,7 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 	[VFIOUSER_A_OPTIONS]		= { .type = NLA_NUL_STRING,
 					    .len = VFIOUSER_OPTIONS_MAX - 1 },
 	[VFIOUSER_A_KEEPER_PID]		= { .type = NLA_U32 },
+	[VFIOUSER_A_TOKEN]		= { .type = NLA_U64 },
 };
 
 /* ---- requests ---- */
@@ -297,6 +298,8 @@ static int vfu_parse_params(struct genl_info *info, struct vfu_dev_params *param
 		params->server = nla_get_u32(info->attrs[VFIOUSER_A_SERVER_PID]);
 	if (info->attrs[VFIOUSER_A_KEEPER_PID])
 		params->keeper = nla_get_u32(info->attrs[VFIOUSER_A_KEEPER_PID]);
+	if (info->attrs[VFIOUSER_A_TOKEN])
+		params->token = nla_get_u64(info->attrs[VFIOUSER_A_TOKEN]);
 	if (info->attrs[VFIOUSER_A_OPTIONS])
 		nla_strscpy(params->options, info->attrs[VFIOUSER_A_OPTIONS],
 			    sizeof(params->options));
@@ -586,6 +589,9 @@ static int vfu_put_dev(struct sk_buff *msg, struct vfu_dev *vdev)
 		return -EMSGSIZE;
 	if (vfu_recover_left_ms(vdev, &left) &&
 	    nla_put_u32(msg, VFIOUSER_A_GRACE_LEFT_MS, left))
+		return -EMSGSIZE;
+	if (vfu_held(vdev) && nla_put_u64_64bit(msg, VFIOUSER_A_TOKEN,
+						READ_ONCE(vdev->recover.token), VFIOUSER_A_PAD))
 		return -EMSGSIZE;
 	if (vfu_slot_multi(vdev->place.slot) &&
 	    nla_put_string(msg, VFIOUSER_A_SLOT, vdev->place.slot->name))

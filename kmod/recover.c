@@ -8,8 +8,20 @@
  * device (DEVICE_TAKE), connects to the server, and brings what it has (DEVICE_RESUME):
  * a new request ring, new direct pages, new eventfds. The DMA pool stays, which is why
  * the kernel keeps its file. The driver is told again and sets the device up as after a
- * reset. There is one way back whoever was gone, since the server's state of the
- * connection is gone in each case.
+ * reset.
+ *
+ * A server can say that it keeps its device's state for a client that has gone without a
+ * word, and names that state by a token. Where the helper of such a server goes, and the
+ * server does not, the device is held instead of frozen: requests wait, and doorbells that
+ * are eventfds, interrupts and DMA go on, since no process of ours takes part in them. A
+ * helper that comes with the same token takes the device up where it was, its interrupts
+ * are armed anew and raised once, and the driver knows of nothing. Otherwise the hold
+ * becomes a freeze: where the server goes as well, or has another token, where an access
+ * that cannot sleep has waited for as long as it may, or where it is not known of all
+ * that the helper was asked to tell the server that it did. While a device is held, those
+ * who wait are inside of vfu_enter(): what served it before is let go of when they are
+ * through, not before another one does. Nothing of it may be in use by then, which is why
+ * a device with direct pages has no token.
  *
  * A driver without error handlers cannot wait: its PCI device is taken out of the bus at
  * the freeze and found again at the end. What does not end within the grace time ends as a
@@ -97,7 +109,97 @@ void vfu_leave(struct vfu_dev *vdev, int idx)
 		__release(&vdev->recover.users);
 }
 
+/**
+ * vfu_held() - do requests wait for another helper?
+ * @vdev: device
+ *
+ * Context: any.
+ * Return: true if they do; false also where they have waited, and the device is offline.
+ */
+bool vfu_held(const struct vfu_dev *vdev)
+{
+	/* Acquire: pairs with the release that ends it, and brings another ring. */
+	return smp_load_acquire(&vdev->recover.phase) == VFU_PHASE_HELD;
+}
+
+/**
+ * vfu_held_wake() - let those who wait look again
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ */
+void vfu_held_wake(struct vfu_dev *vdev)
+{
+	wake_up_all(&vdev->recover.held);
+}
+
+/**
+ * vfu_recover_token() - by what the state of a server's device is known, if it can go on silently
+ * @params: what the server offers
+ *
+ * Context: any.
+ * Return: the token, or 0.
+ */
+u64 vfu_recover_token(const struct vfu_dev_params *params)
+{
+	u32 i;
+
+	for (i = 0; i < VFU_NR_REGIONS; i++)
+		if (params->regions[i].nr_direct)
+			return 0;
+	return params->ram ? 0 : params->token;
+}
+
 /* ---- the freeze ---- */
+
+/* A process other than @server, which is as the caller sees it. */
+static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
+{
+	struct pid *old = vdev->serving.server;
+	struct task_struct *task;
+	bool runs;
+
+	rcu_read_lock();
+	task = old ? pid_task(old, PIDTYPE_TGID) : NULL;
+	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(old) != server;
+	rcu_read_unlock();
+	return runs;
+}
+
+/**
+ * vfu_recover_settle() - where a device could be held, see to it that it is known what it was told
+ * @vdev: device
+ *
+ * Not every write is followed by a read.
+ *
+ * Context: may sleep.
+ */
+void vfu_recover_settle(struct vfu_dev *vdev)
+{
+	int idx = vfu_enter(vdev);
+
+	if (READ_ONCE(vdev->recover.token) && !vfu_ring_settled(READ_ONCE(vdev->ring)))
+		vfu_region_push(vdev);
+	vfu_leave(vdev, idx);
+}
+
+/* cfg_lock held. Returns whether the device can wait without its driver's knowledge, and does. */
+static bool vfu_hold(struct vfu_dev *vdev)
+{
+	struct vfu_recover *r = &vdev->recover;
+
+	lockdep_assert_held(&vdev->cfg_lock);
+	if (!r->token || READ_ONCE(vdev->reset.active) || !vfu_old_server_runs(vdev, 0))
+		return false;
+	/* Under the ring's lock: who has not come so far sees it. */
+	WRITE_ONCE(r->phase, VFU_PHASE_HELD);
+	if (!vfu_ring_settled(READ_ONCE(vdev->ring))) {
+		WRITE_ONCE(r->phase, VFU_PHASE_RUNNING);
+		return false;
+	}
+	WRITE_ONCE(r->arms, true);
+	return true;
+}
 
 /* cfg_lock held. */
 static void vfu_set_error_state(struct vfu_dev *vdev, pci_channel_state_t from,
@@ -108,49 +210,88 @@ static void vfu_set_error_state(struct vfu_dev *vdev, pci_channel_state_t from,
 		WRITE_ONCE(vdev->place.pdev->error_state, to);
 }
 
-/*
- * Returns false if the device cannot be frozen now; true if it is, since now or before, or
- * lost.
- */
-static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
+enum vfu_freeze { VFU_FREEZE_NOT, VFU_FREEZE_HELD, VFU_FREEZE_FROZEN };
+
+/* cfg_lock held. */
+static enum vfu_freeze vfu_freeze_phase(struct vfu_dev *vdev, bool grace, bool hold)
 {
 	struct vfu_recover *r = &vdev->recover;
-	unsigned long flags;
-	bool frozen = false;
 
+	if (r->phase != VFU_PHASE_HELD && (!grace || test_bit(0, &vdev->removing)))
+		return VFU_FREEZE_NOT;
+	if (r->phase == VFU_PHASE_RESUMING) {
+		r->again = true;
+		return VFU_FREEZE_FROZEN;
+	}
+	if (r->phase != VFU_PHASE_HELD && READ_ONCE(vdev->state) != VFIOUSER_STATE_LIVE)
+		return VFU_FREEZE_NOT;
+	if (hold && vfu_hold(vdev))
+		return VFU_FREEZE_HELD;
+	WRITE_ONCE(r->arms, false);
+	WRITE_ONCE(r->connected, false);
+	vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
+	return VFU_FREEZE_FROZEN;
+}
+
+/*
+ * Returns false if the device cannot be frozen now; true if it is, since now or before, or held
+ * where that will do (@hold), or lost. What is held already has its time from before.
+ */
+static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms, bool hold)
+{
+	struct vfu_recover *r = &vdev->recover;
+	enum vfu_freeze how;
+	unsigned long flags;
+	bool held;
+	int idx;
+
+	/* For the ring. */
+	idx = vfu_enter(vdev);
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
-	if (vdev->offline) {
+	held = r->phase == VFU_PHASE_HELD;
+	if (vdev->offline || (held && hold)) {
 		raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
+		vfu_leave(vdev, idx);
 		return true;
 	}
-	if (grace_ms && !test_bit(0, &vdev->removing)) {
-		if (r->phase == VFU_PHASE_RESUMING) {
-			r->again = true;
-			frozen = true;
-		} else if (READ_ONCE(vdev->state) == VFIOUSER_STATE_LIVE) {
-			WRITE_ONCE(r->phase, VFU_PHASE_FROZEN);
-			WRITE_ONCE(r->connected, false);
-			vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
-			frozen = true;
-		}
-	}
-	if (frozen) {
+	how = vfu_freeze_phase(vdev, grace_ms, hold);
+	if (how == VFU_FREEZE_FROZEN) {
 		/* Between the error state and all-ones; see the top of this file. */
 		smp_mb();
 		WRITE_ONCE(vdev->offline, true);
 		WRITE_ONCE(vdev->reset.active, false);
-		vfu_dev_alarm(&r->grace, grace_ms);
+		if (!r->again)
+			/* Release, behind that: who has waited finds it offline. */
+			smp_store_release(&r->phase, VFU_PHASE_FROZEN);
 	}
+	if (how != VFU_FREEZE_NOT && !held)
+		vfu_dev_alarm(&r->grace, grace_ms);
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
-	if (!frozen)
+	vfu_leave(vdev, idx);
+	if (how == VFU_FREEZE_NOT)
 		return false;
 
-	dev_warn(vdev->dev, "frozen: %s; waiting %u s for its return\n", why, grace_ms / 1000);
+	if (how == VFU_FREEZE_HELD)
+		dev_notice(vdev->dev, "held: %s; waiting %u s for another\n", why,
+			   grace_ms / 1000);
+	else if (held)
+		dev_warn(vdev->dev, "frozen: %s\n", why);
+	else
+		dev_warn(vdev->dev, "frozen: %s; waiting %u s for its return\n", why,
+			 grace_ms / 1000);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_FROZEN);
 	vfu_dev_wake_all(vdev);
-	vfu_queues_gone(vdev);
+	if (how == VFU_FREEZE_FROZEN)
+		vfu_queues_gone(vdev);
 	vfu_dev_queue(vdev, &r->work);
 	return true;
+}
+
+/* Of a device that is held, or was until now. */
+static void vfu_hold_end(struct vfu_dev *vdev, const char *why)
+{
+	if (vfu_held(vdev))
+		vfu_dev_freeze(vdev, why, vdev->grace_ms, false);
 }
 
 /**
@@ -165,7 +306,22 @@ static bool vfu_dev_freeze(struct vfu_dev *vdev, const char *why, u32 grace_ms)
  */
 void vfu_dev_fail(struct vfu_dev *vdev, const char *why)
 {
-	if (!vfu_dev_freeze(vdev, why, vdev->grace_ms))
+	if (!vfu_dev_freeze(vdev, why, vdev->grace_ms, false))
+		vfu_dev_lose(vdev, why);
+}
+
+/**
+ * vfu_dev_unserved() - the device has no helper any more; its server may be there all the same
+ * @vdev: device
+ * @why: for the log, one line
+ *
+ * As vfu_dev_fail(), but the device may be held.
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_unserved(struct vfu_dev *vdev, const char *why)
+{
+	if (!vfu_dev_freeze(vdev, why, vdev->grace_ms, true))
 		vfu_dev_lose(vdev, why);
 }
 
@@ -173,7 +329,7 @@ static void vfu_recover_grace(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, recover.grace);
 
-	if (vfu_dev_offline(vdev))
+	if (vfu_dev_offline(vdev) || vfu_held(vdev))
 		vfu_dev_lose(vdev, "it was not recovered in time");
 }
 
@@ -198,7 +354,7 @@ int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *
 	raw_spin_lock_irqsave(&vdev->cfg_lock, flags);
 	WRITE_ONCE(vdev->grace_ms, ms);
 	/* Neither one that has just ended nor one that is over is begun again. */
-	if (vdev->offline && delayed_work_pending(&vdev->recover.grace))
+	if ((vdev->offline || vfu_held(vdev)) && delayed_work_pending(&vdev->recover.grace))
 		vfu_dev_alarm(&vdev->recover.grace, ms);
 	raw_spin_unlock_irqrestore(&vdev->cfg_lock, flags);
 	return 0;
@@ -216,7 +372,8 @@ bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms)
 {
 	unsigned long end = READ_ONCE(vdev->recover.grace.timer.expires);
 
-	if (!vfu_dev_offline(vdev) || !delayed_work_pending(&vdev->recover.grace))
+	if (!(vfu_dev_offline(vdev) || vfu_held(vdev)) ||
+	    !delayed_work_pending(&vdev->recover.grace))
 		return false;
 	*ms = time_before(jiffies, end) ? jiffies_to_msecs(end - jiffies) : 0;
 	return true;
@@ -278,20 +435,6 @@ static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
 
 /* ---- the worker ---- */
 
-/* A process other than @server, which is as the caller sees it. */
-static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
-{
-	struct pid *old = vdev->serving.server;
-	struct task_struct *task;
-	bool runs;
-
-	rcu_read_lock();
-	task = old ? pid_task(old, PIDTYPE_TGID) : NULL;
-	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(old) != server;
-	rcu_read_unlock();
-	return runs;
-}
-
 /* See the top of this file. */
 static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
@@ -306,12 +449,31 @@ static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 		msleep(20);
 }
 
+static void vfu_recover_show(struct vfu_dev *vdev)
+{
+	if (!vdev->recover.shown)
+		vfu_netlink_event(vdev, VFIOUSER_EVENT_FROZEN, 0);
+	vdev->recover.shown = true;
+}
+
+/* Until there is another helper, or the server has gone as well, and what it knew. */
+static void vfu_recover_hold(struct vfu_dev *vdev)
+{
+	vfu_recover_show(vdev);
+	while (vfu_held(vdev) && !test_bit(0, &vdev->removing)) {
+		if (!vfu_old_server_runs(vdev, 0))
+			vfu_hold_end(vdev, "its server has gone as well");
+		else
+			msleep(20);
+	}
+}
+
 static void vfu_recover_frozen(struct vfu_dev *vdev)
 {
 	struct vfu_recover *r = &vdev->recover;
 	struct pci_dev *pdev;
 
-	vfu_netlink_event(vdev, VFIOUSER_EVENT_FROZEN, 0);
+	vfu_recover_show(vdev);
 	vfu_irqfd_clear(vdev);
 	vfu_ioeventfd_clear(vdev);
 	vfu_mmio_update(vdev);
@@ -327,12 +489,47 @@ static void vfu_recover_frozen(struct vfu_dev *vdev)
 	pci_dev_put(pdev);
 }
 
+/* Nobody looks any more at who has served the device before. */
+static void vfu_served_put(struct vfu_dev *vdev)
+{
+	struct vfu_served *old = &vdev->recover.served;
+
+	if (!old->ring)
+		return;
+	vfu_ring_put(old->ring);
+	put_task_struct(old->task);
+	mmdrop(old->helper);
+	put_pid(old->server);
+	put_pid(old->keeper);
+	memset(old, 0, sizeof(*old));
+}
+
+/* The server has kept all but the connection. */
+static void vfu_recover_rejoin(struct vfu_dev *vdev)
+{
+	/* Answered once the helper serves. */
+	vfu_region_push(vdev);
+	vfu_recover_arm(vdev);
+	if (vfu_irqs_rearm(vdev) && !vfu_dev_offline(vdev))
+		vfu_dev_fail(vdev, "the server does not take its interrupts again");
+	vfu_irqfd_drop(vdev);
+	vfu_recover_settle(vdev);
+	/* Who has waited is served by now, or finds the device offline. */
+	synchronize_srcu(&vdev->recover.users);
+	vfu_rescue_flush(vdev);
+	vfu_served_put(vdev);
+}
+
 /* Tell the server, and then the driver, where they are. */
 static void vfu_recover_restart(struct vfu_dev *vdev)
 {
 	struct vfu_recover *r = &vdev->recover;
 	struct pci_dev *pdev;
 
+	if (r->silent) {
+		vfu_recover_rejoin(vdev);
+		return;
+	}
 	/* Answered once the helper serves. */
 	vfu_region_push(vdev);
 	vfu_config_restore(vdev);
@@ -361,6 +558,7 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	again = r->again;
 	r->again = false;
+	r->silent = false;
 	WRITE_ONCE(r->phase, again ? VFU_PHASE_FROZEN : VFU_PHASE_RUNNING);
 	if (again)
 		vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
@@ -368,6 +566,7 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 		/* With the phase: what is neither live nor resuming is not frozen but lost. */
 		vfu_dev_set_state(vdev, VFIOUSER_STATE_LIVE);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
+	r->shown = false;
 	if (again)
 		return false;
 	dev_info(vdev->dev, "recovered\n");
@@ -436,7 +635,7 @@ static void vfu_recover_work(struct work_struct *work)
 	enum vfu_phase phase;
 
 	while (!test_bit(0, &vdev->removing)) {
-		/* What others set is FROZEN and RESUMING, and each has this work queued. */
+		/* What others set is HELD, FROZEN and RESUMING, and each has this work queued. */
 		phase = READ_ONCE(r->phase);
 		if (phase == VFU_PHASE_RUNNING && test_bit(0, &r->error)) {
 			vfu_recover_pause(vdev);
@@ -445,7 +644,9 @@ static void vfu_recover_work(struct work_struct *work)
 				vfu_recover_error(vdev);
 			continue;
 		}
-		if (phase == VFU_PHASE_FROZEN) {
+		if (phase == VFU_PHASE_HELD) {
+			vfu_recover_hold(vdev);
+		} else if (phase == VFU_PHASE_FROZEN) {
 			vfu_recover_frozen(vdev);
 			raw_spin_lock_irq(&vdev->cfg_lock);
 			WRITE_ONCE(r->phase, VFU_PHASE_WAITING);
@@ -484,7 +685,7 @@ int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack)
 		return -EOPNOTSUPP;
 	}
 	if (!vfu_dev_freeze(vdev, "its helper is being replaced",
-			    vdev->grace_ms ?: VFU_REPLACE_MS)) {
+			    vdev->grace_ms ?: VFU_REPLACE_MS, true)) {
 		NL_SET_ERR_MSG(extack, "the device is still being added");
 		return -EBUSY;
 	}
@@ -556,15 +757,20 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 }
 
 /* Who serves the device, and its pages. Interrupts only compare pointers. */
-static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
+static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
+			    struct vfu_ring *old)
 {
-	struct task_struct *task = vdev->serving.task;
-	struct mm_struct *helper = vdev->serving.helper;
-	struct pid *server = vdev->serving.server, *keeper = vdev->recover.keeper;
 	u32 i;
 
 	mutex_lock(&vdev->irq.lock);
-	vdev->serving.task = get_task_struct(current);
+	vdev->recover.served = (struct vfu_served){
+		.ring = old,
+		.task = vdev->serving.task,
+		.helper = vdev->serving.helper,
+		.server = vdev->serving.server,
+		.keeper = vdev->recover.keeper,
+	};
+	WRITE_ONCE(vdev->serving.task, get_task_struct(current));
 	mmgrab(current->mm);
 	WRITE_ONCE(vdev->serving.helper, current->mm);
 	WRITE_ONCE(vdev->serving.server, params->server ? find_get_pid(params->server) : NULL);
@@ -575,10 +781,39 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
 		swap(vdev->regions[i].nr_direct, params->regions[i].nr_direct);
 	}
 	mutex_unlock(&vdev->irq.lock);
-	put_task_struct(task);
-	mmdrop(helper);
-	put_pid(server);
-	put_pid(keeper);
+}
+
+/* The server has kept the state that the device had; see the top of this file. */
+static int vfu_resume_held(struct vfu_dev *vdev, struct vfu_dev_params *params,
+			   struct vfu_ring *ring)
+{
+	struct vfu_recover *r = &vdev->recover;
+	struct vfu_ring *old = vdev->ring;
+	bool held;
+
+	vfu_ring_timeout(ring, READ_ONCE(vdev->timeout_ms));
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	held = r->phase == VFU_PHASE_HELD && !vdev->lost && !test_bit(0, &vdev->removing);
+	if (held) {
+		vfu_ring_get(ring);
+		WRITE_ONCE(vdev->ring, ring);
+		r->silent = true;
+		/* Release: who sees it sees the ring too; pairs with vfu_held(). */
+		smp_store_release(&r->phase, VFU_PHASE_RESUMING);
+	}
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	/* The next try tells why. */
+	if (!held)
+		return -EAGAIN;
+	cancel_delayed_work(&r->grace);
+	vfu_swap_server(vdev, params, old);
+	vfu_irqfd_keep(vdev);
+	/* From here on doorbells are forwarded, until the new ones are assigned. */
+	vfu_ioeventfd_clear(vdev);
+	vfu_held_wake(vdev);
+	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
+	vfu_dev_queue(vdev, &r->work);
+	return 0;
 }
 
 /**
@@ -591,7 +826,7 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params)
  * Context: may sleep, the helper's process. Callers exclude each other.
  * Return: 0; -EAGAIN while the driver is still being told of the freeze; -EREMCHG if this is
  * another device; -EBUSY while the server from before still runs; -ENODEV if the device
- * is going.
+ * is going; -ESTALE if the server has kept its state, but the driver has been told.
  */
 int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		       struct vfu_ring *ring, struct netlink_ext_ack *extack)
@@ -605,6 +840,15 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		NL_SET_ERR_MSG(extack, "the device is being removed");
 		return -ENODEV;
 	}
+	if (params->token && params->token == r->token) {
+		err = vfu_held(vdev) ? vfu_same_device(vdev, params, extack) : -ESTALE;
+		if (err == -ESTALE)
+			NL_SET_ERR_MSG(extack, "the driver has been told of the freeze");
+		if (err || params->flags & VFIOUSER_DEV_F_CHECK)
+			return err;
+		return vfu_resume_held(vdev, params, ring);
+	}
+	vfu_hold_end(vdev, "its server has not kept its state");
 	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING && !vfu_dev_offline(vdev))
 		return -EBUSY;
 	/* One that was only stopped would write to memory that is another one's by now. */
@@ -626,14 +870,15 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	/* One of them may just have asked for a reset: that went with the ring. */
 	WRITE_ONCE(vdev->reset.active, false);
 	vfu_rescue_flush(vdev);
-	vfu_swap_server(vdev, params);
 	old = vdev->ring;
+	vfu_swap_server(vdev, params, old);
 	vfu_ring_get(ring);
 	vfu_ring_timeout(ring, READ_ONCE(vdev->timeout_ms));
 	WRITE_ONCE(vdev->ring, ring);
 
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	going = vdev->lost || test_bit(0, &vdev->removing);
+	r->token = vfu_recover_token(params);
 	if (!going) {
 		WRITE_ONCE(r->phase, VFU_PHASE_RESUMING);
 		/*
@@ -645,7 +890,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	/* Who looked at the old ring's state only. */
 	synchronize_srcu(&r->users);
-	vfu_ring_put(old);
+	vfu_served_put(vdev);
 	if (going)
 		return -ENODEV;
 	cancel_delayed_work(&r->grace);
@@ -695,7 +940,7 @@ void vfu_recover_arm(struct vfu_dev *vdev)
 /* ---- set-up ---- */
 
 /**
- * vfu_recover_stop() - the device is being removed: wait until its driver is told nothing
+ * vfu_recover_stop() - the device is being removed: nobody waits, and its driver is told nothing
  * @vdev: device
  *
  * Context: may sleep.
@@ -705,6 +950,7 @@ void vfu_recover_stop(struct vfu_dev *vdev)
 	/* Who is in there has not seen yet that it is being removed. */
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
+	vfu_hold_end(vdev, "it is being removed");
 	cancel_delayed_work_sync(&vdev->recover.grace);
 	flush_work(&vdev->recover.work);
 }
@@ -720,6 +966,7 @@ int vfu_recover_init(struct vfu_dev *vdev)
 {
 	INIT_WORK(&vdev->recover.work, vfu_recover_work);
 	INIT_DELAYED_WORK(&vdev->recover.grace, vfu_recover_grace);
+	vfu_ring_init_wq(&vdev->recover.held);
 	return init_srcu_struct(&vdev->recover.users);
 }
 
@@ -731,5 +978,6 @@ int vfu_recover_init(struct vfu_dev *vdev)
  */
 void vfu_recover_exit(struct vfu_dev *vdev)
 {
+	vfu_served_put(vdev);
 	cleanup_srcu_struct(&vdev->recover.users);
 }

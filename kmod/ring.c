@@ -100,11 +100,14 @@ out:
 #define VFU_SPIN_MIN_NS	(5 * NSEC_PER_USEC)
 #define VFU_SPIN_MAX_NS	(200 * NSEC_PER_USEC)
 
-/*
+/**
+ * vfu_ring_init_wq() - make a place to wait for who serves a device
+ * @wq: what
+ *
  * A driver reads where it may not sleep, and config accesses come below pci_lock: who is waited for
  * is woken under raw locks. That rules out PREEMPT_RT, and elsewhere is fine.
  */
-static void vfu_ring_init_wq(wait_queue_head_t *wq)
+void vfu_ring_init_wq(wait_queue_head_t *wq)
 {
 	static struct lock_class_key key;
 
@@ -211,6 +214,27 @@ bool vfu_ring_pending(struct vfu_ring *ring)
 }
 
 /**
+ * vfu_ring_settled() - is the server known to have carried out all that was asked for?
+ * @ring: the ring
+ *
+ * But for reads, which can be asked again. What the helper has taken, and what it has sent, it may
+ * have taken along where it died.
+ *
+ * Context: any but NMI.
+ * Return: true if so.
+ */
+bool vfu_ring_settled(struct vfu_ring *ring)
+{
+	unsigned long flags;
+	bool settled;
+
+	raw_spin_lock_irqsave(&ring->lock, flags);
+	settled = ring->sent == ring->seen;
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	return settled;
+}
+
+/**
  * vfu_ring_state() - show the helper a new device state
  * @ring: the ring
  * @state: enum vfiouser_state
@@ -285,6 +309,7 @@ MODULE_PARM_DESC(atomic_timeout_ms,
  * @may_yield: it may not, but others may have its CPU in between
  * @rescue: when it helps those who serve the device the next time, ns since @start
  * @attempt: how often it has
+ * @sent: vfu_ring.sent when it was asked
  */
 struct vfu_wait {
 	u64 start;
@@ -293,6 +318,7 @@ struct vfu_wait {
 	bool may_yield;
 	u64 rescue;
 	unsigned int attempt;
+	u32 sent;
 };
 
 /*
@@ -395,10 +421,24 @@ static void vfu_wait_help(struct vfu_wait *wait, struct vfu_dev *vdev, u64 elaps
 	cpu_relax();
 }
 
-static bool vfu_slot_done(struct vfu_dev *vdev, struct vfiouser_slot *slot, u32 generation)
+/* Nobody serves this ring any more, but may be another one, now or soon. */
+static bool vfu_ring_left(struct vfu_dev *vdev, struct vfu_ring *ring)
+{
+	/* In this order: see vfu_recover_rejoin(). */
+	return vfu_held(vdev) || READ_ONCE(vdev->ring) != ring;
+}
+
+static bool vfu_slot_answered(struct vfiouser_slot *slot, u32 generation)
 {
 	/* Acquire: pairs with the helper's store-release of @done. */
-	return smp_load_acquire(&slot->done) == generation || vfu_dev_offline(vdev);
+	return smp_load_acquire(&slot->done) == generation;
+}
+
+static bool vfu_slot_done(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfiouser_slot *slot,
+			  u32 generation)
+{
+	return vfu_slot_answered(slot, generation) || vfu_dev_offline(vdev) ||
+	       vfu_ring_left(vdev, ring);
 }
 
 /*
@@ -429,9 +469,10 @@ static void vfu_wait_learn(struct vfu_ring *ring, u64 took)
 
 /*
  * Wait for the answer in a slot.
- * Return: true once it is there, false when the device is lost or frozen.
+ * Return: 0 once it is there, -ENODEV when the device is lost or frozen, -ESTALE if another ring is
+ * to be asked.
  */
-static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait,
+static int vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait,
 			  u32 nr, u32 generation)
 {
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
@@ -439,7 +480,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vf
 	unsigned int looks = 0;
 	u64 elapsed;
 
-	while (!vfu_slot_done(vdev, slot, generation)) {
+	while (!vfu_slot_done(vdev, ring, slot, generation)) {
 		if (++looks % VFU_LOOKS) {
 			cpu_relax();
 			continue;
@@ -452,7 +493,7 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vf
 		}
 		if (elapsed >= wait->bound) {
 			vfu_ring_overdue(vdev);
-			return false;
+			return -ENODEV;
 		}
 		/*
 		 * Full barrier (in wait_event's set_current_state()) between
@@ -462,10 +503,12 @@ static bool vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vf
 		 */
 		WRITE_ONCE(slot->sleeping, 1);
 		vfu_count(vdev, VFU_STAT_SLEEPS, 1);
-		wait_event_timeout(ring->slot_wq[nr], vfu_slot_done(vdev, slot, generation),
+		wait_event_timeout(ring->slot_wq[nr], vfu_slot_done(vdev, ring, slot, generation),
 				   nsecs_to_jiffies(wait->bound - elapsed) + 1);
 	}
-	return !vfu_dev_offline(vdev);
+	if (vfu_dev_offline(vdev))
+		return -ENODEV;
+	return vfu_slot_answered(slot, generation) ? 0 : -ESTALE;
 }
 
 static void vfu_ring_kick(struct vfu_dev *vdev, struct vfu_ring *ring)
@@ -483,10 +526,11 @@ static void vfu_ring_kick(struct vfu_dev *vdev, struct vfu_ring *ring)
 
 /*
  * Put a request into the ring if there is room.
- * Return: 0, -EAGAIN without room, -ENODEV when lost, -EPROTO for a bad head.
+ * Return: 0, -EAGAIN without room, -ENODEV when lost, -EPROTO for a bad head, -ESTALE if another
+ * ring is to be asked.
  */
 static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
-			    struct vfiouser_request *req)
+			    struct vfiouser_request *req, struct vfu_wait *wait)
 {
 	struct vfiouser_ring *shared = ring->shared;
 	bool posted = req->flags & VFIOUSER_REQ_POSTED;
@@ -499,6 +543,8 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
 	used = ring->tail - smp_load_acquire(&shared->head);
 	if (vfu_dev_offline(vdev)) {
 		err = -ENODEV;
+	} else if (vfu_ring_left(vdev, ring)) {
+		err = -ESTALE;
 	} else if (used > VFIOUSER_RING_ENTRIES) {
 		err = -EPROTO;
 	} else if (used == VFIOUSER_RING_ENTRIES) {
@@ -524,6 +570,9 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
 		}
 		if (req->op == VFIOUSER_OP_WRITE)
 			WRITE_ONCE(ring->posted, ring->posted + 1);
+		if (req->op != VFIOUSER_OP_READ)
+			ring->sent++;
+		wait->sent = ring->sent;
 		memcpy(&shared->requests[ring->tail % VFIOUSER_RING_ENTRIES], req, sizeof(*req));
 		/* Release: pairs with the helper's load-acquire of @tail. */
 		smp_store_release(&shared->tail, ++ring->tail);
@@ -532,11 +581,14 @@ static int vfu_ring_produce(struct vfu_dev *vdev, struct vfu_ring *ring,
 	return err;
 }
 
-static void vfu_ring_free_slot(struct vfu_ring *ring, u32 slot)
+/* It was answered, and so all was carried out that had been asked for before. */
+static void vfu_ring_free_slot(struct vfu_ring *ring, u32 slot, u32 sent)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&ring->lock, flags);
+	if ((s32)(sent - ring->seen) > 0)
+		ring->seen = sent;
 	__clear_bit(slot, ring->slots_used);
 	raw_spin_unlock_irqrestore(&ring->lock, flags);
 }
@@ -561,7 +613,30 @@ static void vfu_ring_account(struct vfu_dev *vdev, const struct vfiouser_request
 	vfu_account(vdev, path, ns, path == VFIOUSER_PATH_CONTROL ? 0 : req->count);
 }
 
-static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
+/* As long as the device is held; who cannot sleep ends that when his time is over. */
+static void vfu_ring_held(struct vfu_dev *vdev)
+{
+	struct vfu_wait wait;
+
+	vfu_wait_init(&wait, vdev);
+	if (wait.may_sleep) {
+		wait_event_idle(vdev->recover.held, !vfu_held(vdev) || vfu_dev_offline(vdev));
+		return;
+	}
+	while (vfu_held(vdev) && !vfu_dev_offline(vdev)) {
+		if (vfu_wait_elapsed(&wait) >= wait.bound) {
+			vfu_dev_fail(vdev, "an access cannot wait for another helper");
+			break;
+		}
+		if (wait.may_yield)
+			cond_resched();
+		cpu_relax();
+	}
+	vfu_wait_end(&wait, vdev, vfu_wait_elapsed(&wait));
+}
+
+/* One round; -ESTALE: to be repeated. Of what was in the ring already, only reads are. */
+static int vfu_ring_ask(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
 {
 	struct vfu_ring *ring = vfu_ring_of(vdev);
 	struct vfiouser_slot *slot;
@@ -572,7 +647,7 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 	if (!ring)
 		return -ENODEV;
 	vfu_wait_init(&wait, vdev);
-	while ((err = vfu_ring_produce(vdev, ring, req)) == -EAGAIN) {
+	while ((err = vfu_ring_produce(vdev, ring, req, &wait)) == -EAGAIN) {
 		vfu_ring_kick(vdev, ring);
 		ns = vfu_wait_elapsed(&wait);
 		if (ns >= wait.bound) {
@@ -603,7 +678,8 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 
 	slot = &ring->shared->slots[req->slot];
 	vfu_irq_reads(vdev);
-	if (vfu_ring_wait(vdev, ring, &wait, req->slot, req->generation)) {
+	err = vfu_ring_wait(vdev, ring, &wait, req->slot, req->generation);
+	if (!err) {
 		ns = vfu_wait_elapsed(&wait);
 		vfu_wait_learn(ring, ns);
 		err = READ_ONCE(slot->error);
@@ -614,15 +690,26 @@ static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req,
 			if (err > 0 || err < -MAX_ERRNO)
 				err = -EIO;
 		}
-		vfu_ring_free_slot(ring, req->slot);
+		vfu_ring_free_slot(ring, req->slot, wait.sent);
 	} else {
 		/* A late answer could still land in the slot: it stays used. */
 		ns = vfu_wait_elapsed(&wait);
-		err = -ENODEV;
 	}
 	vfu_wait_end(&wait, vdev, ns);
 	vfu_ring_account(vdev, req, ns);
 	trace_vfiouser_reply(vdev->id, req, reply, err, ns);
+	return err;
+}
+
+static int vfu_ring_exchange(struct vfu_dev *vdev, struct vfiouser_request *req, void *reply)
+{
+	int err;
+
+	do {
+		if (unlikely(vfu_held(vdev)))
+			vfu_ring_held(vdev);
+		err = vfu_ring_ask(vdev, req, reply);
+	} while (unlikely(err == -ESTALE));
 	return err;
 }
 
@@ -851,7 +938,7 @@ int vfu_request_reset(struct vfu_dev *vdev)
  * @count: number of vectors
  *
  * Arming is waited for, since the driver may let the device interrupt as soon
- * as it is over; the others are posted.
+ * as it is over; the others are posted, and not needed at a server that will be told anew.
  *
  * Context: any but NMI.
  * Return: 0 or a negative errno.
@@ -866,5 +953,7 @@ int vfu_request_irq(struct vfu_dev *vdev, enum vfiouser_op op, u32 index, u32 st
 		.count = count,
 	};
 
+	if (unlikely(READ_ONCE(vdev->recover.arms)) && op != VFIOUSER_OP_IRQ_ARM)
+		return 0;
 	return vfu_ring_submit(vdev, &req, NULL);
 }

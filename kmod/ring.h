@@ -21,11 +21,13 @@ struct vfu_dev;
  * struct vfu_ring - the kernel's side of the request ring
  * @ref: held by the channel and by the device
  * @shared: memory shared with the helper; nothing read from it is trusted
- * @lock: protects @tail, @generation, @posted and @slots_used
+ * @lock: protects @tail, @generation, @posted, @sent, @seen and @slots_used
  * @tail: requests produced; the shared copy is only ever written
  * @generation: of the last request that has a slot
  * @posted: writes posted so far
  * @pushed: how many of these the server is known to have seen, at least (no lock)
+ * @sent: requests so far that change something
+ * @seen: how many of these the server is known to have carried out, at least
  * @spin_ns: how long a waiter spins before it sleeps (no lock)
  * @slots_used: reply slots that wait for an answer
  * @slot_wq: where the waiter of each slot sleeps
@@ -39,6 +41,8 @@ struct vfu_ring {
 	u32 generation;
 	u32 posted;
 	u32 pushed;
+	u32 sent;
+	u32 seen;
 	u64 spin_ns;
 	DECLARE_BITMAP(slots_used, VFIOUSER_RING_SLOTS);
 	wait_queue_head_t slot_wq[VFIOUSER_RING_SLOTS];
@@ -51,6 +55,8 @@ void vfu_ring_put(struct vfu_ring *ring);
 void vfu_ring_wake_all(struct vfu_ring *ring);
 void vfu_ring_wake(struct vfu_ring *ring, u32 slot);
 bool vfu_ring_pending(struct vfu_ring *ring);
+bool vfu_ring_settled(struct vfu_ring *ring);
+void vfu_ring_init_wq(wait_queue_head_t *wq);
 void vfu_ring_state(struct vfu_ring *ring, u32 state);
 void vfu_ring_timeout(struct vfu_ring *ring, u32 ms);
 

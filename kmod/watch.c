@@ -18,6 +18,7 @@
 #include <linux/workqueue.h>
 
 #include "device.h"
+#include "recover.h"
 
 /* How often to look: so that the server is missed within half its bound, and that. */
 #define VFU_WATCH_PARTS		4
@@ -56,6 +57,7 @@ static bool vfu_watch_look(struct vfu_dev *vdev)
 	bool waiting = vfu_watch_waiting(vdev);
 	bool idle = activity == watch->activity;
 
+	vfu_recover_settle(vdev);
 	if (!idle)
 		watch->owed = true;
 	if (signs != watch->signs) {

@@ -295,6 +295,9 @@ static void create(unsigned int c, uint8_t cmd)
 	}
 	if (!chance(4))
 		put_u32(&m, VFIOUSER_A_SERVER_PID, chance(2) ? (uint32_t)getpid() : any64());
+	/* Servers that keep what they know, and few names for it. */
+	if (chance(3))
+		put_u64(&m, VFIOUSER_A_TOKEN, chance(8) ? 1 + chance(2) : any64());
 	put_region(&m, true, VFIO_PCI_CONFIG_REGION_INDEX);
 	for (n = chance(4); n; n--)
 		put_region(&m, sane, sane ? n : chance(9));

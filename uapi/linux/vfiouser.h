@@ -119,7 +119,7 @@ enum vfiouser_state {
 	VFIOUSER_STATE_REMOVING	= 4,	/* drivers being unbound; keep serving */
 	VFIOUSER_STATE_GONE	= 5,	/* nothing more to serve */
 	/* From LIVE and back to it; LOST can follow as well. */
-	VFIOUSER_STATE_FROZEN	= 6,	/* as LOST, but waits for a helper */
+	VFIOUSER_STATE_FROZEN	= 6,	/* as LOST, or accesses wait; for a helper */
 	VFIOUSER_STATE_RESUMING	= 7,	/* has one: drivers start it again */
 };
 
@@ -273,6 +273,9 @@ struct vfiouser_ram {
  *	from now on, the drivers start it again, and VFIOUSER_EVENT_RECOVERED follows.
  *	-EAGAIN while drivers are still being told of the freeze: try again soon.
  *	-EREMCHG where this is another device; -EBUSY while the old server still runs.
+ *	With the TOKEN that the device has, the drivers are not told: the server has kept all
+ *	of its state but what belongs to a connection. -ESTALE if they have been told already:
+ *	connect anew, for a server that begins afresh.
  *	With VFIOUSER_DEV_F_CHECK in FLAGS nothing changes: 0 says that the next one will do,
  *	so that the server can be given the DMA pool.
  * DEVICE_SET: ID or NAME, and TIMEOUT_MS or GRACE_MS: changes them. A grace time that is
@@ -332,6 +335,11 @@ enum vfiouser_attr {
 	VFIOUSER_A_KEEPER_PID,		/* u32: who starts helpers for it; 0: nobody */
 	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS, while frozen (DEVICE_GET) */
 	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED, in words */
+	/*
+	 * u64: what the server calls the state that it keeps for another helper; not 0. DEVICE_GET:
+	 * only while requests wait for such a one
+	 */
+	VFIOUSER_A_TOKEN,
 	__VFIOUSER_A_MAX,
 };
 
