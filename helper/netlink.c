@@ -263,6 +263,7 @@ static void get_device(struct netlink_device *d, struct nlattr **tb)
 	get_u32(&d->keeper, tb[VFIOUSER_A_KEEPER_PID]);
 	d->waits = tb[VFIOUSER_A_GRACE_LEFT_MS];
 	get_u32(&d->grace_left_ms, tb[VFIOUSER_A_GRACE_LEFT_MS]);
+	get_u64(&d->token, tb[VFIOUSER_A_TOKEN]);
 	get_u32(&d->state, tb[VFIOUSER_A_STATE]);
 	get_u32(&d->pid, tb[VFIOUSER_A_PID]);
 	get_u32(&d->flags, tb[VFIOUSER_A_FLAGS]);
@@ -363,6 +364,8 @@ static int put_server(struct nl_msg *msg, const struct netlink_new *p)
 		return -EMSGSIZE;
 	if (p->options && nla_put_string(msg, VFIOUSER_A_OPTIONS, p->options))
 		return -EMSGSIZE;
+	if (p->token && nla_put_u64(msg, VFIOUSER_A_TOKEN, p->token))
+		return -EMSGSIZE;
 	return put_regions(msg, p->device) || put_irqs(msg, p->device) ? -EMSGSIZE : 0;
 }
 
@@ -453,7 +456,7 @@ int netlink_device_take(struct netlink *nl, uint32_t id, int channel)
  *
  * Context: may sleep.
  * Return: 0 or a negative errno, for netlink_error(): -EAGAIN: later; -EREMCHG: this is another
- * device.
+ * device; -ESTALE: with the token that it had, but its driver has been told.
  */
 int netlink_device_resume(struct netlink *nl, const struct netlink_new *params,
 			  const void *config)

@@ -29,6 +29,7 @@ struct pool;
  * @server: process id of the server, or 0 if it is not on this host
  * @keeper: process that starts helpers for it, or 0
  * @options: of the helper, for the next one, or NULL
+ * @token: of the state that the server keeps for a next one, or 0
  * @device: regions and interrupts
  * @pool: DMA memory, or NULL with VFIOUSER_DEV_F_PASSTHROUGH
  */
@@ -44,6 +45,7 @@ struct netlink_new {
 	uint32_t server;
 	uint32_t keeper;
 	const char *options;
+	uint64_t token;
 	const struct device *device;
 	const struct pool *pool;
 };
@@ -58,6 +60,8 @@ struct netlink_new {
  * @keeper: process that starts helpers for it, 0 without one
  * @waits: for another helper, for @grace_left_ms yet
  * @grace_left_ms: what is left of @grace_ms
+ * @token: it waits for one that goes on with the state of this name, and its driver does not know;
+ *	else 0
  * @state: enum vfiouser_state
  * @pid: of the helper, 0 without one
  * @flags: VFIOUSER_DEV_F_*
@@ -78,6 +82,7 @@ struct netlink_device {
 	uint32_t keeper;
 	bool waits;
 	uint32_t grace_left_ms;
+	uint64_t token;
 	uint32_t state;
 	uint32_t pid;
 	uint32_t flags;

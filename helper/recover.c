@@ -201,8 +201,9 @@ const struct cmd cmd_recover = {
 	.help =
 "Starts another helper for a device that was attached with a --grace time and has lost its\n"
 "own; or replaces the helper of a device that is in use, as after an update. The new one\n"
-"connects to the same server, and the device's driver goes on as after a reset. Prints the\n"
-"same as \"attach\". Options of \"attach\" that were given then are taken up again.\n\n"
+"connects to the same server, and the device's driver goes on as after a reset; of a server\n"
+"that keeps its device's state, as vfiouser-vhost does, the driver notices a pause. Prints\n"
+"the same as \"attach\". Options of \"attach\" that were given then are taken up again.\n\n"
 CMD_DEVICE_HELP
 "Options:\n"
 "      --all             all devices that wait for a helper\n"

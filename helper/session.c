@@ -41,11 +41,15 @@
 /**
  * struct session - what the engine's callbacks work on
  * @memory: that the server can reach
+ * @token: of the state that the server is to go on with, or 0
+ * @stale: it does, but the driver has been told meanwhile that the device was gone
  * @record: where messages go to as well
  * @inject: faults
  */
 struct session {
 	struct memory memory;
+	uint64_t token;
+	bool stale;
 	struct record record;
 	struct inject inject;
 };
@@ -139,7 +143,7 @@ static int read_config(struct vfuc *server, uint8_t *config, struct vfuc_error *
  * device is known to be the right one, and the driver to have let go of what it had begun.
  */
 static int resume_device(const struct attach_options *opt, const struct netlink_new *params,
-			 struct netlink *nl, struct vfuc *server, const struct memory *memory)
+			 struct netlink *nl, struct vfuc *server, struct session *session)
 {
 	struct netlink_new check = *params;
 	struct vfuc_error error = { 0 };
@@ -153,12 +157,15 @@ static int resume_device(const struct attach_options *opt, const struct netlink_
 	while ((err = netlink_device_resume(nl, &check, config)) == -EAGAIN)
 		poll(NULL, 0, RESUME_LOOK_MS);
 	if (!err) {
-		status = memory_map(memory, server);
+		status = memory_map(&session->memory, server);
 		if (status)
 			return status;
 		while ((err = netlink_device_resume(nl, params, config)) == -EAGAIN)
 			poll(NULL, 0, RESUME_LOOK_MS);
 	}
+	session->stale = err == -ESTALE;
+	if (session->stale)
+		return ST_FAILED;
 	if (err == -EREMCHG)
 		return reconnect_fail(opt, ST_OTHER_DEVICE,
 				      "the server came back with another device (%s); start the right one, or detach this",
@@ -172,8 +179,9 @@ static int resume_device(const struct attach_options *opt, const struct netlink_
 
 static int offer_device(const struct attach_options *opt, const char *socket, struct vfuc *server,
 			const struct ring *ring, const struct device *dev,
-			const struct memory *memory, uint32_t *id)
+			struct session *session, uint32_t *id)
 {
+	const struct memory *memory = &session->memory;
 	struct netlink_new params = {
 		.name = opt->name,
 		.slot = opt->slot,
@@ -185,6 +193,7 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		.server = vfuc_caps(server)->server_pid,
 		.keeper = opt->reconnect ? (uint32_t)getppid() : 0,
 		.options = *opt->helper_options ? opt->helper_options : NULL,
+		.token = vfuc_caps(server)->token,
 		.device = dev,
 		.pool = memory->passthrough ? NULL : &memory->pool,
 	};
@@ -203,7 +212,7 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 		return status;
 	if (opt->old) {
 		*id = opt->old->id;
-		status = resume_device(opt, &params, nl, server, memory);
+		status = resume_device(opt, &params, nl, server, session);
 	} else {
 		status = create_device(opt, &params, nl, id);
 	}
@@ -253,7 +262,7 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 }
 
 static int with_memory(const struct attach_options *opt, const char *socket, struct vfuc *server,
-		       struct ring *ring, const struct device *dev, const struct memory *memory,
+		       struct ring *ring, const struct device *dev, struct session *session,
 		       int front)
 {
 	struct proc_ready ready = { 0 };
@@ -261,11 +270,11 @@ static int with_memory(const struct attach_options *opt, const char *socket, str
 
 	/* One that exists has to be ready for it, see resume_device(). */
 	if (!opt->old) {
-		status = memory_map(memory, server);
+		status = memory_map(&session->memory, server);
 		if (status)
 			return status;
 	}
-	status = offer_device(opt, socket, server, ring, dev, memory, &ready.id);
+	status = offer_device(opt, socket, server, ring, dev, session, &ready.id);
 	if (status)
 		return status;
 	log_debug("device %u %s", ready.id, opt->old ? "resumed" : "created");
@@ -313,12 +322,15 @@ static int settle_interrupts(const struct attach_options *opt, const struct vfuc
 
 /*
  * A server may remember what another client of its has done, or what this device was told over the
- * connection before. A device that can be reset begins afresh, as with any client of vfio's.
+ * connection before. A device that can be reset begins afresh, as with any client of vfio's: but
+ * not one that goes on where it was.
  */
-static int begin(struct vfuc *server, const struct device *dev)
+static int begin(struct vfuc *server, const struct device *dev, uint64_t token)
 {
 	struct vfuc_error error = { 0 };
 
+	if (token && vfuc_caps(server)->token == token)
+		return ST_OK;
 	if (!(dev->info.flags & VFIO_DEVICE_FLAGS_RESET) || !vfuc_reset(server, &error))
 		return ST_OK;
 	if (error.kind != VFUC_SERVER_ERROR)
@@ -328,7 +340,7 @@ static int begin(struct vfuc *server, const struct device *dev)
 }
 
 static int with_server(const struct attach_options *opt, const char *socket, struct vfuc *server,
-		       struct ring *ring, struct memory *memory, int front)
+		       struct ring *ring, struct session *session, int front)
 {
 	const struct vfuc_caps *caps = vfuc_caps(server);
 	struct pollfd main_socket;
@@ -348,17 +360,17 @@ static int with_server(const struct attach_options *opt, const char *socket, str
 	status = device_query(&dev, server, opt->direct && caps->can_pass_fds);
 	if (status)
 		return status;
-	status = begin(server, &dev);
+	status = begin(server, &dev, session->token);
 	if (status) {
 		device_release(&dev);
 		return status;
 	}
 	status = settle_interrupts(opt, caps, &dev);
 	if (!status)
-		status = memory_get(memory, opt, ring);
+		status = memory_get(&session->memory, opt, ring);
 	if (!status) {
-		status = with_memory(opt, socket, server, ring, &dev, memory, front);
-		memory_put(memory);
+		status = with_memory(opt, socket, server, ring, &dev, session, front);
+		memory_put(&session->memory);
 	}
 	device_release(&dev);
 	return status;
@@ -381,11 +393,18 @@ static int open_server(const struct attach_options *opt, const struct vfuc_confi
 	return err;
 }
 
+/* For as long as the kernel waits for another helper; where it does not, nobody would come. */
+static unsigned int keep_ms(const struct attach_options *opt)
+{
+	return opt->old ? opt->old->grace_ms : opt->grace_ms;
+}
+
 static int with_channel(const struct attach_options *opt, const char *socket, struct ring *ring,
-			int front)
+			uint64_t token, int front)
 {
 	struct session session = {
 		.memory = { .passthrough = opt->passthrough },
+		.token = token,
 		.record = { .fd = -1 },
 		.inject = opt->inject,
 	};
@@ -402,6 +421,8 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 		.timeout_ms = opt->timeout_ms,
 		.ops = &ops,
 		.opaque = &session,
+		.keep_ms = keep_ms(opt),
+		.token = token,
 	};
 	struct vfuc_error error = { 0 };
 	struct vfuc *server;
@@ -415,16 +436,23 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 	if (open_server(opt, &config, front, &server, &error)) {
 		status = reconnect_fail(opt, status_of_server(&error), "%s", error.message);
 	} else {
-		status = with_server(opt, socket, server, ring, &session.memory, front);
+		status = with_server(opt, socket, server, ring, &session, front);
 		vfuc_close(server);
 	}
 	record_close(&session.record);
+	/* Once more, then, with a server that begins afresh, as the driver will. */
+	if (session.stale)
+		return with_channel(opt, socket, ring, 0, front);
 	return status;
 }
 
-/* First of all: who had the device closes its connection then, and a server has one client. */
-static int take_device(const struct attach_options *opt, const struct ring *ring)
+/*
+ * First of all: who had the device closes its connection then, and a server has one client. Then the
+ * kernel says whether the driver can do without knowing, if the server has kept what @token names.
+ */
+static int take_device(const struct attach_options *opt, const struct ring *ring, uint64_t *token)
 {
+	struct netlink_device device;
 	struct netlink *nl;
 	int err, status;
 
@@ -436,6 +464,8 @@ static int take_device(const struct attach_options *opt, const struct ring *ring
 		status = reconnect_fail(opt, status_of_kernel(err),
 					"the kernel does not let the device go: %s",
 					netlink_error(nl));
+	else if (!netlink_device_get(nl, opt->old->id, &device))
+		*token = device.token;
 	netlink_close(nl);
 	return status;
 }
@@ -452,6 +482,7 @@ int attach_helper(const struct attach_options *opt, int front)
 {
 	char socket[VFIOUSER_SOCKET_MAX];
 	struct ring ring;
+	uint64_t token = 0;
 	int status;
 
 	log_device(opt->old ? opt->old->name : opt->name ? opt->name : opt->address);
@@ -464,9 +495,9 @@ int attach_helper(const struct attach_options *opt, int front)
 	if (status)
 		return status;
 	if (opt->old)
-		status = take_device(opt, &ring);
+		status = take_device(opt, &ring, &token);
 	if (!status)
-		status = with_channel(opt, socket, &ring, front);
+		status = with_channel(opt, socket, &ring, token, front);
 	/* Now, if it still exists, the device goes, or waits for another helper. */
 	ring_close(&ring);
 	/* And who waits is told, since what the server sent may keep us from ending. */

@@ -71,8 +71,29 @@ detach
 ktap_ok $? "detach"
 wait_for 30 pci_gone "$BDF"
 ktap_ok $? "gone"
-attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && diff -r "$WORK/share/dir" /mnt/dir
+attach --reconnect=60 "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt &&
+	diff -r "$WORK/share/dir" /mnt/dir
 ktap_ok $? "attached and mounted again, with another virtiofsd"
+
+# Its helper is killed while files are read, and one is open.
+exec 3</mnt/dir/file8
+echo 3 >/proc/sys/vm/drop_caches
+pid=$(helper_pid)
+(while [ ! -e "$WORK/enough" ]; do
+	diff -r "$WORK/share/dir" /mnt/dir || exit 1
+	echo 3 >/proc/sys/vm/drop_caches
+done) &
+load=$!
+kill -KILL "$pid"
+wait_for 30 helper_other "$pid"
+ktap_ok $? "helper: another one has the device"
+diff -r "$WORK/share/dir" /mnt/dir && touch "$WORK/enough" && wait $load
+ktap_ok $? "helper: files are read on"
+cmp - "$WORK/share/dir/file8" <&3
+ktap_ok $? "helper: also the one that was open"
+exec 3<&-
+ktap_match "helper: the driver was not told" "$(dmesg | grep 'vfiouser .*: ' | tail -n 2 | tr '\n' ' ')" \
+	'held: .*recovered'
 umount /mnt && detach && wait_for 30 pci_gone "$BDF"
 ktap_ok $? "umount, detach"
 stop_server "$SERVER_PID"

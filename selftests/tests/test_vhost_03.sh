@@ -12,6 +12,7 @@
 . "$(dirname "$0")/../lib/vhost.sh"
 
 KILLS=${KILLS:-6}
+HELPER_KILLS=${HELPER_KILLS:-3}
 errors='I/O error, dev vd|Buffer I/O error on dev|lost async page write'
 # what a program is told whose disk goes: a disk that has been deleted has no room for a write
 gone='Input/output error|No such device|No space left on device'
@@ -83,6 +84,71 @@ wait $load
 ktap_ok $? "inflight: fio: verify at depth 32 over $kills kills" || ktap_log <"$WORK/fio"
 ktap_is "inflight: killed under load" $kills "$KILLS"
 ktap_is "inflight: as often taken up again" "$(grep -c 'rings taken up again' "$SOCKET.log")" $kills
+
+# ---- its helper is killed, and another comes: nobody is told ----
+
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "silent: detach"
+attach --reconnect=60 "$SOCKET"
+ktap_ok $? "silent: attach" || ktap_bail "nothing to test"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+log=$(dmesg | wc -l)
+taken=$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")
+virtio=$(readlink -f "/sys/bus/pci/devices/$BDF"/virtio*)
+fio --name=silent --filename="$disk" --rw=randwrite --bs=4k --size=4M --iodepth=32 --numjobs=2 \
+	--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 --verify=crc32c \
+	--verify_fatal=1 --do_verify=1 --time_based --runtime=$((HELPER_KILLS * 4)) --group_reporting \
+	>"$WORK/fio" 2>&1 &
+load=$!
+kills=0
+ones=0
+while [ $kills -lt "$HELPER_KILLS" ] && kill -0 $load 2>/dev/null; do
+	wait_for 30 disk_busy
+	pid=$(helper_pid)
+	kill -KILL "$pid"
+	kills=$((kills + 1))
+	# It waits.
+	[ "$(setpci -s "$BDF" COMMAND)" != ffff ] || ones=1
+	wait_for 30 helper_other "$pid"
+done
+wait $load
+ktap_ok $? "silent: fio: verify at depth 32 over $kills kills of the helper" || ktap_log <"$WORK/fio"
+ktap_is "silent: killed under load" $kills "$HELPER_KILLS"
+ktap_is "silent: config space was never all-ones" $ones 0
+ktap_is "silent: the same disk" "$(vhost_disk "$BDF") $(readlink -f "/sys/bus/pci/devices/$BDF"/virtio*)" \
+	"$disk $virtio"
+ktap_is "silent: the rings were not touched" \
+	"$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")" "$taken"
+ktap_is "silent: held as often" "$(dmesg | tail -n +$((log + 1)) | grep -c 'held: ')" $kills
+ktap_is "silent: the driver says nothing" \
+	"$(dmesg | tail -n +$((log + 1)) | grep -cv 'vfiouser .*\(held: \|recovered\)\|vfiouserctl\[')" 0 ||
+	dmesg | tail -n +$((log + 1)) | ktap_log
+vfiouserctl recover "$BDF" >/dev/null
+ktap_ok $? "silent: recover, as for an update"
+wait_for 30 state_is "$BDF" live
+ktap_is "silent: still the same disk" "$(vhost_disk "$BDF")" "$disk"
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "silent: detach"
+
+# held: a device with a grace time, without a helper and without one who starts another
+held()
+{
+	kill -KILL "$(helper_pid)"
+	wait_for 30 state_is "$BDF" frozen
+}
+
+attach --grace=60 "$SOCKET"
+ktap_ok $? "held: attach" || ktap_bail "nothing to test"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+held && dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
+ktap_ok $? "held: it can be read without a helper"
+vfiouserctl recover "$BDF" >/dev/null && wait_for 30 state_is "$BDF" live
+ktap_ok $? "held: recover"
+held && detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "held: detached without a helper"
+attach "$SOCKET"
+ktap_ok $? "silent: attached again, from the beginning" || ktap_bail "nothing to test"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
 
 # ---- its configuration ----
 
@@ -186,8 +252,19 @@ disk=$(vdisk_of "$BDF") && dd if="$disk" of=/dev/null bs=64k count=64 iflag=dire
 ktap_ok $? "reconnect: a disk again with another vfiouser-vhost"
 detach && wait_for 30 pci_gone "$BDF"
 ktap_ok $? "reconnect: detach"
+
+# ---- the helper is killed, and then the server as well ----
+
+attach --grace=60 "$SOCKET"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+held
+kill -KILL "$SERVER_PID"
+wait_for 30 no_vdisk
+ktap_ok $? "both: the driver lets go"
+dmesg_check "both: since the server is gone" 'frozen: its server has gone as well'
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "both: detach"
 ktap_log <"$SOCKET.log"
-stop_server "$SERVER_PID"
 stop_server "$BACKEND_PID"
 
 ktap_is "a ring was never broken" "$(dmesg_since | grep -c 'is not a head')" 0
