@@ -38,7 +38,7 @@ sectors_are()
 	[ "$(cat "/sys/block/${disk#/dev/}/size")" = "$1" ]
 }
 
-ktap_plan 55
+ktap_plan 109
 load_module
 image=$WORK/disk
 truncate -s 16M "$image"
@@ -94,6 +94,69 @@ answers "sanitize-log" 0x4109 sanitize-log "$ctrl"
 answers "self-test-log" 0x4109 self-test-log "$ctrl"
 answers "id-nvmset" 0x4002 id-nvmset "$ctrl"
 answers "get-feature: host identifier" 0x4002 get-feature "$ctrl" --feature-id=0x81
+
+# and the rest of "nvme help", but for those for other hosts (fabrics)
+works "get-log" get-log "$ctrl" --log-id=2 --log-len=512
+works "admin-passthru" admin-passthru "$ctrl" --opcode=6 --cdw10=1 --data-len=4096 --read
+ktap_run "io-passthru" sh -c "nvme io-passthru $disk --opcode=2 --namespace-id=1 --data-len=4096 \
+	--cdw12=7 --read >/dev/null"
+# registers that are trapped are no memory that a process could map, and PCIe has no properties
+ktap_status '!0' "show-regs" sh -c "nvme show-regs $ctrl >/dev/null 2>&1"
+works "show-topology" show-topology
+while read -r status command; do
+	# shellcheck disable=SC2086
+	answers "${command%% *}" "$status" ${command%% *} ${command#* }
+done <<END
+0x4001 delete-ns $ctrl --namespace-id=1
+0x4001 attach-ns $ctrl --namespace-id=1 --controllers=0
+0x4001 detach-ns $ctrl --namespace-id=1 --controllers=0
+0x4001 fw-commit $ctrl --slot=1 --action=1
+0x4001 fw-download $ctrl --fw=$WORK/data
+0x4001 security-send $ctrl --file=$WORK/data --secp=0 --tl=512
+0x4001 capacity-mgmt $ctrl --operation=0
+0x4001 resv-acquire $disk --namespace-id=1 --crkey=1 --rtype=1
+0x4001 resv-register $disk --namespace-id=1 --nrkey=1
+0x4001 resv-release $disk --namespace-id=1 --crkey=1
+0x4001 copy $disk --sdlba=64 --slbs=8 --blocks=7
+0x4001 dir-receive $ctrl --namespace-id=1 --dir-type=0 --dir-oper=1 --data-len=4096
+0x4001 dir-send $ctrl --namespace-id=1 --dir-type=0 --dir-oper=1 --target-dir=1 --endir=1
+0x4001 virt-mgmt $ctrl --cntlid=0 --act=1
+0x4001 lockdown $ctrl --ofi=6
+0x4001 io-mgmt-recv $disk --namespace-id=1 --mo=1 --data-len=4096
+0x4001 io-mgmt-send $disk --namespace-id=1 --mo=1 --data-len=4096 --data=$WORK/data
+0x4001 get-property $ctrl --offset=0
+0x4001 set-property $ctrl --offset=0x14 --value=0
+0x4002 id-ns-granularity $ctrl
+0x4002 id-ns-lba-format $ctrl --lba-format-index=0
+0x4002 list-ctrl $ctrl
+0x4002 nvm-id-ctrl $ctrl
+0x4002 nvm-id-ns $disk
+0x4002 nvm-id-ns-lba-format $ctrl --lba-format-index=0
+0x4002 primary-ctrl-caps $ctrl
+0x4002 list-secondary $ctrl
+0x4002 cmdset-ind-id-ns $disk
+0x4002 id-uuid $ctrl
+0x4002 id-iocs $ctrl
+0x4002 id-domain $ctrl
+0x4002 list-endgrp $ctrl
+0x4109 telemetry-log $ctrl --output-file=$WORK/telemetry
+0x4109 ana-log $ctrl
+0x4109 endurance-log $ctrl --group-id=1
+0x4109 predictable-lat-log $ctrl --nvmset-id=1
+0x4109 pred-lat-event-agg-log $ctrl
+0x4109 persistent-event-log $ctrl --action=0 --log_len=512
+0x4109 endurance-event-agg-log $ctrl
+0x4109 lba-status-log $ctrl
+0x4109 resv-notif-log $ctrl
+0x4109 boot-part-log $ctrl --output-file=$WORK/boot
+0x4109 supported-log-pages $ctrl
+0x4109 fid-support-effects-log $ctrl
+0x4109 mi-cmd-support-effects-log $ctrl
+0x4109 media-unit-stat-log $ctrl
+0x4109 supported-cap-config-log $ctrl
+END
+ktap_status '!0' "subsystem-reset: there is none" nvme subsystem-reset "$ctrl"
+ktap_match "rpmb: there is none" "$(nvme rpmb "$ctrl" --cmd=info 2>&1)" "No RPMB targets are supported"
 
 # online resize, without being asked
 ktap_run "16 MiB" sectors_are 32768

@@ -11,12 +11,15 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-# below linear|error
+# below linear|error|flakey: flakey fails to write every other second
 below()
 {
 	local target="linear /dev/vda 0"
 
-	[ "$1" = linear ] || target=error
+	case $1 in
+	error) target=error ;;
+	flakey) target="flakey /dev/vda 0 1 1 1 error_writes" ;;
+	esac
 	dmsetup suspend --noflush --nolockfs below &&
 	dmsetup load below --table "0 262144 $target" && dmsetup resume below
 }
@@ -69,7 +72,7 @@ sync_records()
 	done
 }
 
-# sync_until_errors: records are synced, the device below begins to fail, and is back later
+# sync_until_errors error|flakey: records are synced, the device below begins to fail, and is back later
 sync_until_errors()
 {
 	local records
@@ -78,7 +81,7 @@ sync_until_errors()
 	sync_records &
 	records=$!
 	wait_for 60 acked 5
-	below error
+	below "$1"
 	wait $records
 	below linear
 	detach "$BDF"
@@ -98,9 +101,9 @@ records_are_there()
 		awk -v want="$(cat "$WORK/acked")" '$2 != NR { exit 1 } { n = NR } END { exit n != want }'
 }
 
-ktap_plan 36
+ktap_plan 42
 load_module
-modprobe dm_mod || ktap_bail "no device mapper"
+modprobe -a dm_mod dm_flakey || ktap_bail "no device mapper"
 dmsetup create below --table "0 262144 linear /dev/vda 0" || ktap_bail "dmsetup"
 below=/dev/mapper/below
 # shellcheck disable=SC2046	# two words
@@ -137,13 +140,14 @@ detach "$BDF"
 stop_server
 
 # The device begins to fail while records are synced, and is back later.
-for cache in writeback writethrough none; do
+for how in "error writeback" "error writethrough" "error none" "flakey writeback" "flakey none"; do
+	cache=${how#* }
 	dd if=/dev/zero of=$below bs=64k count=64 oflag=direct 2>/dev/null
 	start_server --file=$below --cache=$cache
 	attach "$SOCKET" || ktap_bail "attach failed"
 	disk=$(disk_of "$BDF") || ktap_bail "no disk"
-	sync_until_errors
-	ktap_run "errors below, --cache=$cache: what was synced before is there" \
+	sync_until_errors "${how% *}"
+	ktap_run "${how% *} below, --cache=$cache: what was synced before is there" \
 		records_are_there $below
 	ktap_log "$(cat "$WORK/acked") records"
 done
@@ -153,7 +157,7 @@ mkdir -p "$WORK/fs"
 mke2fs -q -F -t ext4 $below && mount -t ext4 $below "$WORK/fs" || ktap_bail "no file system"
 truncate -s 64M "$WORK/fs/image"
 serve --file="$WORK/fs/image"
-sync_until_errors
+sync_until_errors error
 umount "$WORK/fs"
 mount -t ext4 $below "$WORK/fs" || ktap_bail "the file system is lost"
 ktap_run "errors below the image's file system: what was synced before is there" \
@@ -227,9 +231,25 @@ ktap_ok $? "many small files meanwhile"
 ktap_run "all of it is there" sh -c "sync; echo 3 >/proc/sys/vm/drop_caches; \
 	fio --name=big --directory=/mnt --size=200M --bs=64k --rw=read --ioengine=sync \
 	--verify=crc32c --minimal && [ \$(ls /mnt | grep -c small) = 1500 ] && [ \$(cat /mnt/small.777) = 777 ]"
+umount /hog
+
+# Memory enough, but not for the server, whose page cache is the image's.
+mkdir -p /cg
+mount -t cgroup2 none /cg && echo +memory >/cg/cgroup.subtree_control && mkdir /cg/server &&
+	echo 48M >/cg/server/memory.max && echo "$SERVER_PID" >/cg/server/cgroup.procs ||
+	ktap_bail "no memory cgroup"
+ktap_run "memory cgroup: write more than the server may have" \
+	fio --name=more --directory=/mnt --size=100M --bs=64k --rw=write --ioengine=sync --end_fsync=1 \
+	--verify=crc32c --do_verify=0 --minimal
+ktap_match "memory cgroup: its limit was met" "$(sed -n 's/^max //p' /cg/server/memory.events)" '^[1-9]'
+ktap_is "memory cgroup: nothing was killed" "$(sed -n 's/^oom_kill //p' /cg/server/memory.events)" 0
+ktap_run "memory cgroup: all of it is there" sh -c "echo 3 >/proc/sys/vm/drop_caches; \
+	fio --name=more --directory=/mnt --size=100M --bs=64k --rw=read --ioengine=sync --verify=crc32c --minimal"
+echo "$SERVER_PID" >/cg/cgroup.procs
+rmdir /cg/server
+umount /cg
 ktap_run "umount" umount /mnt
 ktap_run "the file system is clean" e2fsck -fn "$disk"
-umount /hog
 detach "$BDF"
 stop_server
 umount /image

@@ -67,6 +67,10 @@ ktap_log "interrupts of a: config $(net_irqs a config), input $(net_irqs a input
 	"output $(net_irqs a output.0)"
 ktap_is "no errors, no drops" "$(net_faults)" 0
 
+refused 13 "detach of an interface that is up" "network interface .* is up; take it down" \
+	vfiouserctl detach "${N_BDF[a]}"
+ktap_is "which stays" "$(driver_of "${N_BDF[a]}")" virtio-pci
+
 # Plug and unplug without traffic and with it; the other end stays usable.
 detach --force "${N_BDF[b]}"
 ktap_ok $? "b: detach"
