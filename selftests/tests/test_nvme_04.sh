@@ -143,7 +143,7 @@ stop_server
 for how in "error writeback" "error writethrough" "error none" "flakey writeback" "flakey none"; do
 	cache=${how#* }
 	dd if=/dev/zero of=$below bs=64k count=64 oflag=direct 2>/dev/null
-	start_server --file=$below --cache=$cache
+	start_server --file=$below --cache="$cache"
 	attach "$SOCKET" || ktap_bail "attach failed"
 	disk=$(disk_of "$BDF") || ktap_bail "no disk"
 	sync_until_errors "${how% *}"
