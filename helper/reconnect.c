@@ -47,6 +47,8 @@
 #define HELPER_END_MS	1000
 /* And how long it may take to end when it is killed. */
 #define HELPER_KILL_MS	5000
+/* And how long until the kernel says so of the device. */
+#define HELPER_GONE_MS	5000
 
 /**
  * struct keeper - one device
@@ -60,6 +62,7 @@
  * @live: and the device as far as to work
  * @lost: the kernel has given the device up
  * @gone: the device is no more
+ * @helper: the last one that was started
  * @stuck: a helper that cannot even be killed, 0: there is none
  * @trouble: since when no helper has brought the device that far, now_ms(); 0: the last one has
  * @ours: one of them did; until then a signal is about us, not about the device
@@ -76,6 +79,7 @@ struct keeper {
 	bool live;
 	bool lost;
 	bool gone;
+	pid_t helper;
 	pid_t stuck;
 	int64_t trouble;
 	bool ours;
@@ -262,6 +266,7 @@ static int run_helper(struct keeper *k)
 	}
 	if (pid < 0)
 		return log_fail(ST_FAILED, "cannot start a helper: %s", strerror(-pid));
+	k->helper = pid;
 	return watch(k, pid, fd);
 }
 
@@ -285,11 +290,26 @@ static void pause_ms(struct keeper *k, int ms)
 		front_gone(k);
 }
 
-/* Is there a device without a helper? */
+/* Does the kernel still take the device for one that is served, and by the helper that has ended? */
+static bool not_noticed(const struct keeper *k)
+{
+	return (k->device.state < VFIOUSER_STATE_LOST ||
+		k->device.state == VFIOUSER_STATE_RESUMING) &&
+	       (!k->device.pid || (pid_t)k->device.pid == k->helper);
+}
+
+/* Is there a device without a helper? The kernel may find out a little later than we do. */
 static bool waits(struct keeper *k)
 {
-	if (netlink_device_get(k->nl, k->device.id, &k->device))
-		return false;
+	int64_t end = now_ms() + HELPER_GONE_MS;
+
+	for (;;) {
+		if (netlink_device_get(k->nl, k->device.id, &k->device))
+			return false;
+		if (!not_noticed(k) || k->stopping || now_ms() >= end)
+			break;
+		pause_ms(k, BACKOFF_MIN_MS);
+	}
 	return k->device.state == VFIOUSER_STATE_FROZEN &&
 	       (!k->device.pid || (pid_t)k->device.pid == k->stuck);
 }
