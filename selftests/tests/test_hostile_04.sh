@@ -32,8 +32,14 @@ hostile_end()
 {
 	kill -KILL $FUSE "$SERVER_PID"
 	wait_for 20 vu_gone $FUSE
-	umount "$fuse"
+	wait_for 20 unmounted
 	wait_for 20 vu_gone "$SERVER_PID"
+}
+
+# unmounted: who had that file open has let it go
+unmounted()
+{
+	umount "$fuse" 2>/dev/null
 }
 
 # stuck PID: it has ended as far as it can
@@ -130,7 +136,7 @@ ktap_run "recovered: the disk is read" dd if="$(disk_of "$BDF")" of=/dev/null bs
 ktap_run "recovered: and detached" detach
 kill -KILL $FUSE
 wait_for 20 vu_gone $FUSE
-umount "$fuse"
+wait_for 20 unmounted
 wait_for 20 vu_gone "$first"
 wait_for 20 vu_gone "$helper"
 ktap_ok $? "recovered: the first helper ends with that file system"
