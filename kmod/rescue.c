@@ -97,8 +97,8 @@ static bool vfu_rescue_movable(struct task_struct *task)
  * @node: in vfu_pulls
  * @task: whose; each user holds a reference
  * @users: workers at it
- * @to: the CPU that it was narrowed to last
  * @was: where it may run
+ * @to: CPUs that it has been narrowed to
  *
  * A worker may be stopped half-way, by the next waiter on its CPU. The others must
  * then still know where the task may run, or it would stay bound to that CPU.
@@ -106,8 +106,8 @@ static bool vfu_rescue_movable(struct task_struct *task)
 struct vfu_pull {
 	struct list_head node;
 	struct task_struct *task;
-	unsigned int users, to;
-	cpumask_var_t was;
+	unsigned int users;
+	cpumask_var_t was, to;
 };
 
 static LIST_HEAD(vfu_pulls);
@@ -115,6 +115,7 @@ static DEFINE_SPINLOCK(vfu_pulls_lock);
 
 static void vfu_pull_free(struct vfu_pull *pull)
 {
+	free_cpumask_var(pull->to);
 	free_cpumask_var(pull->was);
 	kfree(pull);
 }
@@ -125,8 +126,8 @@ static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
 
 	if (!new)
 		return NULL;
-	if (!alloc_cpumask_var(&new->was, GFP_NOWAIT)) {
-		kfree(new);
+	if (!alloc_cpumask_var(&new->was, GFP_NOWAIT) || !zalloc_cpumask_var(&new->to, GFP_NOWAIT)) {
+		vfu_pull_free(new);
 		return NULL;
 	}
 	spin_lock(&vfu_pulls_lock);
@@ -148,13 +149,15 @@ static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
 
 /*
  * Where the task may run becomes what it was, unless somebody has said something else since. With
- * several users the first one ends it for all: who still waits asks again.
+ * several users the first one ends it for all: who still waits asks again. Each user narrows before
+ * it comes here, so the last one finds the last narrowing, whoever's that is.
  */
 static void vfu_pull_end(struct vfu_pull *pull)
 {
+	const struct cpumask *now = &pull->task->cpus_mask;
 	bool last;
 
-	if (cpumask_equal(&pull->task->cpus_mask, cpumask_of(READ_ONCE(pull->to))))
+	if (cpumask_weight(now) == 1 && cpumask_subset(now, pull->to))
 		set_cpus_allowed_ptr(pull->task, pull->was);
 	spin_lock(&vfu_pulls_lock);
 	last = !--pull->users;
@@ -178,7 +181,7 @@ static struct vfu_pull *vfu_rescue_task(struct task_struct *task, bool lend)
 	if (!pull)
 		return NULL;
 	bound = !cpumask_test_cpu(here, pull->was);
-	WRITE_ONCE(pull->to, here);
+	cpumask_set_cpu(here, pull->to);
 	if ((!bound || lend) && !set_cpus_allowed_ptr(task, cpumask_of(here)) && bound)
 		return pull;
 	vfu_pull_end(pull);
