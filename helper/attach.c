@@ -205,6 +205,8 @@ const struct cmd cmd_attach = {
 "      --no-direct       map no BAR of the server, take no doorbells, forward each access\n"
 "      --no-interrupts   the device has none: needed where the transport passes no\n"
 "                        descriptors (vsock, TCP), for drivers that do without\n"
+"      --no-posted-writes  a driver goes on when the server is done with its write, not before:\n"
+"                        for a model of a device that cannot do with less\n"
 "      --no-sandbox      keep privileges and system calls of the helper (for debugging)\n"
 "      --vhost=TYPE:SOCKET  the device of the vhost-user back end at SOCKET, instead of a server's:\n"
 "                        blk, fs, net, scsi and others, see vfiouser-vhost(8)\n"

@@ -83,6 +83,7 @@ void list_children(const struct netlink_device *device, char *text, size_t len);
  * @direct: map BARs
  * @passthrough: let the server reach all memory
  * @interrupts: the device has interrupts
+ * @posted_writes: the driver goes on before the server is done with a write
  * @record: file for a recording, or NULL
  * @inject: faults to inject
  * @server_us: how long to wait for the server
@@ -114,6 +115,7 @@ struct attach_options {
 	bool direct;
 	bool passthrough;
 	bool interrupts;
+	bool posted_writes;
 	const char *record;
 	struct inject inject;
 	uint64_t server_us;

@@ -64,7 +64,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 {
 	enum {
 		OPT_POOL = 256, OPT_TIMEOUT, OPT_WAIT, OPT_POLL, OPT_SANDBOX, OPT_DIRECT, OPT_IRQS,
-		OPT_FORCE, OPT_IO_BARS, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
+		OPT_FORCE, OPT_IO_BARS, OPT_POSTED, OPT_DMA, OPT_CPUS, OPT_SLOT, OPT_FUNCTION,
 		OPT_RECONNECT, OPT_GRACE,
 		OPT_RECORD, OPT_INJECT, OPT_SERVER, OPT_VHOST,
 	};
@@ -85,6 +85,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		{ "no-direct", no_argument, NULL, OPT_DIRECT },
 		{ "no-interrupts", no_argument, NULL, OPT_IRQS },
 		{ "io-bars", required_argument, NULL, OPT_IO_BARS },
+		{ "no-posted-writes", no_argument, NULL, OPT_POSTED },
 		{ "force", no_argument, NULL, OPT_FORCE },
 		{ "record", required_argument, NULL, OPT_RECORD },
 		{ "inject", required_argument, NULL, OPT_INJECT },
@@ -108,6 +109,7 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		.sandbox = true,
 		.direct = true,
 		.interrupts = true,
+		.posted_writes = true,
 	};
 	while ((c = getopt_long(argc, argv, ":n:Fjvh", options, &at)) != -1) {
 		switch (c) {
@@ -123,6 +125,8 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 		case OPT_SERVER:
 		case OPT_VHOST:
 		case OPT_FORCE:
+		case OPT_IO_BARS:
+		case OPT_POSTED:
 			if (!opt->fixed)
 				opt->fixed = c == 'n' ? "name" : options[at].name;
 			break;
@@ -239,6 +243,9 @@ int attach_parse(int argc, char **argv, struct attach_options *opt)
 			else if (strcmp(optarg, "show"))
 				return cmd_usage(&cmd_attach, "\"%s\" is nothing to do with BARs of I/O ports: show or hide",
 						 optarg);
+			break;
+		case OPT_POSTED:
+			opt->posted_writes = false;
 			break;
 		case OPT_FORCE:
 			opt->force = true;

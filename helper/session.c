@@ -205,6 +205,8 @@ static int offer_device(const struct attach_options *opt, const char *socket, st
 	if (opt->force)
 		params.flags |= VFIOUSER_DEV_F_FORCE;
 	params.flags |= opt->io_bars;
+	if (!opt->posted_writes)
+		params.flags |= VFIOUSER_DEV_F_WAIT_WRITES;
 	if (memory->passthrough)
 		params.flags |= VFIOUSER_DEV_F_PASSTHROUGH;
 	status = cmd_netlink(&nl);

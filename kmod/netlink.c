@@ -86,7 +86,8 @@ static const struct nla_policy vfu_policy[VFIOUSER_A_MAX + 1] = {
 							  VFIOUSER_DEV_F_PASSTHROUGH |
 							  VFIOUSER_DEV_F_CHECK |
 							  VFIOUSER_DEV_F_IO_SHOW |
-							  VFIOUSER_DEV_F_IO_HIDE),
+							  VFIOUSER_DEV_F_IO_HIDE |
+							  VFIOUSER_DEV_F_WAIT_WRITES),
 	[VFIOUSER_A_TIMEOUT_MS]		= NLA_POLICY_FULL_RANGE(NLA_U32, &vfu_timeout_range),
 	[VFIOUSER_A_REGION]		= NLA_POLICY_NESTED(vfu_region_policy),
 	[VFIOUSER_A_IRQ]		= NLA_POLICY_NESTED(vfu_irq_policy),

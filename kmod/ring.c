@@ -773,9 +773,14 @@ static bool vfu_has_direct(const struct vfu_dev *vdev)
 	return false;
 }
 
-/* Is it asked for, could anything overtake a write, and may it be waited for? */
+/*
+ * Is the server done with a write before the driver goes on? Always where the device was made so;
+ * else is it asked for, could anything overtake a write, and may it be waited for?
+ */
 static bool vfu_waits_for_writes(const struct vfu_dev *vdev)
 {
+	if (unlikely(vdev->flags & VFIOUSER_DEV_F_WAIT_WRITES))
+		return !in_nmi();
 	return unlikely(READ_ONCE(vfu_ordered_writes)) && vfu_has_direct(vdev) && vfu_may_sleep();
 }
 
@@ -807,9 +812,10 @@ static int vfu_region_send(struct vfu_dev *vdev, u32 region, u64 offset, const v
  * Posted. A load or store of a direct page can overtake it, which PCI does not allow:
  * with the parameter ordered_writes it is waited for, on a device that has such pages,
  * where that can be done asleep, as before a doorbell (ioeventfd.c). Not without: a write
- * would then take as long as a read.
+ * would then take as long as a read. That is the price of VFIOUSER_DEV_F_WAIT_WRITES, for
+ * a server that must not work while its driver does.
  *
- * Context: any but NMI; waits only while the ring is full, but see above.
+ * Context: any; waits only while the ring is full, but see above.
  * Return: 0 once queued, the server's errno where it was waited for, or -ENODEV
  * when the device is lost or frozen.
  */

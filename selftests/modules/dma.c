@@ -101,6 +101,44 @@ static bool cpu_all(const void *buf, u32 len, u8 byte)
 	return !at;
 }
 
+/* Has the device, slow as it may be, done what it was told when the store is over? */
+static bool waited(struct vft *t, const u8 *buf, u8 seed)
+{
+	writel(3000, vft_reg(t, TESTDEV_SLOW_US));
+	writel(0, vft_reg(t, TESTDEV_SLOW));
+	writel(seed, vft_reg(t, TESTDEV_DMA_ARG));
+	writel(TESTDEV_DMA_FILL, vft_reg(t, TESTDEV_DMA_CMD));
+	return READ_ONCE(buf[0]) == TESTDEV_PATTERN(seed, 0) &&
+	       READ_ONCE(buf[63]) == TESTDEV_PATTERN(seed, 63);
+}
+
+static void run_waited(struct vft *t)
+{
+	static DEFINE_SPINLOCK(lock);
+	unsigned long flags;
+	dma_addr_t addr;
+	bool ok;
+	u8 *buf;
+
+	buf = dma_alloc_coherent(&t->pdev->dev, 64, &addr, GFP_KERNEL);
+	if (!buf) {
+		vft_check(false, "dma_alloc_coherent");
+		return;
+	}
+	writeq(addr, vft_reg(t, TESTDEV_DMA_ADDR));
+	writel(64, vft_reg(t, TESTDEV_DMA_LEN));
+	vft_check(waited(t, buf, 1), "process: done when the write is over");
+	spin_lock(&lock);
+	ok = waited(t, buf, 2);
+	spin_unlock(&lock);
+	vft_check(ok, "spinlock: done when the write is over");
+	local_irq_save(flags);
+	ok = waited(t, buf, 3);
+	local_irq_restore(flags);
+	vft_check(ok, "interrupts off: done when the write is over");
+	dma_free_coherent(&t->pdev->dev, 64, buf, addr);
+}
+
 static void run_coherent(struct vft *t)
 {
 	static const u32 sizes[] = { 1, 64, 4096, 4097, 65536, SZ_1M };
@@ -954,6 +992,7 @@ static void run_parked(struct vft *t)
 const struct vft_case vft_dma_cases[] = {
 	{ "dma-coherent", run_coherent },
 	{ "dma-streaming", run_streaming },
+	{ "dma-waited", run_waited },
 	{ "dma-sync", run_sync },
 	{ "dma-sg", run_sg },
 	{ "dma-masks", run_masks },

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The DMA pool when it is short: exhaustion and recovery, many small mappings; and coherent memory
-# mapped by a process.
+# mapped by a process. DMA that is over when the write is which asked for it.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -26,6 +26,12 @@ ktap_status 4 "not more than there is" vfu_mmap /dev/vfu_test 0 $((SIZE + 4096))
 ktap_status 4 "not what is behind it" vfu_mmap /dev/vfu_test $SIZE 4096 map
 ktap_run "free" sh -c "echo dma-mmap-free >$VFT/run"
 ktap_status 4 "nothing to map any more" vfu_mmap /dev/vfu_test 0 $SIZE map
+testdev_detach
+stop_server "$SERVER_PID"
+
+# what the device does for a write is done when the driver goes on
+ATTACH_OPTIONS=--no-posted-writes testdev_attach
+testdev_case dma-waited
 testdev_detach
 
 ktap_end

@@ -357,6 +357,7 @@ enum vfiouser_attr {
  */
 #define VFIOUSER_DEV_F_IO_SHOW	(1U << 4)
 #define VFIOUSER_DEV_F_IO_HIDE	(1U << 5)
+#define VFIOUSER_DEV_F_WAIT_WRITES (1U << 6)	/* no write is posted */
 
 enum vfiouser_region_attr {
 	VFIOUSER_REGION_A_UNSPEC,
