@@ -25,7 +25,7 @@ other_helper()
 	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
 }
 
-ktap_plan 56
+ktap_plan 59
 load_module
 
 # begin NAME [OPTION...]: a supervisor and a device, right after each other
@@ -90,6 +90,7 @@ begin recover --poll-us=7 --inject=error:EIO@reset
 ktap_match "recover: attaching begins with a reset" "$(cat "$WORK/attach.err")" 'does not reset its device'
 refused 2 "recover with an option of the device" --dma=passthrough
 refused 2 "recover without interrupts" --no-interrupts
+refused 2 "recover with other BARs" --io-bars=hide
 mv "$SOCKET" "$SOCKET.away"
 refused 3 "recover without a socket"
 mv "$SOCKET.away" "$SOCKET"
