@@ -95,10 +95,12 @@ disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
 log=$(dmesg | wc -l)
 taken=$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")
 virtio=$(readlink -f "/sys/bus/pci/devices/$BDF"/virtio*)
-fio --name=silent --filename="$disk" --rw=randwrite --bs=4k --size=4M --iodepth=32 --numjobs=2 \
-	--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 --verify=crc32c \
-	--verify_fatal=1 --do_verify=1 --time_based --runtime=$((HELPER_KILLS * 4)) --group_reporting \
-	>"$WORK/fio" 2>&1 &
+rm -f "$WORK/enough"
+while [ ! -e "$WORK/enough" ]; do
+	fio --name=silent --filename="$disk" --rw=randwrite --bs=4k --size=4M --iodepth=32 --numjobs=2 \
+		--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 --verify=crc32c \
+		--verify_fatal=1 --do_verify=1 --group_reporting >"$WORK/fio" 2>&1 || exit 1
+done &
 load=$!
 kills=0
 ones=0
@@ -111,6 +113,7 @@ while [ $kills -lt "$HELPER_KILLS" ] && kill -0 $load 2>/dev/null; do
 	[ "$(setpci -s "$BDF" COMMAND)" != ffff ] || ones=1
 	wait_for 30 helper_other "$pid"
 done
+: >"$WORK/enough"
 wait $load
 ktap_ok $? "silent: fio: verify at depth 32 over $kills kills of the helper" || ktap_log <"$WORK/fio"
 ktap_is "silent: killed under load" $kills "$HELPER_KILLS"
