@@ -361,6 +361,24 @@ void vfu_dma_answer(struct vfu_dev *vdev, const void *data, size_t size)
 	}
 }
 
+/**
+ * vfu_dma_vaddr() - where the kernel sees what a driver has told its device of
+ * @vdev: device
+ * @addr: bus address
+ * @size: bytes
+ *
+ * Context: any; what is mapped there is not unmapped meanwhile.
+ * Return: the address; NULL if it is not of the pool, or there is none.
+ */
+void *vfu_dma_vaddr(struct vfu_dev *vdev, dma_addr_t addr, size_t size)
+{
+	struct vfu_pool *pool = vdev->pool;
+
+	if (!pool || vfu_pool_index(pool, addr, size) < 0)
+		return NULL;
+	return pool->vaddr + (addr - pool->iova);
+}
+
 /* Streaming mappings */
 
 /* Most are whole pages, which the CPU has faster ways for than memcpy() and memset() know. */

@@ -36,6 +36,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
 #include <scsi/scsi_cmnd.h>
 #include <scsi/scsi_device.h>
 #include <scsi/scsi_host.h>
@@ -75,17 +76,40 @@ static bool vfu_request_end(struct request *rq, void *data)
 	return true;
 }
 
-/* Take everything back out of the queues, and with it what the driver has mapped. */
-static bool vfu_queues_detach(struct virtio_device *virtio)
+/* Where a split ring says how much has been put into it; NULL where we cannot see it. */
+static __virtio16 *vfu_queue_avail(struct vfu_dev *vdev, struct virtqueue *vq)
+{
+	typeof(&virtqueue_get_avail_addr) addr = symbol_get(virtqueue_get_avail_addr);
+	__virtio16 *idx = NULL;
+
+	if (addr && !virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED))
+		idx = vfu_dma_vaddr(vdev, addr(vq) + offsetof(struct vring_avail, idx), sizeof(*idx));
+	if (addr)
+		symbol_put(virtqueue_get_avail_addr);
+	return idx;
+}
+
+/*
+ * Take everything back out of the queues, and with it what the driver has mapped. The virtio core
+ * takes it out of the count of what is there, too. A server may still be at it, where only the helper
+ * has gone, and would have taken more than there ever was: it is not to see that.
+ */
+static bool vfu_queues_detach(struct vfu_dev *vdev, struct virtio_device *virtio)
 {
 	void *(*detach)(struct virtqueue *vq) = symbol_get(virtqueue_detach_unused_buf);
 	struct virtqueue *vq;
 
 	if (!detach)
 		return false;
-	list_for_each_entry(vq, &virtio->vqs, list)
+	list_for_each_entry(vq, &virtio->vqs, list) {
+		__virtio16 *idx = vfu_queue_avail(vdev, vq);
+		__virtio16 was = idx ? READ_ONCE(*idx) : 0;
+
 		while (detach(vq))
 			;
+		if (idx)
+			WRITE_ONCE(*idx, was);
+	}
 	symbol_put(virtqueue_detach_unused_buf);
 	return true;
 }
@@ -103,7 +127,7 @@ static void vfu_disk_end(struct vfu_dev *vdev, struct virtio_device *virtio,
 	blk_mq_quiesce_queue(q);
 	virtio_synchronize_cbs(virtio);
 	blk_mq_tagset_busy_iter(q->tag_set, vfu_request_mark, vdev);
-	if (vfu_queues_detach(virtio)) {
+	if (vfu_queues_detach(vdev, virtio)) {
 		blk_mq_tagset_busy_iter(q->tag_set, vfu_request_end, NULL);
 		blk_mq_tagset_wait_completed_request(q->tag_set);
 	}
@@ -146,7 +170,8 @@ static bool vfu_command_end(struct request *rq, void *data)
 	return true;
 }
 
-static void vfu_host_end(struct virtio_device *virtio, struct Scsi_Host *host)
+static void vfu_host_end(struct vfu_dev *vdev, struct virtio_device *virtio,
+			 struct Scsi_Host *host)
 {
 	struct request_queue *q = vfu_host_queue(host);
 
@@ -158,7 +183,7 @@ static void vfu_host_end(struct virtio_device *virtio, struct Scsi_Host *host)
 	 */
 	synchronize_rcu();
 	virtio_synchronize_cbs(virtio);
-	if (vfu_queues_detach(virtio)) {
+	if (vfu_queues_detach(vdev, virtio)) {
 		blk_mq_tagset_busy_iter(&host->tag_set, vfu_command_end, NULL);
 		blk_mq_tagset_wait_completed_request(&host->tag_set);
 	}
@@ -180,7 +205,8 @@ static int vfu_queues_child(struct device *dev, void *data)
 	if (dev->class && !strcmp(dev->class->name, "block") && find->vdev->pool)
 		vfu_disk_end(find->vdev, find->virtio, dev_to_disk(dev)->queue);
 	else if (dev->type && dev->type->name && !strcmp(dev->type->name, "scsi_host"))
-		vfu_host_end(find->virtio, container_of(dev, struct Scsi_Host, shost_gendev));
+		vfu_host_end(find->vdev, find->virtio,
+			     container_of(dev, struct Scsi_Host, shost_gendev));
 	return 0;
 }
 
