@@ -117,6 +117,15 @@ state_is()
 	[ "$(device_state "$1")" = "$2" ]
 }
 
+# other_helper PID: the device is live, and served by another process than PID
+other_helper()
+{
+	local now
+
+	now=$(helper_pid)
+	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
+}
+
 # stop_server [PID]: asks it with SIGTERM, as an administrator would; fails if it does not go.
 stop_server()
 {

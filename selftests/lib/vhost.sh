@@ -50,12 +50,6 @@ vhost_kill()
 	wait_for 10 vu_gone "$BACKEND_PID"
 }
 
-# helper_other PID: there is another helper, and the device works
-helper_other()
-{
-	[ "$(helper_pid)" != "$1" ] && state_is "$BDF" live
-}
-
 # qsd IMAGE QUEUES [EXPORT-OPTION,...]: the command line of a storage daemon
 qsd()
 {

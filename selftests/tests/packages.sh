@@ -150,7 +150,7 @@ bad_lines()
 {
 	journalctl -q -b "$1" ${2:+--since "$2"} --no-pager -o short-monotonic |
 		grep -aE 'Failed (to|with)|[Ff]ailed with|Timed out|timed out|I/O error|Buffer I/O|EXT4-fs (error|warning)|recover|WARNING|BUG:|Oops|hung task|lost:|Dependency failed|ordering cycle|Killing process|SIGKILL|in use; what|vfiouser.*(Unknown|unknown|ignoring)' |
-		grep -avE 'ttyS|hwdb|rtc|clocksource: Watchdog|vconsole|systemd-timesyncd|Mount API|crng|ACPI|i8042|firmware|pcieport|MDS|mitigation|journal.*(recover|unclean)|systemd-random-seed|RETBleed'
+		grep -avE 'ttyS|hwdb|rtc|clocksource: Watchdog remote CPU [0-9]+ read timed out|vconsole|systemd-timesyncd|Mount API|crng|ACPI|i8042|firmware|pcieport|MDS|mitigation|journal.*(recover|unclean)|systemd-random-seed|RETBleed'
 }
 
 no_bad_lines()

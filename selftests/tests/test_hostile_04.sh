@@ -48,12 +48,6 @@ stuck()
 	said held && ! vu_gone "$1"
 }
 
-# replaced PID: another helper has the device
-replaced()
-{
-	state_is "$BDF" live && [ "$(helper_pid)" != "$1" ]
-}
-
 # others NAME: who has nothing to do with it
 others()
 {
@@ -128,7 +122,7 @@ kill -KILL "$SERVER_PID"
 first=$SERVER_PID
 rm -f "$SOCKET"
 SERVER=vfiouser-nvme vu_serve vfiouser-nvme --ram=16M --name=fuse
-wait_for 120 replaced "$helper"
+wait_for 120 other_helper "$helper"
 ktap_ok $? "recovered: another helper serves the device"
 stuck "$helper"
 ktap_ok $? "recovered: the first one waits in the kernel"

@@ -10,15 +10,6 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/recover.sh"
 
-# other_helper PID: live, and served by another process than PID
-other_helper()
-{
-	local now
-
-	now=$(helper_pid)
-	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
-}
-
 ktap_plan 34
 load_module
 

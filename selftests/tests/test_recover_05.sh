@@ -16,15 +16,6 @@ server_pid()
 	vfiouserctl show --json disk1 | awk '/"server_pid":/ { gsub(/,/, "", $2); print $2 }'
 }
 
-# other_helper PID: live, and served by another process than PID
-other_helper()
-{
-	local now
-
-	now=$(helper_pid)
-	state_is "$BDF" live && [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$1" ]
-}
-
 ktap_plan 59
 load_module
 

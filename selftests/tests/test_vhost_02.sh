@@ -85,7 +85,7 @@ pid=$(helper_pid)
 done) &
 load=$!
 kill -KILL "$pid"
-wait_for 30 helper_other "$pid"
+wait_for 30 other_helper "$pid"
 ktap_ok $? "helper: another one has the device"
 diff -r "$WORK/share/dir" /mnt/dir && touch "$WORK/enough" && wait $load
 ktap_ok $? "helper: files are read on"

@@ -111,7 +111,7 @@ while [ $kills -lt "$HELPER_KILLS" ] && kill -0 $load 2>/dev/null; do
 	kills=$((kills + 1))
 	# It waits.
 	[ "$(setpci -s "$BDF" COMMAND)" != ffff ] || ones=1
-	wait_for 30 helper_other "$pid"
+	wait_for 30 other_helper "$pid"
 done
 : >"$WORK/enough"
 wait $load
