@@ -356,7 +356,9 @@ static void vfu_irq_spread(struct kthread_work *work)
 		for (i = 0; i < irq->index[index].count; i++) {
 			virq = READ_ONCE(irq->index[index].vectors[i].virq);
 			/* Nobody has asked for that of INTx where it is not what is armed. */
-			data = virq && index == READ_ONCE(irq->mode) ? irq_get_irq_data(virq) : NULL;
+			data = NULL;
+			if (virq && index == READ_ONCE(irq->mode))
+				data = irq_get_irq_data(virq);
 			if (data)
 				cpumask_or(cpus, cpus, irq_data_get_affinity_mask(data));
 		}

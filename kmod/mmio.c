@@ -436,8 +436,8 @@ struct vfu_origin {
 };
 
 /*
- * The other operand: ordinary memory of the kernel, or, in copy_to_user() and copy_from_user(), of a
- * process. That may have to be fetched first, if whoever was interrupted can wait for it.
+ * The other operand: ordinary memory of the kernel, or, in copy_to_user() and copy_from_user(), of
+ * a process. That may have to be fetched first, if whoever was interrupted can wait for it.
  */
 static bool vfu_origin_user(const struct vfu_origin *origin, u64 addr)
 {
@@ -554,8 +554,8 @@ static int vfu_fault_emulate(struct vfu_area *area, const struct vfu_arch_insn *
  * Context: page fault of the kernel, interrupts off; what the interrupted
  * context had on is turned on in between, and interrupts where only we have them off
  * (vfu_irq_may_pause()).
- * Return: true if it was emulated and @regs are behind it, or it has to be executed again; false leaves
- * the fault to the kernel: what the exception table says, or an oops, as without us.
+ * Return: true if it was emulated and @regs are behind it, or it has to be executed again; false
+ * leaves the fault to the kernel: what the exception table says, or an oops, as without us.
  */
 bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 {

@@ -6,8 +6,8 @@
  * is wrong goes back as extended ack, in words.
  *
  * Context: the sender's process, for whose memory and files addresses and
- * descriptors in requests stand. No lock is held: requests are served when genetlink is through with
- * them. Dumps, which only look, are called by it.
+ * descriptors in requests stand. No lock is held: requests are served when genetlink is through
+ * with them. Dumps, which only look, are called by it.
  */
 #include <linux/file.h>
 #include <linux/module.h>

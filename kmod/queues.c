@@ -79,20 +79,22 @@ static bool vfu_request_end(struct request *rq, void *data)
 /* Where a split ring says how much has been put into it; NULL where we cannot see it. */
 static __virtio16 *vfu_queue_avail(struct vfu_dev *vdev, struct virtqueue *vq)
 {
-	typeof(&virtqueue_get_avail_addr) addr = symbol_get(virtqueue_get_avail_addr);
-	__virtio16 *idx = NULL;
+	typeof(virtqueue_get_avail_addr) *addr = symbol_get(virtqueue_get_avail_addr);
+	dma_addr_t at;
 
-	if (addr && !virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED))
-		idx = vfu_dma_vaddr(vdev, addr(vq) + offsetof(struct vring_avail, idx), sizeof(*idx));
-	if (addr)
-		symbol_put(virtqueue_get_avail_addr);
-	return idx;
+	if (!addr)
+		return NULL;
+	at = addr(vq) + offsetof(struct vring_avail, idx);
+	symbol_put(virtqueue_get_avail_addr);
+	if (virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED))
+		return NULL;
+	return vfu_dma_vaddr(vdev, at, sizeof(__virtio16));
 }
 
 /*
  * Take everything back out of the queues, and with it what the driver has mapped. The virtio core
- * takes it out of the count of what is there, too. A server may still be at it, where only the helper
- * has gone, and would have taken more than there ever was: it is not to see that.
+ * takes it out of the count of what is there, too. A server may still be at it, where only the
+ * helper has gone, and would have taken more than there ever was: it is not to see that.
  */
 static bool vfu_queues_detach(struct vfu_dev *vdev, struct virtio_device *virtio)
 {
@@ -157,7 +159,7 @@ static struct request_queue *vfu_host_queue(struct Scsi_Host *host)
 	return q;
 }
 
-/* As scsi_done() does, which modules cannot look up. The error handler has a time-out for its own. */
+/* As scsi_done(), which modules cannot look up. The error handler has a time-out for its own. */
 static bool vfu_command_end(struct request *rq, void *data)
 {
 	struct scsi_cmnd *cmd = blk_mq_rq_to_pdu(rq);

@@ -126,7 +126,8 @@ static struct vfu_pull *vfu_pull_begin(struct task_struct *task)
 
 	if (!new)
 		return NULL;
-	if (!alloc_cpumask_var(&new->was, GFP_NOWAIT) || !zalloc_cpumask_var(&new->to, GFP_NOWAIT)) {
+	if (!alloc_cpumask_var(&new->was, GFP_NOWAIT) ||
+	    !zalloc_cpumask_var(&new->to, GFP_NOWAIT)) {
 		vfu_pull_free(new);
 		return NULL;
 	}

@@ -473,7 +473,7 @@ static void vfu_wait_learn(struct vfu_ring *ring, u64 took)
  * to be asked.
  */
 static int vfu_ring_wait(struct vfu_dev *vdev, struct vfu_ring *ring, struct vfu_wait *wait,
-			  u32 nr, u32 generation)
+			 u32 nr, u32 generation)
 {
 	struct vfiouser_slot *slot = &ring->shared->slots[nr];
 	u64 spin = wait->may_sleep ? READ_ONCE(ring->spin_ns) : wait->bound;

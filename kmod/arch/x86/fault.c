@@ -28,8 +28,8 @@
  * @regs: where its registers are; who comes back from it and faults again has them there again
  * @ip: instruction
  *
- * Written by the fault itself. Two that share an entry take it from each other, and are declined once
- * more.
+ * Written by the fault itself. Two that share an entry take it from each other, and are declined
+ * once more.
  */
 static struct vfu_declined {
 	const struct pt_regs *regs;
@@ -84,9 +84,9 @@ bool vfu_arch_fault_addr(struct ftrace_regs *fregs, unsigned long *addr)
  * @error_code: what kind of access it was
  * @addr: address it faulted on, in an area
  *
- * What cannot be emulated may be prepared for that, by an entry in the exception table. The original
- * looks there, which cannot be called from here: the instruction faults once more, and then the
- * original runs.
+ * What cannot be emulated may be prepared for that, by an entry in the exception table. The
+ * original looks there, which cannot be called from here: the instruction faults once more, and
+ * then the original runs.
  *
  * Context: the fault.
  * Return: 1, the instruction is done or to be executed again.

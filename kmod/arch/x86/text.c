@@ -50,7 +50,7 @@ struct vfu_stepped {
 static DEFINE_PER_CPU(struct vfu_stepped [2], vfu_stepped);
 
 /**
- * vfu_arch_text_fault() - a fault while a probe is being handled, on its way to the kernel's handlers
+ * vfu_arch_text_fault() - a fault while a probe is handled, on its way to the kernel's handlers
  * @fregs: of the call of kprobe_fault_handler()
  *
  * Context: the fault, interrupts off.
@@ -72,8 +72,8 @@ NOKPROBE_SYMBOL(vfu_arch_text_fault);
  * @regs: of the fault
  *
  * Context: the fault, interrupts off.
- * Return: its address or that of its copy, good while interrupts are off; 0 if it has been overwritten
- * since the CPU executed it, and has to be executed again.
+ * Return: its address or that of its copy, good while interrupts are off; 0 if it has been
+ * overwritten since the CPU executed it, and has to be executed again.
  */
 unsigned long vfu_arch_text_at(const struct pt_regs *regs)
 {
