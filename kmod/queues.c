@@ -212,15 +212,39 @@ static int vfu_queues_child(struct device *dev, void *data)
 	return 0;
 }
 
+/* Mark all queues as broken. Returns whether they were already. */
+static bool vfu_queues_break(struct virtio_device *virtio)
+{
+	void (*broken)(struct virtio_device *dev) = symbol_get(virtio_break_device);
+	typeof(virtqueue_is_broken) *is_broken = symbol_get(virtqueue_is_broken);
+	struct virtqueue *vq;
+	bool were = broken && is_broken;
+
+	if (were) {
+		spin_lock(&virtio->vqs_list_lock);
+		list_for_each_entry(vq, &virtio->vqs, list)
+			were &= is_broken(vq);
+		spin_unlock(&virtio->vqs_list_lock);
+	}
+	if (broken) {
+		broken(virtio);
+		symbol_put(virtio_break_device);
+	}
+	if (is_broken)
+		symbol_put(virtqueue_is_broken);
+	return were;
+}
+
 static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 {
 	struct vfu_queues_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
-	void (*broken)(struct virtio_device *dev) = symbol_get(virtio_break_device);
 
-	if (!broken)
+	/*
+	 * In the next round: where the server is still there it has stopped by then, and does not
+	 * look at a ring that is being emptied.
+	 */
+	if (!vfu_queues_break(find.virtio))
 		return;
-	broken(find.virtio);
-	symbol_put(virtio_break_device);
 	/* As with a disk: where an answer belongs cannot be known without the pool. */
 	if (find.virtio->id.device == VIRTIO_ID_FS && vdev->pool)
 		vfu_handback_all(vdev, find.virtio);
@@ -253,13 +277,8 @@ static struct device *vfu_queues_of(struct pci_dev *pdev)
 	return found;
 }
 
-/**
- * vfu_queues_end() - end what a virtio driver waits for, if its device is offline
- * @vdev: device
- *
- * Context: may sleep.
- */
-void vfu_queues_end(struct vfu_dev *vdev)
+/* End what a virtio driver waits for, if its device is offline. */
+static void vfu_queues_end(struct vfu_dev *vdev)
 {
 	struct pci_dev *pdev;
 	struct device *dev;

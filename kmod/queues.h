@@ -8,7 +8,6 @@
 struct vfu_dev;
 
 void vfu_queues_gone(struct vfu_dev *vdev);
-void vfu_queues_end(struct vfu_dev *vdev);
 void vfu_queues_stop(struct vfu_dev *vdev);
 void vfu_queues_init(struct vfu_dev *vdev);
 
