@@ -2,7 +2,7 @@
 /*
  * Deliberate misbehaviour of a server, to try a client with. Sits in vfus' hooks, so that any
  * device model can have it. Faults that count messages happen once in the life of the process, so
- * that a client can be seen to recover.
+ * that a client can be seen to recover; close-when-ready happens each time, so that it cannot.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -15,6 +15,8 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Of NVMe: registers, and bytes of memory behind them. */
+#define NVME_REG_CSTS	0x1c
+#define NVME_CSTS_RDY	1
 #define NVME_REG_CMBLOC	0x38
 #define NVME_REG_CMBSZ	0x3c
 #define CMB_SIZE	(128u << 20)
@@ -23,7 +25,7 @@ enum kind {
 	VERSION_MAJOR, GARBAGE, BAD_JSON, CLOSE_ON_CONNECT, CLOSE_AFTER, HANG_AFTER, ERROR_AFTER,
 	SHORT_AFTER, BAD_ID_AFTER, BAD_REGION_SIZE, BAD_CAP, NOT_PCI, NO_EVENTFD_FLAG,
 	ONE_IRQ_TABLE, CMB, MSIX_TABLE_MOVES, CONFIG_MOVES, ERROR_COMMANDS, ANSWER_POSTED,
-	CONFIG_WORDS, SURPLUS_FD,
+	CONFIG_WORDS, SURPLUS_FD, CLOSE_WHEN_READY,
 };
 
 static const struct {
@@ -56,6 +58,8 @@ static const struct {
 	{ "config-words", CONFIG_WORDS, false },
 	/* the descriptor N of the server's, which nobody has asked for */
 	{ "surplus-fd", SURPLUS_FD, true },
+	/* each time at the same access of the driver's */
+	{ "close-when-ready", CLOSE_WHEN_READY, false },
 };
 
 static struct {
@@ -175,6 +179,18 @@ static void fail(struct vfus_reply *r, unsigned int err)
 	r->len = 0;
 }
 
+/* Is this what a driver has enabled its controller for? */
+static bool says_ready(const struct vfus_reply *r)
+{
+	struct vfio_user_region_access access;
+
+	if (fault.kind != CLOSE_WHEN_READY || r->len <= sizeof(access))
+		return false;
+	memcpy(&access, r->payload, sizeof(access));
+	return access.region == VFIO_PCI_BAR0_REGION_INDEX && access.offset == NVME_REG_CSTS &&
+	       r->payload[sizeof(access)] & NVME_CSTS_RDY;
+}
+
 /* Config space that is read a word at a time, as drivers do. */
 static void refuse_long(struct vfus_reply *r)
 {
@@ -246,6 +262,8 @@ static enum vfus_verdict on_reply(void *priv, struct vfus_reply *r)
 	else if (r->request_cmd == VFIO_USER_REGION_READ)
 		spoil_read(r);
 	if (r->request_cmd == VFIO_USER_REGION_READ) {
+		if (says_ready(r))
+			return VFUS_CLOSE;
 		spoil_config(r);
 		refuse_long(r);
 	}
@@ -306,7 +324,7 @@ const char *fault_help(void)
 	return "version-major, garbage, bad-json, close-on-connect, bad-region-size, bad-cap,\n"
 	       "                        not-pci, no-eventfd-flag, one-irq-table, cmb, config-moves,\n"
 	       "                        error-commands, answer-posted, config-words,\n"
-	       "                        msix-table-moves:OFFSET, surplus-fd:FD,\n"
+	       "                        close-when-ready, msix-table-moves:OFFSET, surplus-fd:FD,\n"
 	       "                        and after N messages: close-after:N, hang-after:N,\n"
 	       "                        error-after:N, short-after:N, bad-id-after:N";
 }
