@@ -8,7 +8,8 @@
  * the kernel's to say, which removes the device when its grace time is over. That ends a wait. A
  * server that does come back, and is gone again before its device works, begins a new wait each
  * time: such ones are counted here, with pauses that grow, and may together take no longer than
- * one.
+ * one. Where a driver has left the device in between, a recovery alone is no sign that it works,
+ * since it may set the device up in the background: then it has to last for as long as a wait.
  *
  * A device that the kernel has given up is a failure of the keeper's, so that a service manager
  * starts it again; one whose removal somebody has asked for is none.
@@ -60,6 +61,7 @@
  * @created: the device exists
  * @served: the last helper came as far as to serve it
  * @live: and the device as far as to work
+ * @tried: since when a driver tries anew, after it had left the device, now_ms(); 0: it had not
  * @lost: the kernel has given the device up
  * @gone: the device is no more
  * @helper: the last one that was started
@@ -77,6 +79,7 @@ struct keeper {
 	bool created;
 	bool served;
 	bool live;
+	int64_t tried;
 	bool lost;
 	bool gone;
 	pid_t helper;
@@ -164,7 +167,8 @@ static bool take_events(struct keeper *k)
 			frozen = true;
 			break;
 		case VFIOUSER_EVENT_RECOVERED:
-			k->live = true;
+			k->live = !event.error;
+			k->tried = event.error ? now_ms() : 0;
 			break;
 		case VFIOUSER_EVENT_LOST:
 			k->lost = event.error;
@@ -346,6 +350,8 @@ static int backoff(struct keeper *k, int last)
 {
 	int max = BACKOFF_MAX_MS;
 
+	if (k->tried && now_ms() - k->tried > k->device.grace_ms)
+		k->live = true;
 	if (k->served && k->live) {
 		k->trouble = 0;
 		return BACKOFF_MIN_MS;
@@ -370,6 +376,7 @@ static int keep(struct keeper *k)
 		k->served = false;
 		/* One that is created is not frozen before it works, but lost. */
 		k->live = !k->opt.old;
+		k->tried = 0;
 		status = run_helper(k);
 		if (status == ST_OK || !k->created)
 			return status;

@@ -38,6 +38,7 @@
 #include "device.h"
 #include "dma.h"
 #include "irq.h"
+#include "recover.h"
 #include "window.h"
 
 /* How long what comes before the scan may take, in message timeouts. */
@@ -533,7 +534,13 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
 	struct resource *res;
 
-	if (!vdev || (action != BUS_NOTIFY_ADD_DEVICE && action != BUS_NOTIFY_DEL_DEVICE))
+	if (!vdev)
+		return NOTIFY_DONE;
+	if (action == BUS_NOTIFY_BIND_DRIVER)
+		vfu_recover_driver(vdev, true);
+	else if (action == BUS_NOTIFY_UNBOUND_DRIVER || action == BUS_NOTIFY_DRIVER_NOT_BOUND)
+		vfu_recover_driver(vdev, false);
+	if (action != BUS_NOTIFY_ADD_DEVICE && action != BUS_NOTIFY_DEL_DEVICE)
 		return NOTIFY_DONE;
 	raw_spin_lock_irq(&vdev->cfg_lock);
 	vdev->place.pdev = action == BUS_NOTIFY_ADD_DEVICE ? pdev : NULL;

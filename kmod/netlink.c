@@ -758,17 +758,28 @@ static int vfu_dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
+/* What an error of an event is about, in words; NULL where there are none. */
+static const char *vfu_event_reason(const struct vfu_dev *vdev, enum vfiouser_event event, int err)
+{
+	if (event == VFIOUSER_EVENT_FAILED && vdev->refusal[0])
+		return vdev->refusal;
+	if (event == VFIOUSER_EVENT_RECOVERED && err)
+		return "its driver had left it, and was bound anew";
+	return NULL;
+}
+
 /**
  * vfu_netlink_event() - tell all listeners
  * @vdev: device
  * @event: what happened
- * @err: errno of VFIOUSER_EVENT_FAILED, or of _LOST where nobody has asked for the removal
+ * @err: errno as VFIOUSER_A_ERROR has it, or 0
  *
  * Context: may sleep.
  */
 void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 {
 	struct sk_buff *msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	const char *reason = vfu_event_reason(vdev, event, err);
 	bool failed;
 	void *hdr;
 
@@ -781,8 +792,7 @@ void vfu_netlink_event(struct vfu_dev *vdev, enum vfiouser_event event, int err)
 	mutex_unlock(&vdev->irq.lock);
 	if (failed || nla_put_u32(msg, VFIOUSER_A_EVENT, event) ||
 	    nla_put_u32(msg, VFIOUSER_A_ERROR, err) ||
-	    (event == VFIOUSER_EVENT_FAILED && vdev->refusal[0] &&
-	     nla_put_string(msg, VFIOUSER_A_REASON, vdev->refusal))) {
+	    (reason && nla_put_string(msg, VFIOUSER_A_REASON, reason))) {
 		nlmsg_free(msg);
 		return;
 	}

@@ -24,8 +24,9 @@
  * a device with direct pages has no token.
  *
  * A driver without error handlers cannot wait: its PCI device is taken out of the bus at
- * the freeze and found again at the end. What does not end within the grace time ends as a
- * surprise removal.
+ * the freeze and found again at the end. So it is at the end where a driver has left it on
+ * its own meanwhile, as one does whose probe the server did not survive. What does not end
+ * within the grace time ends as a surprise removal.
  *
  * The order in vfu_dev_freeze() matters: a driver that reads all-ones and then looks
  * whether the channel is offline must find that it is; nvme's timeout handler would else
@@ -468,9 +469,16 @@ static void vfu_recover_hold(struct vfu_dev *vdev)
 	}
 }
 
+static void vfu_recover_pull(struct vfu_dev *vdev)
+{
+	vdev->recover.pulled = true;
+	vfu_bridge_pull(vdev);
+	/* What the driver wrote when it went did not get through. */
+	vfu_config_forget(vdev);
+}
+
 static void vfu_recover_frozen(struct vfu_dev *vdev)
 {
-	struct vfu_recover *r = &vdev->recover;
 	struct pci_dev *pdev;
 
 	vfu_recover_show(vdev);
@@ -480,13 +488,24 @@ static void vfu_recover_frozen(struct vfu_dev *vdev)
 	pdev = vfu_pci_get(vdev);
 	if (pdev)
 		vfu_wait_old_server(vdev, pdev);
-	if (pdev && !vfu_tell_error(vdev, pdev, pci_channel_io_frozen)) {
-		r->pulled = true;
-		vfu_bridge_pull(vdev);
-		/* What the driver wrote when it went did not get through. */
-		vfu_config_forget(vdev);
-	}
+	if (pdev && !vfu_tell_error(vdev, pdev, pci_channel_io_frozen))
+		vfu_recover_pull(vdev);
 	pci_dev_put(pdev);
+}
+
+/* Has its driver left the device on its own since it went offline? */
+static bool vfu_recover_left(struct vfu_dev *vdev)
+{
+	struct pci_dev *pdev = vfu_pci_get(vdev);
+	bool left;
+
+	if (!pdev)
+		return false;
+	device_lock(&pdev->dev);
+	left = !pdev->driver && READ_ONCE(vdev->recover.driven);
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+	return left;
 }
 
 /* Nobody looks any more at who has served the device before. */
@@ -530,6 +549,11 @@ static void vfu_recover_restart(struct vfu_dev *vdev)
 		vfu_recover_rejoin(vdev);
 		return;
 	}
+	r->retried = vfu_recover_left(vdev);
+	if (r->retried) {
+		dev_notice(vdev->dev, "its driver has left it meanwhile: bound anew\n");
+		vfu_recover_pull(vdev);
+	}
 	/* Answered once the helper serves. */
 	vfu_region_push(vdev);
 	vfu_config_restore(vdev);
@@ -570,7 +594,7 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 	if (again)
 		return false;
 	dev_info(vdev->dev, "recovered\n");
-	vfu_netlink_event(vdev, VFIOUSER_EVENT_RECOVERED, 0);
+	vfu_netlink_event(vdev, VFIOUSER_EVENT_RECOVERED, r->retried ? ENXIO : 0);
 	return true;
 }
 
@@ -898,6 +922,22 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 	vfu_dev_queue(vdev, &r->work);
 	return 0;
+}
+
+/**
+ * vfu_recover_driver() - a driver binds to the device, or does not any more
+ * @vdev: device
+ * @bound: whether it does
+ *
+ * Context: may sleep.
+ */
+void vfu_recover_driver(struct vfu_dev *vdev, bool bound)
+{
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	/* One that leaves a device that is offline does so because of that. */
+	if (bound || !vdev->offline)
+		WRITE_ONCE(vdev->recover.driven, bound);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
 }
 
 /* ---- what the server signals ---- */

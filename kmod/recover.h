@@ -60,6 +60,8 @@ struct vfu_served {
  * @connected: the server talks on a new connection
  * @pulled: its PCI device was taken out of the bus (the worker's)
  * @told: driver that knows (the worker's)
+ * @driven: it has a driver, or had one that left it while it was offline (vfu_dev.cfg_lock)
+ * @retried: that one was looked for anew (the worker's)
  * @work: tells the driver what has happened
  * @grace: ends the waiting
  * @users: who is inside of vfu_enter() and vfu_leave()
@@ -81,6 +83,8 @@ struct vfu_recover {
 	bool connected;
 	bool pulled;
 	const struct pci_driver *told;
+	bool driven;
+	bool retried;
 	struct work_struct work;
 	struct delayed_work grace;
 	struct srcu_struct users;
@@ -107,5 +111,6 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 void vfu_recover_signal(struct vfu_dev *vdev, u32 index);
 void vfu_recover_arm(struct vfu_dev *vdev);
 void vfu_recover_settle(struct vfu_dev *vdev);
+void vfu_recover_driver(struct vfu_dev *vdev, bool bound);
 
 #endif /* _KMOD_RECOVER_H */

@@ -3,7 +3,7 @@
 # TIMEOUT: 600
 #
 # What else there is to a recovery: a driver without error handlers, a server that comes back with
-# another device, none that comes back in time, detach while frozen; ERR and REQ, the signals of a
+# another device, none that comes back in time, one that goes away each time, detach while frozen; ERR and REQ, the signals of a
 # device to its driver and to its administrator.
 
 . "$(dirname "$0")/../lib/ktap.sh"
@@ -11,7 +11,7 @@
 . "$(dirname "$0")/../lib/recover.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-ktap_plan 46
+ktap_plan 53
 load_module
 
 # A driver that cannot wait is unbound and bound again.
@@ -139,6 +139,38 @@ wait $fg
 ktap_is "detached in the foreground: exit status" $? 0
 rm -f "$SOCKET"
 start_server --ram=64M
+
+# A server that comes back each time, and goes away at the same access of each probe: there is an end
+# to it. One that works after that has its disk back.
+fault=--fault=close-when-ready
+vfiouserctl attach --foreground --reconnect=8s --name=loop "$SOCKET" >"$WORK/loop.out" 2>&1 &
+fg=$!
+wait_for 120 grep -q nvme "$WORK/loop.out"
+ktap_ok $? "goes at the same access: attached"
+BDF=$(awk '{ print $2 }' "$WORK/loop.out")
+restart_server --ram=64M $fault
+wait_for 120 vu_gone $fg || kill $fg
+wait $fg
+ktap_is "goes at the same access: exit status" $? 23 || ktap_log <"$WORK/loop.out"
+wait_for 10 pci_gone "$BDF"
+ktap_ok $? "goes at the same access: the device goes"
+restart_server --ram=64M
+attach --reconnect=100s "$SOCKET"
+ktap_ok $? "goes at some accesses: attach"
+disk_of "$BDF" >/dev/null
+left()
+{
+	dmesg_since | grep -q 'driver has left it'
+}
+dmesg_mark
+restart_server --ram=64M $fault
+wait_for 90 left
+ktap_ok $? "goes at some accesses: its driver leaves, and is bound anew"
+restart_server --ram=64M
+wait_for 90 vu_disk "$BDF"
+ktap_run "goes at some accesses: the disk comes back" dd if="$(disk_of "$BDF")" of=/dev/null bs=64k count=16 iflag=direct
+detach "$BDF"
+ktap_ok $? "goes at some accesses: detach"
 
 # When all of a service is killed, its device waits for the next one: it is not removed. (A file of its own:
 # the one above has the words that are waited for until the shell in the background has opened it anew.)

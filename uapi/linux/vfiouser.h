@@ -318,7 +318,10 @@ enum vfiouser_attr {
 	VFIOUSER_A_BUS,			/* u32 */
 	VFIOUSER_A_DEVFN,		/* u32 */
 	VFIOUSER_A_EVENT,		/* u32: enum vfiouser_event */
-	/* u32: errno of VFIOUSER_EVENT_FAILED; of _LOST where nobody has asked for its removal */
+	/*
+	 * u32: errno of VFIOUSER_EVENT_FAILED; of _LOST where nobody has asked for its removal; of
+	 * _RECOVERED where a driver had left the device meanwhile and was bound anew
+	 */
 	VFIOUSER_A_ERROR,
 	VFIOUSER_A_STATS,		/* nest: vfiouser_stat_attr */
 	VFIOUSER_A_SERVER_PID,		/* u32: the server, where it is on this host */
@@ -334,7 +337,7 @@ enum vfiouser_attr {
 	VFIOUSER_A_OPTIONS,		/* string: of the helper, for the next one */
 	VFIOUSER_A_KEEPER_PID,		/* u32: who starts helpers for it; 0: nobody */
 	VFIOUSER_A_GRACE_LEFT_MS,	/* u32: of GRACE_MS, while frozen (DEVICE_GET) */
-	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED, in words */
+	VFIOUSER_A_REASON,		/* string: of VFIOUSER_EVENT_FAILED and _RECOVERED, in words */
 	/*
 	 * u64: what the server calls the state that it keeps for another helper; not 0. DEVICE_GET:
 	 * only while requests wait for such a one
