@@ -38,6 +38,7 @@
 #include "device.h"
 #include "dma.h"
 #include "irq.h"
+#include "queues.h"
 #include "recover.h"
 #include "window.h"
 
@@ -391,9 +392,11 @@ static void vfu_bridge_unbind(struct vfu_dev *vdev)
 
 	if (!pdev)
 		return;
-	/* Drivers look at this instead of waiting for the device. */
-	if (vfu_dev_offline(vdev))
+	if (vfu_dev_offline(vdev)) {
+		/* Drivers look at this instead of waiting for the device. */
 		pdev->error_state = pci_channel_io_perm_failure;
+		vfu_queues_drain(vdev);
+	}
 	/* Without memory for it, one that comes meanwhile is unbound under the rescan lock. */
 	vfu_compat_no_driver(pdev);
 	device_release_driver(&pdev->dev);

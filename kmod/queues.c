@@ -28,6 +28,7 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -45,6 +46,7 @@
 #include "dma.h"
 #include "handback.h"
 #include "queues.h"
+#include "recover.h"
 
 #define VFU_QUEUES_AGAIN_MS	250
 
@@ -240,10 +242,10 @@ static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 	struct vfu_queues_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
 
 	/*
-	 * In the next round: where the server is still there it has stopped by then, and does not
+	 * Where the server is still there, in the next round: it has stopped by then, and does not
 	 * look at a ring that is being emptied.
 	 */
-	if (!vfu_queues_break(find.virtio))
+	if (!vfu_queues_break(find.virtio) && vfu_server_runs(vdev))
 		return;
 	/* As with a disk: where an answer belongs cannot be known without the pool. */
 	if (find.virtio->id.device == VIRTIO_ID_FS && vdev->pool)
@@ -320,6 +322,26 @@ void vfu_queues_gone(struct vfu_dev *vdev)
 {
 	if (vdev->cfg.virtio.modern)
 		vfu_dev_queue_delayed(vdev, &vdev->queues_work, 0);
+}
+
+/**
+ * vfu_queues_drain() - before the driver of an offline device is taken away
+ * @vdev: device
+ *
+ * A disk's driver waits for its requests when it goes, and its disk cannot be found any more then.
+ *
+ * Context: may sleep.
+ */
+void vfu_queues_drain(struct vfu_dev *vdev)
+{
+	if (!vdev->cfg.virtio.modern)
+		return;
+	/* At once what is to be done again and again. */
+	flush_delayed_work(&vdev->queues_work);
+	if (!vfu_server_runs(vdev))
+		return;
+	msleep(VFU_QUEUES_AGAIN_MS);
+	flush_delayed_work(&vdev->queues_work);
 }
 
 /**

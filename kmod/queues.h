@@ -8,6 +8,7 @@
 struct vfu_dev;
 
 void vfu_queues_gone(struct vfu_dev *vdev);
+void vfu_queues_drain(struct vfu_dev *vdev);
 void vfu_queues_stop(struct vfu_dev *vdev);
 void vfu_queues_init(struct vfu_dev *vdev);
 

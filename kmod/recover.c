@@ -168,6 +168,23 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 }
 
 /**
+ * vfu_server_runs() - is the server still there that the device has, or had until it went offline?
+ * @vdev: device
+ *
+ * Context: any but NMI.
+ * Return: true if it is; false also where it is not known who that is.
+ */
+bool vfu_server_runs(struct vfu_dev *vdev)
+{
+	/* For who it is: see vfu_served_put(). */
+	int idx = vfu_enter(vdev);
+	bool runs = vfu_old_server_runs(vdev, 0);
+
+	vfu_leave(vdev, idx);
+	return runs;
+}
+
+/**
  * vfu_recover_settle() - where a device could be held, see to it that it is known what it was told
  * @vdev: device
  *
@@ -190,7 +207,7 @@ static bool vfu_hold(struct vfu_dev *vdev)
 	struct vfu_recover *r = &vdev->recover;
 
 	lockdep_assert_held(&vdev->cfg_lock);
-	if (!r->token || READ_ONCE(vdev->reset.active) || !vfu_old_server_runs(vdev, 0))
+	if (!r->token || READ_ONCE(vdev->reset.active) || !vfu_server_runs(vdev))
 		return false;
 	/* Under the ring's lock: who has not come so far sees it. */
 	WRITE_ONCE(r->phase, VFU_PHASE_HELD);
@@ -444,7 +461,7 @@ static void vfu_wait_old_server(struct vfu_dev *vdev, struct pci_dev *pdev)
 	device_lock(&pdev->dev);
 	told = vfu_is_told(pdev->driver);
 	device_unlock(&pdev->dev);
-	while (told && (!vdev->serving.server || vfu_old_server_runs(vdev, 0)) &&
+	while (told && (!vdev->serving.server || vfu_server_runs(vdev)) &&
 	       !READ_ONCE(vdev->recover.connected) && !vfu_dev_lost(vdev) &&
 	       !test_bit(0, &vdev->removing))
 		msleep(20);
@@ -462,7 +479,7 @@ static void vfu_recover_hold(struct vfu_dev *vdev)
 {
 	vfu_recover_show(vdev);
 	while (vfu_held(vdev) && !test_bit(0, &vdev->removing)) {
-		if (!vfu_old_server_runs(vdev, 0))
+		if (!vfu_server_runs(vdev))
 			vfu_hold_end(vdev, "its server has gone as well");
 		else
 			msleep(20);
