@@ -543,6 +543,8 @@ static int vfu_bridge_notify(struct notifier_block *nb, unsigned long action, vo
 		vfu_recover_driver(vdev, true);
 	else if (action == BUS_NOTIFY_UNBOUND_DRIVER || action == BUS_NOTIFY_DRIVER_NOT_BOUND)
 		vfu_recover_driver(vdev, false);
+	if (action == BUS_NOTIFY_UNBIND_DRIVER || action == BUS_NOTIFY_UNBOUND_DRIVER)
+		vfu_queues_leaving(vdev, pdev, action == BUS_NOTIFY_UNBIND_DRIVER);
 	if (action != BUS_NOTIFY_ADD_DEVICE && action != BUS_NOTIFY_DEL_DEVICE)
 		return NOTIFY_DONE;
 	raw_spin_lock_irq(&vdev->cfg_lock);

@@ -75,6 +75,7 @@ struct vfu_ram;
  * @handback: the virtio device whose queues are handed back, or NULL
  * @handback_user: has the hook that this takes
  * @queues_work: ends what a virtio driver waits for, while it is offline
+ * @queues_leaving: a virtio disk whose driver is leaving it, or NULL (@cfg_lock)
  * @watch: watch.c's
  * @add_work: scans the bus
  * @remove_work: removes it
@@ -114,6 +115,7 @@ struct vfu_dev {
 	unsigned long removing;
 	char refusal[VFIOUSER_REASON_MAX];
 	struct delayed_work queues_work;
+	struct device *queues_leaving;
 	struct virtio_device *handback;
 	bool handback_user;
 	struct vfu_watch watch;

@@ -23,8 +23,11 @@
  * The functions of the virtio core are looked up when they are needed: it is a module on some
  * kernels, without which there is no such driver.
  *
- * Locking: none of ours. A disk cannot go while we look at its requests, nor what a host keeps of
- * them: we hold a queue's usage counter, as one of them would.
+ * A disk whose driver is leaving waits for its requests when it is nobody's child any more: so it is
+ * remembered when the driver begins to leave.
+ *
+ * Locking: a disk cannot go while we look at its requests, nor what a host keeps of them: we hold a
+ * queue's usage counter, as one of them would. vfu_dev.cfg_lock protects vfu_dev.queues_leaving.
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
@@ -201,12 +204,34 @@ struct vfu_queues_find {
 	struct virtio_device *virtio;
 };
 
+static bool vfu_queues_is_disk(const struct device *dev)
+{
+	return dev->class && !strcmp(dev->class->name, "block");
+}
+
+/* Its last reference ends in its driver's code. Returns NULL where that is being unloaded. */
+static struct device *vfu_queues_get(struct device *disk)
+{
+	return disk && try_module_get(dev_to_disk(disk)->fops->owner) ? get_device(disk) : NULL;
+}
+
+static void vfu_queues_put(struct device *disk)
+{
+	struct module *owner;
+
+	if (!disk)
+		return;
+	owner = dev_to_disk(disk)->fops->owner;
+	put_device(disk);
+	module_put(owner);
+}
+
 static int vfu_queues_child(struct device *dev, void *data)
 {
 	struct vfu_queues_find *find = data;
 
 	/* Where a disk's status is cannot be known without the pool. */
-	if (dev->class && !strcmp(dev->class->name, "block") && find->vdev->pool)
+	if (vfu_queues_is_disk(dev) && find->vdev->pool)
 		vfu_disk_end(find->vdev, find->virtio, dev_to_disk(dev)->queue);
 	else if (dev->type && dev->type->name && !strcmp(dev->type->name, "scsi_host"))
 		vfu_host_end(find->vdev, find->virtio,
@@ -240,6 +265,7 @@ static bool vfu_queues_break(struct virtio_device *virtio)
 static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 {
 	struct vfu_queues_find find = { .vdev = vdev, .virtio = dev_to_virtio(dev) };
+	struct device *leaving;
 
 	/*
 	 * Where the server is still there, in the next round: it has stopped by then, and does not
@@ -252,6 +278,12 @@ static void vfu_queues_found(struct vfu_dev *vdev, struct device *dev)
 		vfu_handback_all(vdev, find.virtio);
 	else
 		device_for_each_child(dev, &find, vfu_queues_child);
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	leaving = vfu_queues_get(vdev->queues_leaving);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	if (leaving)
+		vfu_queues_child(leaving, &find);
+	vfu_queues_put(leaving);
 }
 
 /*
@@ -322,6 +354,38 @@ void vfu_queues_gone(struct vfu_dev *vdev)
 {
 	if (vdev->cfg.virtio.modern)
 		vfu_dev_queue_delayed(vdev, &vdev->queues_work, 0);
+}
+
+/* Ends with the first disk, and a reference to it in @data. */
+static int vfu_queues_disk(struct device *dev, void *data)
+{
+	struct device **disk = data;
+
+	if (vfu_queues_is_disk(dev))
+		*disk = vfu_queues_get(dev);
+	return !!*disk;
+}
+
+/**
+ * vfu_queues_leaving() - the driver of a device begins to leave it, or has left it
+ * @vdev: device
+ * @pdev: its PCI device
+ * @leaving: whether it begins
+ *
+ * Context: may sleep; the PCI device's lock is held.
+ */
+void vfu_queues_leaving(struct vfu_dev *vdev, struct pci_dev *pdev, bool leaving)
+{
+	struct device *dev = leaving && vdev->cfg.virtio.modern ? vfu_queues_of(pdev) : NULL;
+	struct device *disk = NULL;
+
+	if (dev)
+		device_for_each_child(dev, &disk, vfu_queues_disk);
+	put_device(dev);
+	raw_spin_lock_irq(&vdev->cfg_lock);
+	swap(vdev->queues_leaving, disk);
+	raw_spin_unlock_irq(&vdev->cfg_lock);
+	vfu_queues_put(disk);
 }
 
 /**

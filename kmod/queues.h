@@ -5,9 +5,11 @@
 #ifndef _KMOD_QUEUES_H
 #define _KMOD_QUEUES_H
 
+struct pci_dev;
 struct vfu_dev;
 
 void vfu_queues_gone(struct vfu_dev *vdev);
+void vfu_queues_leaving(struct vfu_dev *vdev, struct pci_dev *pdev, bool leaving);
 void vfu_queues_drain(struct vfu_dev *vdev);
 void vfu_queues_stop(struct vfu_dev *vdev);
 void vfu_queues_init(struct vfu_dev *vdev);

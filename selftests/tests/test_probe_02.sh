@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-ktap_plan 8
+ktap_plan 13
 load_module
 modprobe -qa virtio_pci virtio_blk virtio_scsi || ktap_bail "no virtio drivers in this kernel"
 # what is provoked: requests that fail, a server that does not answer
@@ -86,6 +86,17 @@ blk_write "stopped"
 blk_fail "stopped"
 wait_for 60 pci_gone "$BDF"
 ktap_ok $? "stopped: the device is gone"
+kill -KILL "$SERVER_PID"
+
+# The driver is already going, and waits for its disk's requests, when the device goes.
+blk_begin "stopped while it is detached"
+kill -STOP "$SERVER_PID"
+blk_write "stopped while it is detached"
+timeout 100 vfiouserctl detach --force "$BDF" >/dev/null 2>&1
+ktap_ok $? "stopped while it is detached: detach"
+blk_fail "stopped while it is detached"
+wait_for 60 pci_gone "$BDF"
+ktap_ok $? "stopped while it is detached: the device is gone"
 kill -KILL "$SERVER_PID"
 
 # A bus that is being scanned waits without end, and who removes the host waits for it.
