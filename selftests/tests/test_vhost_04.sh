@@ -5,7 +5,8 @@
 # A network card of two pairs of queues behind vfiouser-vhost: the driver turns the second pair on
 # and off by the control queue, which vfiouser-vhost serves, and frames go out and come back by
 # both, unchanged. The back end, which gives back what it is sent, is killed below it; then
-# vfiouser-vhost, while the driver waits for it in a loop.
+# vfiouser-vhost, while the driver waits for it in a loop; then its helper and vfiouser-vhost under
+# load, each to come back.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -13,6 +14,7 @@
 . "$(dirname "$0")/../lib/vhost.sh"
 
 FRAMES=${FRAMES:-300}
+HELPER_KILLS=${HELPER_KILLS:-3}
 
 net_load
 [ "$(nproc)" -ge 2 ] || ktap_skip_all "one CPU"
@@ -139,6 +141,92 @@ ktap_ok $? "killed: it waits no longer"
 wait_for 60 pci_gone "$BDF"
 ktap_ok $? "killed: the device goes"
 ktap_run "killed: other devices work" ip link show lo
+ktap_log <"$SOCKET.log"
+
+# ---- its helper is killed under load, and another comes: nobody is told ----
+
+# frames_on: from each CPU, until told to stop. A busy machine loses one on its way to the driver; where
+# a ring stands still all of them are lost that vfu_frames has under way.
+frames_on()
+{
+	until [ -e "$WORK/enough" ]; do
+		vfu_frames "${N_IF[a]}" "$FRAMES" >"$WORK/frames" 2>&1 &&
+			awk '/did not come back/ && $2 >= 16 { exit 1 }' "$WORK/frames" || return 1
+	done
+}
+
+# under_way: they come
+under_way()
+{
+	local count=/sys/class/net/${N_IF[a]}/statistics/rx_packets
+
+	wait_for 30 sh -c "[ \$(cat $count) -gt $(($(cat "$count") + 20)) ]"
+}
+
+# card: what would be new of another one
+card()
+{
+	echo "${N_IF[a]} $(cat "/sys/class/net/${N_IF[a]}/ifindex" \
+		"/sys/class/net/${N_IF[a]}/carrier_changes" | tr '\n' ' ')" "$(pairs)"
+}
+
+vhost_front net --queues=2
+N_SOCKET[a]=$SOCKET
+net_attach a --reconnect=60 && card_up && ethtool -L "${N_IF[a]}" combined 2
+ktap_ok $? "silent: attach" || ktap_bail "nothing to test"
+log=$(dmesg | wc -l)
+rings=$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")
+card=$(card)
+frames_on &
+load=$!
+kills=0
+while [ $kills -lt "$HELPER_KILLS" ] && under_way; do
+	pid=$(helper_pid)
+	kill -KILL "$pid"
+	kills=$((kills + 1))
+	wait_for 30 other_helper "$pid"
+done
+under_way && : >"$WORK/enough" && wait $load
+ktap_ok $? "silent: frames go on, unchanged, over $kills kills of the helper" ||
+	ktap_log <"$WORK/frames"
+ktap_is "silent: killed under load" $kills "$HELPER_KILLS"
+ktap_is "silent: the same card, with its carrier and both pairs" "$(card)" "$card"
+ktap_is "silent: the rings were not touched" \
+	"$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")" "$rings"
+ktap_is "silent: held as often" "$(dmesg | tail -n +$((log + 1)) | grep -c 'held: ')" $kills
+ktap_is "silent: the driver says nothing" \
+	"$(dmesg | tail -n +$((log + 1)) | grep -cv 'vfiouser .*\(held: \|recovered\)\|vfiouserctl\[')" 0 ||
+	dmesg | tail -n +$((log + 1)) | ktap_log
+both "silent: afterwards"
+
+# ---- vfiouser-vhost is killed under load, and another comes: a card again ----
+
+no_card()
+{
+	! net_interface "$BDF" >/dev/null
+}
+
+rm -f "$WORK/enough"
+frames_on 2>/dev/null &
+load=$!
+under_way
+kill -KILL "$SERVER_PID"
+wait_for 60 no_card
+ktap_ok $? "reconnect: the driver lets go"
+wait_for 60 vu_gone $load
+ktap_ok $? "reconnect: who used it has an error"
+ktap_log <"$SOCKET.log"
+rm -f "$SOCKET"
+vu_serve vfiouser-vhost --type=net --vhost-socket="$BACKEND" --verbose --queues=2
+wait_for 60 net_interface "$BDF"
+ktap_ok $? "reconnect: a card again with another vfiouser-vhost" || ktap_bail "no card"
+N_IF[a]=$(net_interface "$BDF")
+card_up && ethtool -L "${N_IF[a]}" combined 2
+ktap_ok $? "reconnect: carrier, two pairs"
+both "reconnect"
+ip link set "${N_IF[a]}" down
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "reconnect: detach"
 stop_server "$BACKEND_PID"
 ktap_log <"$SOCKET.log"
 ktap_end
