@@ -967,7 +967,9 @@ static void test_idle_and_single(void **state)
 
 static void test_unknown(void **state)
 {
-	static const char *const args[] = { "--queues=1", "--delay=2000000", "--reorder", NULL };
+	static const char *const args[] = {
+		"--queues=1", "--delay=2000000", "--reorder", "--state", NULL
+	};
 	struct driver d;
 	unsigned int i;
 	uint16_t before;
@@ -983,8 +985,12 @@ static void test_unknown(void **state)
 	before = used_idx(&d, 0);
 	d.back = back(vublk, args);
 	WAIT(said("cannot be known"));
+	/* replacing it makes that no better, and no worse */
+	kill(d.front.pid, SIGHUP);
+	WAIT(said("nothing that it could save"));
 	usleep(500000);
 	assert_int_equal(used_idx(&d, 0), before);
+	assert_false(said("device needs reset"));
 	/* the driver can start again */
 	bring_up(&d, 1, PLAIN);
 	use_disk(&d, 1);

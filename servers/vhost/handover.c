@@ -267,6 +267,11 @@ void handover_begin(struct vhost *h)
 		vhost_log(h, 0, "no driver uses the back end: it can be replaced as it is");
 		return;
 	}
+	/* What the one before was doing the one that came instead does not know. */
+	if (h->rings == RINGS_LOST) {
+		vhost_log(h, 0, "the back end is lost: there is nothing that it could save");
+		return;
+	}
 	if (!vhost_has(h, VU_PF_DEVICE_STATE)) {
 		vhost_log(h, 0, "the back end cannot save its state (no DEVICE_STATE)");
 		return;
