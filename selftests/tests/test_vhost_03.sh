@@ -4,8 +4,9 @@
 #
 # Disks whose back end is killed: one that keeps its requests in flight in memory, at any time, under
 # load and without an error; QEMU's storage daemon while idle, and at depth, where the requests end
-# with errors and the device goes. Then what a disk's configuration changes, and the helper and
-# vfiouser-vhost themselves being killed under load, for good and to come back. KILLS=50 is for "make soak".
+# with errors and the device goes. Then what a disk's configuration changes, a back end that is replaced
+# as planned, and the helper and vfiouser-vhost themselves being killed under load, for good and to come
+# back. KILLS=50 is for "make soak".
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -13,6 +14,7 @@
 
 KILLS=${KILLS:-6}
 HELPER_KILLS=${HELPER_KILLS:-3}
+HANDOVERS=${HANDOVERS:-5}
 errors='I/O error, dev vd|Buffer I/O error on dev|lost async page write'
 # what a program is told whose disk goes: a disk that has been deleted has no room for a write
 gone='Input/output error|No such device|No space left on device'
@@ -42,6 +44,23 @@ killed_under_load()
 	kill -KILL "$2"
 	! wait $load && grep -qE "$gone" "$WORK/fio"
 	ktap_ok $? "$1: requests end with errors" || ktap_log <"$WORK/fio"
+}
+
+# fio_on NAME: rounds of it, each of which reads again what it has written, until told to stop
+fio_on()
+{
+	until [ -e "$WORK/enough" ]; do
+		fio --name="$1" --filename="$disk" --rw=randwrite --bs=4k --size=4M --iodepth=32 --numjobs=2 \
+			--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 \
+			--verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting >"$WORK/fio" 2>&1 ||
+			return 1
+	done
+}
+
+# said TEXT N: vfiouser-vhost has, so often
+said()
+{
+	[ "$(grep -c "$1" "$SOCKET.log")" = "$2" ]
 }
 
 no_vdisk()
@@ -96,11 +115,7 @@ log=$(dmesg | wc -l)
 taken=$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")
 virtio=$(readlink -f "/sys/bus/pci/devices/$BDF"/virtio*)
 rm -f "$WORK/enough"
-while [ ! -e "$WORK/enough" ]; do
-	fio --name=silent --filename="$disk" --rw=randwrite --bs=4k --size=4M --iodepth=32 --numjobs=2 \
-		--offset_increment=32M --allow_file_create=0 --ioengine=libaio --direct=1 --verify=crc32c \
-		--verify_fatal=1 --do_verify=1 --group_reporting >"$WORK/fio" 2>&1 || exit 1
-done &
+fio_on silent &
 load=$!
 kills=0
 ones=0
@@ -180,6 +195,35 @@ ktap_ok $? "deadline: requests end with errors" || ktap_log <"$WORK/fio"
 detach && wait_for 30 pci_gone "$BDF"
 ktap_ok $? "deadline: detach"
 front_end deadline
+
+# ---- it is replaced below its driver, as planned, with requests in flight ----
+
+stateful=(vfiouser-vublk --socket=@ "--image=$WORK/vublk.img" --size=67108864 --queues=2 --state
+	  --delay=3000 --reorder --once)
+vhost_backend "${stateful[@]}"
+vhost_front blk
+attach "$SOCKET"
+disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
+rm -f "$WORK/enough"
+fio_on handover &
+load=$!
+n=0
+while [ $n -lt "$HANDOVERS" ] && wait_for 30 disk_busy && kill -0 $load 2>/dev/null; do
+	n=$((n + 1))
+	kill -HUP "$SERVER_PID"
+	wait_for 30 said 'state is saved' $n && wait_for 10 vu_gone "$BACKEND_PID" || break
+	vhost_again "${stateful[@]}"
+	wait_for 30 said 'bytes of state handed over' $n || break
+done
+: >"$WORK/enough"
+wait $load
+ktap_ok $? "replaced: fio: verify at depth 32 over $n back ends" || ktap_log <"$WORK/fio"
+ktap_is "replaced: each was given the state of the one before" \
+	"$(grep -c 'bytes of state handed over' "$SOCKET.log")" "$HANDOVERS"
+ktap_is "replaced: the same disk" "$(vhost_disk "$BDF")" "$disk"
+detach && wait_for 30 pci_gone "$BDF"
+ktap_ok $? "replaced: detach"
+front_end replaced
 
 # ---- QEMU's storage daemon: idle ----
 
