@@ -100,7 +100,7 @@ kill -CONT "$helper" "$SERVER_PID"
 ktap_is "the back end maps the pool and nothing else of the host" \
 	"$(grep -c 'memfd:' "/proc/$BACKEND_PID/maps")" 1
 
-# The driver is unbound and bound again, then the function is reset, under load.
+# The driver is unbound under load, and bound again.
 fio --name=load --filename="$disk" --rw=randrw --bs=4k --size=16M --iodepth=32 --time_based \
 	--runtime=20 --allow_file_create=0 --ioengine=libaio --direct=1 >"$WORK/fio" 2>&1 &
 load=$!
