@@ -137,8 +137,10 @@ worker remove-rescan remove_rescan
 worker config config
 worker hotplug hotplug
 worker unload unload
+# 2 MiB written and then compared, again and again; --time_based compares nothing before all is written
 fio --name=io --filename="$disk" --ioengine=libaio --direct=1 --rw=randwrite --bs=4k --iodepth=8 \
-	--size=32M --verify=crc32c --time_based --runtime="$seconds" >"$WORK/fio" 2>&1
+	--size=2M --loops=1000000 --verify=crc32c --runtime="$seconds" >"$WORK/fio" 2>&1 &&
+	grep -q '^ *READ:' "$WORK/fio"
 status=$?
 [ $status = 0 ] || ktap_log <"$WORK/fio"
 ktap_ok $status "fio: no error, no wrong byte"
