@@ -30,7 +30,7 @@ static size_t vft_len;
 
 static const struct vft_case *const vft_cases[] = {
 	vft_mmio_cases, vft_context_cases, vft_dma_cases, vft_irq_cases, vft_wait_cases,
-	vft_bench_cases, vft_probe_cases,
+	vft_bench_cases, vft_probe_cases, vft_register_cases,
 };
 
 /* ---- results ---- */

@@ -40,6 +40,7 @@ extern const struct vft_case vft_irq_cases[];
 extern const struct vft_case vft_wait_cases[];
 extern const struct vft_case vft_bench_cases[];
 extern const struct vft_case vft_probe_cases[];
+extern const struct vft_case vft_register_cases[];
 
 /* main.c: results */
 
