@@ -290,13 +290,14 @@ fetch()
 	say "fetching the kernel image of $version"
 	debs=$cache/kernel/$series.debs
 	mkdir -p "$debs"
-	# from 7.0 on the image package is a shell around binary and modules packages
+	# from 7.0 on the image package is a shell around binary and modules packages; which modules are built
+	# in, without which modprobe does not find those, is in the base package
 	in_chroot "$root" "mount --bind '$debs' \$root/mnt" sh -c '
 		cd /mnt
 		eval "$2"
 		apt-get -q download "linux-image-$1" || exit
 		for package in $(apt-cache depends "linux-image-$1" |
-				sed -nE "s/^ *(Pre)?Depends: <?(linux-(binary|modules)-[^>]*)>?/\2/p"); do
+				sed -nE "s/^ *(Pre)?Depends: <?(linux-(base|binary|modules)-[^>]*)>?/\2/p"); do
 			apt-get -q download "$package" || get "$package" || exit
 		done
 	' sh "$version" "$from" >"$cache/apt.$release.log" 2>&1 ||
