@@ -82,7 +82,7 @@ static void vfu_trap_iounmap(void __iomem *addr)
  * The direct map would lead to where nothing is. Drivers that would like to use a BAR as
  * memory, such as nvme a controller memory buffer, do without.
  */
-static void *vfu_trap_pages(struct dev_pagemap *pgmap, int nid)
+static __maybe_unused void *vfu_trap_pages(struct dev_pagemap *pgmap, int nid)
 {
 	return ERR_PTR(-EOPNOTSUPP);
 }
@@ -140,7 +140,7 @@ static bool vfu_ours_phys(struct ftrace_regs *fregs)
 	return vfu_window_find(vfu_arch_arg(fregs, 0));
 }
 
-static bool vfu_ours_pages(struct ftrace_regs *fregs)
+static bool __maybe_unused vfu_ours_pages(struct ftrace_regs *fregs)
 {
 	const struct dev_pagemap *pgmap = (const struct dev_pagemap *)vfu_arch_arg(fregs, 0);
 
@@ -199,7 +199,9 @@ static struct vfu_hook vfu_hook_exported[] = {
 	VFU_HOOK(iounmap, vfu_ours_virt, vfu_trap_iounmap),
 	VFU_ARCH_IOREMAPS(VFU_HOOK_IOREMAP),
 	VFU_HOOK(memremap, vfu_ours_phys, vfu_trap_ioremap),
+#ifdef CONFIG_ZONE_DEVICE
 	VFU_HOOK(memremap_pages, vfu_ours_pages, vfu_trap_pages, true),
+#endif
 	VFU_HOOK(pci_user_read_config_byte, vfu_ours_config, vfu_trap_user_read_byte),
 	VFU_HOOK(pci_user_read_config_word, vfu_ours_config, vfu_trap_user_read_word),
 	VFU_HOOK(pci_user_read_config_dword, vfu_ours_config, vfu_trap_user_read_dword),
