@@ -187,6 +187,21 @@ ktap_ok $? "detach"
 attach --vhost=blk:/run/disk2.sock --name=disk2
 ktap_ok $? "attach --vhost again"
 ktap_match "with the process that runs" "$(cat "$WORK/attach.err")" 'runs already'
+kill -KILL "$(pidof vfiouser-vhost)"
+wait_for 60 pci_gone "$BDF"
+ktap_ok $? "attach --vhost: vfiouser-vhost is killed: the device goes"
+attach --reconnect=60 --vhost=blk:/run/disk2.sock --name=disk2
+ktap_ok $? "attach --vhost: starts another"
+disk=$(vdisk_of "$BDF") && mount -t ext4 "$disk" /mnt && umount /mnt
+ktap_ok $? "attach --vhost: the disk is as it was"
+kill -KILL "$(pidof vfiouser-vhost)"
+wait_for 30 state_is "$BDF" frozen
+bdf=$BDF
+attach --vhost=blk:/run/disk2.sock --name=disk2
+ktap_log <"$WORK/attach.err"
+BDF=$bdf
+wait_for 60 state_is "$BDF" live && disk=$(vdisk_of "$BDF") && mount -t ext4 "$disk" /mnt && umount /mnt
+ktap_ok $? "attach --vhost: a device that waits has its disk again with the one that is started"
 detach disk2 && wait_for 30 pci_gone "$BDF"
 refused 2 "a type that is not for a host" 'is not for a host' \
 	vfiouserctl attach --vhost=balloon:/run/disk2.sock --name=balloon
