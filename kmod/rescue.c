@@ -10,6 +10,12 @@
  * lost. So a waiter asks other CPUs, each in its turn, to pull them over; the
  * worker that runs proves that its CPU is not stuck itself.
  *
+ * A CPU does not queue whom it wakes on another one that has nothing to run: it leaves that to
+ * the other, by an inter-processor interrupt. With interrupts off nothing comes of it, and who
+ * is not queued cannot be pulled. So a CPU that was idle is given something to run before it waits
+ * like that. (Between CPUs that share no cache it is always left to the other, but there the
+ * scheduler wakes somebody only where all that share one are busy.)
+ *
  * Where they are bound to run is their administrator's choice, and a pull keeps to
  * it as long as that can help. If they may run only where the driver waits (both
  * have been given a CPU of their own, and a timer or work of the driver's came
@@ -28,6 +34,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/irqflags.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/pid.h>
@@ -60,10 +67,12 @@
  * struct vfu_rescue - a CPU's part
  * @work: runs there
  * @vdev: whose
+ * @busy: does nothing; there to be run
  * @lend: nobody who serves the device could be helped within his bounds
  */
 struct vfu_rescue {
 	struct work_struct work;
+	struct work_struct busy;
 	struct vfu_dev *vdev;
 	bool lend;
 };
@@ -223,6 +232,25 @@ static void vfu_rescue_work(struct work_struct *work)
 	}
 }
 
+static void vfu_busy_work(struct work_struct *work)
+{
+}
+
+/**
+ * vfu_rescue_prepare() - before a wait that does not sleep, and before anybody is asked
+ * @vdev: device
+ *
+ * Context: any but NMI; does not wait.
+ */
+void vfu_rescue_prepare(struct vfu_dev *vdev)
+{
+	if (!irqs_disabled() || !is_idle_task(current))
+		return;
+	/* Wakes a worker that is bound to be here. */
+	queue_work_on(raw_smp_processor_id(), system_highpri_wq,
+		      &this_cpu_ptr(vdev->serving.rescue)->busy);
+}
+
 /**
  * vfu_rescue() - have another CPU pull over who serves the device
  * @vdev: device
@@ -323,6 +351,7 @@ int vfu_rescue_create(struct vfu_dev *vdev)
 		struct vfu_rescue *rescue = per_cpu_ptr(vdev->serving.rescue, cpu);
 
 		INIT_WORK(&rescue->work, vfu_rescue_work);
+		INIT_WORK(&rescue->busy, vfu_busy_work);
 		rescue->vdev = vdev;
 	}
 	return 0;
@@ -338,8 +367,10 @@ void vfu_rescue_flush(struct vfu_dev *vdev)
 {
 	unsigned int cpu;
 
-	for_each_possible_cpu(cpu)
+	for_each_possible_cpu(cpu) {
 		cancel_work_sync(&per_cpu_ptr(vdev->serving.rescue, cpu)->work);
+		cancel_work_sync(&per_cpu_ptr(vdev->serving.rescue, cpu)->busy);
+	}
 }
 
 /**

@@ -647,6 +647,8 @@ static int vfu_ring_ask(struct vfu_dev *vdev, struct vfiouser_request *req, void
 	if (!ring)
 		return -ENODEV;
 	vfu_wait_init(&wait, vdev);
+	/* Also of what is posted: a read may follow. */
+	vfu_rescue_prepare(vdev);
 	while ((err = vfu_ring_produce(vdev, ring, req, &wait)) == -EAGAIN) {
 		vfu_ring_kick(vdev, ring);
 		ns = vfu_wait_elapsed(&wait);
