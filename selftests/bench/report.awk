@@ -291,6 +291,7 @@ END {
 		block_table("busy", "Block: CPUs busy", "%.2f", 1)
 	}
 	table("backing")
+	table("shared")
 	table("scale")
 	for (i = 1; i <= nr_lacks; i++) {
 		split(lacks[i], p, SUBSEP)
