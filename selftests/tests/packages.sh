@@ -84,7 +84,7 @@ inside()
 	ktap_run "modprobe would find it" modprobe -S "$kernel" --show-depends vfiouser_pci
 	ktap_run "vfiouserctl runs" vfiouserctl --version
 	ktap_run "units are sound" systemd-analyze verify --man=no vfiouser@test.service \
-		vfiouser-nvme@test.socket vfiouser-nvme@test.service
+		vfiouser-nvme@test.socket vfiouser-nvme@test.service vfiouser-vhost@test.service
 	ktap_is "systemd-analyze has nothing to say" "$(grep -c vfiouser <<<"$KTAP_OUT")" 0
 	[ -z "$2" ] || ktap_run "the root is saved" save_root
 
@@ -285,6 +285,63 @@ sums()
 	sha256sum -c "/vmtest/$1.sum"
 }
 
+# vdisk_setup: a disk of QEMU's storage daemon, each of the three processes a service, mounted at boot
+vdisk_setup()
+{
+	truncate -s 64M /var/lib/vdisk.img
+	cat >/etc/systemd/system/vdisk-backend.service <<-UNIT
+	[Unit]
+	Before=vfiouser-vhost@vdisk.service
+	[Service]
+	Environment=LD_LIBRARY_PATH=/vmtest/qsd
+	ExecStart=/vmtest/qsd/qemu-storage-daemon \\
+		--blockdev driver=file,node-name=f,filename=/var/lib/vdisk.img \\
+		--export type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=/run/vdisk.sock
+	[Install]
+	WantedBy=vfiouser-vhost@vdisk.service
+	UNIT
+	mkdir -p /etc/vfiouser /vdisk
+	echo BACKEND=/run/vdisk.sock >/etc/vfiouser/vdisk.conf
+	systemctl daemon-reload
+	systemctl enable --now vdisk-backend vfiouser-vhost@vdisk vfiouser@vdisk
+}
+
+# vdisk_mount: at each boot, and now
+vdisk_mount()
+{
+	mkfs.ext4 -q /dev/disk/by-id/vfiouser-vdisk || return 1
+	echo '/dev/disk/by-id/vfiouser-vdisk /vdisk ext4 _netdev 0 2' >>/etc/fstab
+	systemctl daemon-reload
+	mount /vdisk
+}
+
+# other_vhost PID: the device is live, and vfiouser-vhost another process than PID
+other_vhost()
+{
+	local pid
+
+	pid=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
+	[ "$pid" != 0 ] && [ "$pid" != "$1" ] && vfiouserctl list | grep -w vdisk | grep -qw live &&
+		test -b /dev/disk/by-id/vfiouser-vdisk
+}
+
+# helper_of NAME
+helper_of()
+{
+	vfiouserctl list --json | awk -v want="$1" '
+		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
+		/"pid":/ && name == want { gsub(/,/, "", $2); print $2 }'
+}
+
+other_helper()
+{
+	local pid
+
+	pid=$(helper_of vdisk)
+	[ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != "$1" ] &&
+		vfiouserctl list | grep -w vdisk | grep -qw live
+}
+
 case $stage in
 1)
 	systemctl is-system-running --wait
@@ -332,6 +389,13 @@ case $stage in
 	check "after a boot: the kernel saw none" sh -c '! dmesg | grep -E "I/O error|Buffer I/O|EXT4-fs (error|warning)"'
 	rm /mnt/w.*
 	sync
+	[ "$soak" ] || {
+		check "vhost: three services make a disk" vdisk_setup
+		check "vhost: it has a name that stays" wait_for 60 test -b /dev/disk/by-id/vfiouser-vdisk
+		check "vhost: mkfs, mount" vdisk_mount
+		fill /vdisk vhost
+		check "vhost: a back end that saves no state is left as it is" systemctl reload vfiouser-vhost@vdisk
+	}
 	if [ "$soak" ]; then
 		check "after a boot: no task was blocked" sh -c '! dmesg | grep -E "blocked for more|hung task"'
 		check "after a boot: umount" umount /mnt
@@ -355,6 +419,32 @@ case $stage in
 	check "fstab's file system is mounted at boot" mountpoint /mnt
 	check "with its data" sums second
 	check "and needed no recovery" sh -c '! dmesg | grep -i "EXT4-fs.*recover"'
+
+	check "vhost: mounted at boot" mountpoint /vdisk
+	check "vhost: with its data" sums vhost
+	old=$(helper_of vdisk)
+	touch /vdisk/open
+	exec 4>>/vdisk/open
+	kill -KILL "$old"
+	check "vhost: a killed helper is replaced" wait_for 120 other_helper "$old"
+	check "vhost: under an open file" sh -c 'echo kept >&4 && sync /vdisk/open && grep -q kept /vdisk/open'
+	exec 4>&-
+	check "vhost: its driver was not told" sh -c 'dmesg | grep "vfiouser vdisk.*held: "'
+	old=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
+	umount /vdisk
+	systemctl kill -s KILL vfiouser-vhost@vdisk
+	check "vhost: a killed vfiouser-vhost is started again, and the disk is back" wait_for 120 other_vhost "$old"
+	check "vhost: it can be mounted" mount /vdisk
+	echo 3 >/proc/sys/vm/drop_caches
+	check "vhost: nothing was lost" sums vhost
+	check "vhost: nor what was written meanwhile" grep -q kept /vdisk/open
+	check "vhost: stopping the device unmounts it" sh -c 'systemctl stop vfiouser@vdisk && ! mountpoint /vdisk'
+	check "vhost: its file system is clean" e2fsck -fn /var/lib/vdisk.img
+	systemctl disable --now vfiouser@vdisk vfiouser-vhost@vdisk vdisk-backend
+	check "vhost: its services end" sh -c '! systemctl is-active vfiouser-vhost@vdisk vdisk-backend'
+	sed -i /vdisk/d /etc/fstab
+	rm /etc/vfiouser/vdisk.conf /etc/systemd/system/vdisk-backend.service
+	systemctl daemon-reload
 
 	truncate -s +8M /var/lib/vfiouser/disk1.img
 	check "the image grows, and the server is told" systemctl reload vfiouser-nvme@disk1
@@ -444,6 +534,11 @@ make_image()
 	chmod 755 "$root/vmtest/run"
 	echo "$rounds$soak" >"$root/vmtest/rounds"
 	tail -n +2 "$root/../commands" >"$root/vmtest/commands"
+	# the storage daemon of this machine, since apt may be asked nothing
+	mkdir "$root/vmtest/qsd"
+	cp "$(command -v qemu-storage-daemon)" "$root/vmtest/qsd/"
+	ldd "$root/vmtest/qsd/qemu-storage-daemon" | sed -nE 's|.* => (/[^ ]*).*|\1|p' |
+		grep -v '/lib[cm]\.so' | xargs cp -Lt "$root/vmtest/qsd/"
 	"$top/scripts/doc-commands" "$top/Documentation/admin-guide.rst" fstab >"$root/vmtest/fstab"
 	echo "/dev/vda / ext4 defaults 0 1" >"$root/etc/fstab"
 	echo vm >"$root/etc/hostname"
