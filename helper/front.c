@@ -122,27 +122,44 @@ static int wait_created(struct front *front)
 	return ST_OK;
 }
 
+/* Has the kernel refused the device? Then why has been said. Returns enum status. */
+static int refusal(struct front *front)
+{
+	struct netlink_event event;
+
+	while (!netlink_event(front->nl, &event)) {
+		log_debug("event %u for device %u", event.event, event.device.id);
+		if (event.device.id != front->device.id || event.event != VFIOUSER_EVENT_FAILED)
+			continue;
+		front->refused = true;
+		if (*event.reason)
+			return log_fail(ST_KERNEL, "the device cannot be attached: %s",
+					event.reason);
+		return log_fail(ST_KERNEL, "the kernel could not add the device (%s); see its log",
+				strerror(event.error));
+	}
+	return ST_OK;
+}
+
+/* The helper of a device that was being added has ended, perhaps since it was refused just now. */
+static int ended_early(struct front *front)
+{
+	int status = refusal(front);
+
+	return status ? status : front_helper_ended(front);
+}
+
 /* Waits until the bus was scanned and drivers were asked. */
 static int wait_added(struct front *front)
 {
 	int64_t start = now_ms(), end = start + SCAN_MS;
 	uint32_t id = front->device.id;
-	struct netlink_event event;
-	int err;
+	int err, status;
 
 	for (;;) {
-		while (!netlink_event(front->nl, &event)) {
-			log_debug("event %u for device %u", event.event, event.device.id);
-			if (event.device.id != id || event.event != VFIOUSER_EVENT_FAILED)
-				continue;
-			front->refused = true;
-			if (*event.reason)
-				return log_fail(ST_KERNEL, "the device cannot be attached: %s",
-						event.reason);
-			return log_fail(ST_KERNEL,
-					"the kernel could not add the device (%s); see its log",
-					strerror(event.error));
-		}
+		status = refusal(front);
+		if (status)
+			return status;
 		err = netlink_device_get(front->nl, id, &front->device);
 		if (err && err != -ENODEV)
 			return log_fail(status_of_kernel(err), "cannot look at the device: %s",
@@ -153,14 +170,17 @@ static int wait_added(struct front *front)
 			    front->device.state <= VFIOUSER_STATE_GONE)) {
 			/* Why is what the helper says, if it is not hanging too. */
 			if (!front_pause(front, 1000))
-				return front_helper_ended(front);
+				return ended_early(front);
+			status = refusal(front);
+			if (status)
+				return status;
 			return log_fail(ST_KERNEL, "the device was lost while it was being added; see the kernel's log");
 		}
 		front_progress(front, start, "waiting for the scan of the bus");
 		if (now_ms() > end)
 			return log_fail(ST_TIMEOUT, "the scan of the bus does not end; see the kernel's log");
 		if (!front_pause(front, FRONT_LOOK_MS))
-			return front_helper_ended(front);
+			return ended_early(front);
 	}
 }
 
