@@ -32,9 +32,10 @@ load()
 	wait_for 30 disk_busy
 }
 
+# disk_busy [N]: more than N (0) requests are in flight
 disk_busy()
 {
-	awk '{ exit !($1 + $2 > 0) }' "/sys/block/${disk##*/}/inflight"
+	awk -v n="${1:-0}" '{ exit !($1 + $2 > n) }' "/sys/block/${disk##*/}/inflight"
 }
 
 # killed_under_load NAME PID: the process is, and requests end with errors
@@ -249,6 +250,9 @@ ktap_ok $? "idle: a storage daemon that is killed three times is taken up again:
 # ---- the same with requests in flight: which are done only the driver knows ----
 
 load depth
+# with several for certain: with one or none it would be waited for
+kill -STOP "$BACKEND_PID"
+wait_for 30 disk_busy 8
 vhost_kill
 ! wait $load && grep -qE "$gone" "$WORK/fio"
 ktap_ok $? "depth: requests end with errors" || ktap_log <"$WORK/fio"
