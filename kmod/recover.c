@@ -612,6 +612,8 @@ static bool vfu_recover_end(struct vfu_dev *vdev)
 		return false;
 	dev_info(vdev->dev, "recovered\n");
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_RECOVERED, r->retried ? ENXIO : 0);
+	/* The next one may be silent, and nobody looks for a driver then. */
+	r->retried = false;
 	return true;
 }
 
