@@ -60,12 +60,9 @@ for set in 0 1 2; do
 		round "$i"
 	done
 	# who has just ended may not have given back all of it yet
-	wait_for 20 is_level
+	wait_for 20 is_level && level=0
 	ktap_log "memory in use: $before KiB before, $after KiB after rounds to $i"
-	if is_level; then
-		level=0
-		break
-	fi
+	[ $level != 0 ] || break
 done
 ktap_pass "20 rounds"
 state_check warm "nothing is left behind"
