@@ -17,9 +17,11 @@
  * scheduler wakes somebody only where all that share one are busy.)
  *
  * Where they are bound to run is their administrator's choice, and a pull keeps to
- * it as long as that can help. If they may run only where the driver waits (both
- * have been given a CPU of their own, and a timer or work of the driver's came
- * there) they are lent to another CPU until the waits should be over.
+ * it. If they may run only where the driver waits (both have been given a CPU of
+ * their own, and a timer or work of the driver's came there) they are lent to another
+ * CPU until the waits should be over; and late, if they have not got to run on any CPU
+ * of theirs, which may all want a lock that the waiter holds. Nobody else is: on a CPU
+ * that is not theirs a driver's interrupt may stop them, see below.
  *
  * What cannot be helped is a task that an interrupt stopped while it was running.
  * See irq.c for our own interrupts; a driver's timer that reads a register of a
@@ -60,21 +62,20 @@
  */
 #define VFU_LOAN_MS		100
 
-/* CPUs that are asked first to pull within the bounds. */
-#define VFU_RESCUE_POLITE	4U
-
 /**
  * struct vfu_rescue - a CPU's part
  * @work: runs there
  * @vdev: whose
  * @busy: does nothing; there to be run
- * @lend: nobody who serves the device could be helped within his bounds
+ * @from: the CPU of who waits
+ * @late: he has waited long
  */
 struct vfu_rescue {
 	struct work_struct work;
 	struct work_struct busy;
 	struct vfu_dev *vdev;
-	bool lend;
+	unsigned int from;
+	bool late;
 };
 
 /**
@@ -178,13 +179,24 @@ static void vfu_pull_end(struct vfu_pull *pull)
 		vfu_pull_free(pull);
 }
 
+/* Is there no CPU of its own where it can run? Awake or not, if it is the waiter's. */
+static bool vfu_rescue_lends(const struct vfu_rescue *rescue, struct task_struct *task)
+{
+	unsigned int state = READ_ONCE(task->__state);
+
+	if (cpumask_subset(&task->cpus_mask, cpumask_of(READ_ONCE(rescue->from))))
+		return true;
+	return READ_ONCE(rescue->late) && (state == TASK_RUNNING || state == TASK_WAKING);
+}
+
 /* Pulls a task here, or lends it if it is bound to be elsewhere: such a loan is returned. */
-static struct vfu_pull *vfu_rescue_task(struct task_struct *task, bool lend)
+static struct vfu_pull *vfu_rescue_task(struct vfu_rescue *rescue, struct task_struct *task)
 {
 	unsigned int here = raw_smp_processor_id();
-	bool bound = !cpumask_test_cpu(here, &task->cpus_mask);
+	bool bound = !cpumask_test_cpu(here, &task->cpus_mask), lend;
 	struct vfu_pull *pull;
 
+	lend = bound && vfu_rescue_lends(rescue, task);
 	if (!vfu_rescue_movable(task) || !(bound ? lend : task_is_running(task)))
 		return NULL;
 	pull = vfu_pull_begin(task);
@@ -204,7 +216,7 @@ static void vfu_rescue_work(struct work_struct *work)
 	struct task_struct *tasks[VFU_RESCUE_TASKS], *leader, *task;
 	struct vfu_serving *serving = &rescue->vdev->serving;
 	struct vfu_pull *loans[VFU_RESCUE_TASKS];
-	bool lend = READ_ONCE(rescue->lend), lent = false;
+	bool lent = false;
 	unsigned int i, n = 0;
 
 	tasks[n++] = get_task_struct(serving->task);
@@ -214,13 +226,13 @@ static void vfu_rescue_work(struct work_struct *work)
 		for_each_thread(leader, task) {
 			if (n == VFU_RESCUE_TASKS)
 				break;
-			if (lend || task_is_running(task))
+			if (task_is_running(task) || vfu_rescue_lends(rescue, task))
 				tasks[n++] = get_task_struct(task);
 		}
 	}
 	rcu_read_unlock();
 	for (i = 0; i < n; i++) {
-		loans[i] = vfu_rescue_task(tasks[i], lend);
+		loans[i] = vfu_rescue_task(rescue, tasks[i]);
 		lent |= !!loans[i];
 	}
 	if (lent)
@@ -255,13 +267,13 @@ void vfu_rescue_prepare(struct vfu_dev *vdev)
  * vfu_rescue() - have another CPU pull over who serves the device
  * @vdev: device
  * @attempt: counts up from 0 within one wait
+ * @late: much of the wait's bound has passed
  *
  * Context: any but NMI; does not wait.
  */
-void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
+void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt, bool late)
 {
 	unsigned int this = raw_smp_processor_id(), n = num_online_cpus(), cpu;
-	bool lend = attempt >= min(n - 1, VFU_RESCUE_POLITE);
 	struct vfu_rescue *rescue;
 
 	if (n < 2)
@@ -271,7 +283,8 @@ void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt)
 		if (cpu == this || attempt--)
 			continue;
 		rescue = per_cpu_ptr(vdev->serving.rescue, cpu);
-		WRITE_ONCE(rescue->lend, lend);
+		WRITE_ONCE(rescue->from, this);
+		WRITE_ONCE(rescue->late, late);
 		queue_work_on(cpu, system_highpri_wq, &rescue->work);
 		break;
 	}

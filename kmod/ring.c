@@ -292,6 +292,9 @@ MODULE_PARM_DESC(atomic_timeout_ms,
 /* A waiter that keeps its CPU sees to it that others can run: after this time, then more rarely. */
 #define VFU_RESCUE_NS	(100 * NSEC_PER_USEC)
 
+/* After this part of its bound a wait is late, and keeps to nobody's affinity any more. */
+#define VFU_LATE_PART	4
+
 /*
  * From this part of its bound on a wait that keeps its CPU is taken off the device's budget. Where
  * the bound was raised the machine is slow, and so are honest servers.
@@ -414,7 +417,7 @@ static void vfu_wait_help(struct vfu_wait *wait, struct vfu_dev *vdev, u64 elaps
 	if (wait->may_yield)
 		cond_resched();
 	if (elapsed > wait->rescue) {
-		vfu_rescue(vdev, wait->attempt++);
+		vfu_rescue(vdev, wait->attempt++, elapsed > wait->bound / VFU_LATE_PART);
 		/* Ever more rarely: each moves tasks about. */
 		wait->rescue = elapsed + max_t(u64, VFU_RESCUE_NS, elapsed / 4);
 	}

@@ -6,6 +6,7 @@
  *	echo W SIZE OFFSET VALUE > ...				the same with interrupts off
  *	echo c SIZE OFFSET VALUE > ...				SIZE bytes VALUE, by memset_io()
  *	echo r SIZE OFFSET > ...; cat /sys/kernel/debug/vfu_poke	one load
+ *	echo R SIZE OFFSET > ...; cat ...			the same with interrupts off
  *
  * It registers a netlink family as well, with nothing in it: as any other module of the host might.
  *
@@ -80,6 +81,11 @@ static int poke(char op, unsigned int size, u32 offset, u64 value)
 	switch (op) {
 	case 'r':
 		return poke_load(poke_bar + offset, size);
+	case 'R':
+		local_irq_save(flags);
+		ret = poke_load(poke_bar + offset, size);
+		local_irq_restore(flags);
+		return ret;
 	case 'w':
 		return poke_store(poke_bar + offset, size, value);
 	case 'W':

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Where everybody is bound to one CPU: a driver that cannot sleep there gets its answers, and helper and
-# server may run afterwards where they might before. Accesses from softirqs and hard interrupts, which find the CPU doing anything, and from NMIs. Writes are
+# server may run afterwards where they might before. Where they have other CPUs, a slow answer moves nobody.
+# Accesses from softirqs and hard interrupts, which find the CPU doing anything, and from NMIs. Writes are
 # never waited for. Reads of a driver's own timers and IPIs may find the CPU doing what the answer depends on,
 # which is no promise: here helper and server are on other CPUs. (Reads in handlers of the device are in
 # test_irq_03.)
@@ -55,5 +56,27 @@ ktap_run "the helper's CPUs" pin c "$(helper_pid)"
 busybox taskset -p 1 $$ >/dev/null
 testdev_case interrupt-reads
 testdev_detach
+stop_server
+
+# A server that takes its time, on CPUs of its own: neither it nor the helper is sent elsewhere.
+. "$(dirname "$0")/../lib/iofd.sh"
+ATTACH_OPTIONS='--no-direct --inject=delay:400@read/bar0'
+iofd_attach || ktap_bail "attach with a delay failed"
+helper=$(helper_pid)
+ktap_run "slow: the server's CPUs" pin c "$SERVER_PID"
+ktap_run "slow: the helper's CPUs" pin c "$helper"
+wrong='' looks=0
+for _ in 1 2 3 4 5; do
+	poke R 4 0x100 &
+	until vu_gone $!; do
+		looks=$((looks + 1))
+		bound c "$SERVER_PID" "$helper" || wrong=yes
+	done
+	wait $! || wrong=failed
+done
+ktap_is "slow: they stay there" "$wrong" ''
+[ $looks -ge 5 ]
+ktap_ok $? "slow: that was looked at ($looks times)"
+ktap_run "slow: detach" iofd_detach
 
 ktap_end
