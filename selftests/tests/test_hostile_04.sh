@@ -20,7 +20,9 @@ said()
 hostile_server()
 {
 	mkdir -p "$fuse"
-	vfu_fuse "$fuse" >"$WORK/fuse.out" 2>&1 &
+	# what the one before has said is not what is waited for
+	: >"$WORK/fuse.out"
+	vfu_fuse "$fuse" >>"$WORK/fuse.out" 2>&1 &
 	FUSE=$!
 	wait_for 20 said mounted || ktap_bail "no file system"
 	{ SERVER=vfiouser-nvme-fault start_server --ram=16M --name=fuse --fault=surplus-fd:9; } 9<>"$fuse/file"
