@@ -14,12 +14,14 @@ pulse_start()
 	for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
 		cpu=${cpu##*cpu}
 		echo 0 >"$WORK/pulse.$cpu"
-		taskset -c "$cpu" sh -c '
+		# written over in place: a number that grows is whole at any time
+		taskset -c "$cpu" bash -c '
 			n=0
+			exec {never}<> <(:)
 			while :; do
 				n=$((n + 1))
-				echo $n >"$0.new" && mv "$0.new" "$0"
-				sleep 0.05
+				echo $n 1<>"$0"
+				read -rt 0.05 -u $never
 			done' "$WORK/pulse.$cpu" &
 		PULSES="$PULSES $!"
 		SERVER_PIDS="$SERVER_PIDS $!"
@@ -36,7 +38,9 @@ pulse_stop()
 
 pulse_beats()
 {
-	[ "$(cat "$1" 2>/dev/null || echo 0)" -ge "$2" ]
+	local now
+
+	read -r now <"$1" && [ "$now" -ge "$2" ]
 }
 
 # responsive NAME: every CPU runs an ordinary process, again and again, from now on
@@ -46,7 +50,7 @@ responsive()
 
 	for file in "$WORK"/pulse.[0-9] "$WORK"/pulse.[0-9][0-9]; do
 		[ -e "$file" ] || continue
-		now=$(cat "$file" || echo 0)
+		read -r now <"$file"
 		wait_for 30 pulse_beats "$file" $((now + 10)) || status=1
 	done
 	ktap_ok $status "$1"

@@ -71,12 +71,6 @@ reg()
 	load 8 "$1" && echo $((VALUE))
 }
 
-# stat_of NAME: a counter of the only device
-stat_of()
-{
-	vfiouserctl list --json | tr -d ' \n' | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2
-}
-
 # signals: the numbers of the ioeventfds that were signalled since the last clear, each as often as it was
 signals()
 {

@@ -58,13 +58,22 @@ recover_progress()
 {
 	local stat=/sys/block/${disk#/dev/}/stat before
 
-	before=$(awk '{ print $1 + $5 }' "$stat")
+	vu_done "$stat"
+	before=$DONE
 	wait_for 120 vu_more "$stat" "$before"
+}
+
+# vu_done STAT: how much a disk has done, into DONE
+vu_done()
+{
+	local stat
+
+	read -ra stat <"$1" && DONE=$((stat[0] + stat[4]))
 }
 
 vu_more()
 {
-	[ "$(awk '{ print $1 + $5 }' "$1")" -gt $(($2 + 40)) ]
+	vu_done "$1" && [ $DONE -gt $(($2 + 40)) ]
 }
 
 # recover_end NAME: stops writing and looks at what is there; reports 6 results

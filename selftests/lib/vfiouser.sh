@@ -3,12 +3,25 @@
 #
 # What test scripts do with servers, devices and the kernel's log.
 #
+# A process is what costs most here, where each instruction is a program's (10 ms to begin and end one
+# that does nothing): what is done again and again is done by the shell itself.
+#
 # Sourced after ktap.sh.  Owns the work directory WORK, which goes when the script ends, and the
 # servers started through it, which are killed then.  The variables SERVER_PID, SOCKET and BDF are
 # those of the last server and the last device; a script with several keeps copies.
 
 WORK=$(mktemp -d /tmp/vfiouser.XXXXXX)
 SERVER_PIDS=
+SOCKETS=0
+
+# A pipe in which nothing ever comes, to wait at.
+exec {NEVER}<> <(:)
+
+# nap SECONDS
+nap()
+{
+	read -rt "$1" -u $NEVER || :
+}
 
 # Things to do when the script ends, last one first.
 vu_cleanup()
@@ -31,7 +44,7 @@ wait_for()
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
+		nap 0.1
 	done
 }
 
@@ -51,8 +64,15 @@ start_server()
 {
 	local program=${SERVER:-vfiouser-nvme}
 
-	SOCKET=$(mktemp -u "$WORK/socket.XXXXXX")
+	vu_name socket SOCKET
 	vu_serve "$program" "$@"
+}
+
+# vu_name PREFIX VARIABLE: a name for a file that nobody has had, of the script's subshells neither
+vu_name()
+{
+	SOCKETS=$((SOCKETS + 1))
+	printf -v "$2" '%s/%s.%d.%d' "$WORK" "$1" "$BASHPID" "$SOCKETS"
 }
 
 # restart_server [OPTION...]: another one on the last one's socket; what is left of that goes first
@@ -100,21 +120,51 @@ vu_listens()
 # helper_pid [NAME]: of the device's helper, 0 without one; of the only device if there is no NAME
 helper_pid()
 {
-	vfiouserctl list --json | awk -v want="$1" '
-		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
-		/"pid":/ { gsub(/,/, "", $2); if (want == "" || name == want) print $2 }' | head -n 1
+	stat_of pid "$@"
 }
 
-# device_state BDF: as "vfiouserctl list" has it; nothing if there is none
+# stat_of KEY [NAME]: a number that "vfiouserctl list --json" has of the device, as a counter; of the first one
+# if there is no NAME
+stat_of()
+{
+	local list key value name=
+
+	list=$(vfiouserctl list --json)
+	while read -r key value; do
+		value=${value//[\",]/}
+		if [ "$key" = '"name":' ]; then
+			name=$value
+		elif [ "$key" = "\"$1\":" ] && [ "${2:-$name}" = "$name" ]; then
+			echo "$value"
+			return
+		fi
+	done <<<"$list"
+}
+
+# device_state BDF: into STATE; nothing if there is no such device
 device_state()
 {
-	vfiouserctl list | awk -v bdf="$1" '$2 == bdf { print $3 }'
+	local dir list address
+
+	for dir in /sys/class/vfiouser/*; do
+		{ read -r address <"$dir/address" && read -r STATE <"$dir/state"; } 2>/dev/null || continue
+		[ "$address" != "$1" ] || return 0
+	done
+	# one that has been taken out has its address in there only
+	list=$(vfiouserctl list)
+	while read -r _ address STATE _; do
+		[ "$address" != "$1" ] || return 0
+	done <<<"$list"
+	STATE=
 }
 
 # state_is BDF STATE
 state_is()
 {
-	[ "$(device_state "$1")" = "$2" ]
+	local STATE
+
+	device_state "$1"
+	[ "$STATE" = "$2" ]
 }
 
 # other_helper PID: the device is live, and served by another process than PID
@@ -138,7 +188,11 @@ stop_server()
 # vu_gone PID: no such process, or only its zombie
 vu_gone()
 {
-	case $(sed -n 's/^State:[ \t]*//p' "/proc/$1/status" 2>/dev/null) in
+	local stat
+
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+	# behind the name, in which there may be anything
+	case ${stat##*) } in
 	''|Z*|X*) return 0 ;;
 	*) return 1 ;;
 	esac
@@ -155,9 +209,7 @@ attach()
 		ktap_log <"$WORK/attach.err"
 		return $status
 	fi
-	BDF=$(printf '%s\n' "$ATTACH_OUT" |
-	      grep -Eo '[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]' | head -n 1)
-	[ -n "$BDF" ]
+	[[ $ATTACH_OUT =~ [0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7] ]] && BDF=${BASH_REMATCH[0]}
 }
 
 # detach [OPTION...] [DEVICE]: without DEVICE the last one attached; returns vfiouserctl's status.
@@ -178,7 +230,10 @@ pci_gone()
 # driver_of BDF
 driver_of()
 {
-	basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
+	local driver
+
+	driver=$(readlink "/sys/bus/pci/devices/$1/driver")
+	echo "${driver##*/}"
 }
 
 # disk_of BDF: waits for the NVMe controller's first namespace and prints its device node.
@@ -191,12 +246,12 @@ disk_of()
 
 vu_disk()
 {
-	local dir name
+	local dir name size
 
 	for dir in "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n*; do
-		name=$(basename "$dir")
+		name=${dir##*/}
 		# the hidden path device of a multipath namespace has no node
-		if [ -b "/dev/$name" ] && [ "$(cat "/sys/block/$name/size")" != 0 ]; then
+		if [ -b "/dev/$name" ] && read -r size <"/sys/block/$name/size" && [ "$size" != 0 ]; then
 			echo "/dev/$name"
 			return 0
 		fi

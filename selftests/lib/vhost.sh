@@ -17,7 +17,8 @@ vhost_drivers()
 # vhost_backend COMMAND...: runs it; @ in it stands for the socket, which is waited for
 vhost_backend()
 {
-	BACKEND=${BACKEND_SOCKET:-$(mktemp -u "$WORK/backend.XXXXXX")}
+	BACKEND=$BACKEND_SOCKET
+	[ -n "$BACKEND" ] || vu_name backend BACKEND
 	rm -f "$BACKEND"
 	"${@//@/$BACKEND}" >"$BACKEND.log" 2>&1 &
 	BACKEND_PID=$!
@@ -111,10 +112,4 @@ vhost_irqs()
 switches()
 {
 	awk '/^nr_switches/ { n += $3 } END { print n + 0 }' "/proc/$1"/task/*/sched
-}
-
-# stat_of NAME: a counter of the only device
-stat_of()
-{
-	vfiouserctl list --json | awk -v want="\"$1\":" '$1 == want { gsub(/,/, "", $2); print $2; exit }'
 }

@@ -18,7 +18,8 @@ serve="--file=/dev/vda --doorbells=trap"
 back()
 {
 	wait_for 120 state_is "$BDF" live && return
-	ktap_log "$1: $(device_state "$BDF")"
+	device_state "$BDF"
+	ktap_log "$1: $STATE"
 	lost=$((lost + 1))
 	return 1
 }

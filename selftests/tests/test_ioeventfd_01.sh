@@ -9,12 +9,6 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-# stat_of NAME: a counter of the only device
-stat_of()
-{
-	vfiouserctl list --json | tr -d ' \n' | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2
-}
-
 # run_fio DISK SIZE: random writes, read back and compared
 run_fio()
 {
