@@ -216,13 +216,16 @@ pressure()
 # killed WHAT TIMES COMMAND...: so often COMMAND, which kills it; the device goes on each time
 killed()
 {
-	local what=$1 times=$2 n old before
+	local what=$1 times=$2 n old before out
 
 	shift 2
 	for ((n = 1; n <= times; n++)); do
 		old=$(helper)
 		before=$(operations)
-		"$@"
+		if ! out=$("$@" 2>&1); then
+			say "# $what, $n of $times: $* failed: $out"
+			return 1
+		fi
 		if ! wait_for 120 replaced "$old" || ! wait_for 120 more "$before"; then
 			say "# $what, $n of $times: $(vfiouserctl list | tail -n 1)"
 			return 1
@@ -516,6 +519,8 @@ case $stage in
 	check "purge unloads the module" test ! -e /sys/module/vfiouser_pci
 	check "purge keeps the disk image" test -e /var/lib/vfiouser/disk1.img
 	rm -r /var/lib/vfiouser
+	# the last of what udev has to do with it
+	udevadm settle
 	check "purge leaves nothing else" is "$(find /etc /usr /var /run -xdev -iname '*vfiouser*' ! -path '/var/log/*' ! -path '/var/lib/systemd/*')" ""
 	check "no warning of the kernel" sh -c '! dmesg | grep -E "WARNING|BUG:|Oops|hung task|Call Trace"'
 	say "end of stage $stage"
