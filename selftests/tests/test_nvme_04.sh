@@ -91,7 +91,10 @@ sync_until_errors()
 # acked N: at least so many are
 acked()
 {
-	[ "$(cat "$WORK/acked")" -ge "$1" ]
+	local n=0
+
+	read -r n <"$WORK/acked"
+	[ "${n:-0}" -ge "$1" ]
 }
 
 # records_are_there BACKING
