@@ -72,6 +72,7 @@ A TEST is a name in selftests/tests (test_load_01) or a path below selftests.
   --icount         count instructions for time: slow, and the same whatever else the machine does
   --extra DIR      with the programs, modules and scripts of DIR, see initramfs.sh
   --no-build       use the module and the initramfs as they are
+  --build-only     make these two, and no more
   --stream         show what the test prints, not only the verdict
   --raw            with --stream: nothing else, and no judgement but the exit status
   --shell          no test, but a shell on the VM's console
@@ -102,6 +103,7 @@ while [ $# -gt 0 ]; do
 	--icount) icount=1 ;;
 	--extra) extra=$(realpath "$2"); shift ;;
 	--no-build) build= ;;
+	--build-only) build=only ;;
 	--stream) stream=1 ;;
 	--raw) stream=1 raw=1 ;;
 	--shell) shell=1 ;;
@@ -557,6 +559,7 @@ main()
 			die "the module does not build for $series: see $out/build.log"
 		}
 		"$vm/initramfs.sh" "$series" "$out" ${extra:+"$extra"}
+		[ "$build" != only ] || exit 0
 	fi
 
 	if [ -n "$shell" ]; then
