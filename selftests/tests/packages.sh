@@ -162,9 +162,12 @@ no_bad_lines()
 	[ -z "$lines" ]
 }
 
+# helper [NAME]: its process; 0 while there is none
 helper()
 {
-	vfiouserctl list --json | sed -nE 's/.*"pid": *([0-9]+).*/\1/p'
+	vfiouserctl list --json | awk -v want="${1:-disk1}" '
+		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
+		/"pid":/ && name == want { gsub(/,/, "", $2); print $2 }'
 }
 
 keeper()
@@ -255,10 +258,15 @@ kill_helper()
 	kill -KILL "$(helper)"
 }
 
-# replaced PID: another one has the device, and it lives
+# replaced PID [NAME]: another one has the device, and then it lives; the other way round that may have
+# been before
 replaced()
 {
-	vfiouserctl list | grep -qw live && [ -n "$(helper)" ] && [ "$(helper)" != "$1" ]
+	local pid
+
+	pid=$(helper "${2:-disk1}")
+	[ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != "$1" ] &&
+		vfiouserctl list | grep -w "^${2:-disk1}" | grep -qw live
 }
 
 # grown IMAGE: the disk is as large as that
@@ -326,23 +334,6 @@ other_vhost()
 	pid=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
 	[ "$pid" != 0 ] && [ "$pid" != "$1" ] && vfiouserctl list | grep -w vdisk | grep -qw live &&
 		test -b /dev/disk/by-id/vfiouser-vdisk
-}
-
-# helper_of NAME
-helper_of()
-{
-	vfiouserctl list --json | awk -v want="$1" '
-		/"name":/ { gsub(/[",]/, "", $2); name = $2 }
-		/"pid":/ && name == want { gsub(/,/, "", $2); print $2 }'
-}
-
-other_helper()
-{
-	local pid
-
-	pid=$(helper_of vdisk)
-	[ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != "$1" ] &&
-		vfiouserctl list | grep -w vdisk | grep -qw live
 }
 
 case $stage in
@@ -425,11 +416,11 @@ case $stage in
 
 	check "vhost: mounted at boot" mountpoint /vdisk
 	check "vhost: with its data" sums vhost
-	old=$(helper_of vdisk)
+	old=$(helper vdisk)
 	touch /vdisk/open
 	exec 4>>/vdisk/open
 	kill -KILL "$old"
-	check "vhost: a killed helper is replaced" wait_for 120 other_helper "$old"
+	check "vhost: a killed helper is replaced" wait_for 120 replaced "$old" vdisk
 	check "vhost: under an open file" sh -c 'echo kept >&4 && sync /vdisk/open && grep -q kept /vdisk/open'
 	exec 4>&-
 	check "vhost: its driver was not told" sh -c 'dmesg | grep "vfiouser vdisk.*held: "'
