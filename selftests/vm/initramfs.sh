@@ -202,6 +202,8 @@ make_modules()
 	done
 	touch "$root/lib/modules/$version/modules.order"
 	find "$out/build" -name '*.ko' -exec cp -t "$root/lib/modules/$version/updates" {} +
+	# 10 MB of what only a debugger on the host reads would be unpacked, and loaded, each time
+	strip --strip-debug "$root/lib/modules/$version/updates/"*.ko
 	depmod -b "$root" "$version"
 }
 
