@@ -610,7 +610,7 @@ boot()
 		-nodefaults -display none -no-reboot -kernel "$image" -initrd "$dir/initrd" \
 		-drive "file=$dir/image,format=raw,if=virtio,cache=unsafe" \
 		-serial "file:$dir/boot-$n.console" -serial "file:$log" \
-		-append "console=ttyS0 no_timer_check loglevel=5 panic=-1 oops=panic mitigations=off norandmaps systemd.show_status=1" \
+		-append "console=ttyS0 no_timer_check tsc=nowatchdog loglevel=5 panic=-1 oops=panic mitigations=off norandmaps systemd.show_status=1" \
 		</dev/null >"$dir/boot-$n.qemu" 2>&1
 	ktap_ok $? "boot $n ends on its own"
 	ktap_run "boot $n ran to its end" grep -q "^end of stage $n" "$log"

@@ -197,7 +197,7 @@ start()
 		-no-reboot -kernel "$image" -initrd "$O/vm/$series/initrd" -pidfile "$dir/pid" \
 		-drive "file=$dir/disk.img,format=raw,if=virtio,cache=writeback" \
 		-serial "file:$dir/console.log" -chardev stdio,id=said,signal=off -serial chardev:said \
-		-append "console=ttyS0 no_timer_check loglevel=7 panic=-1 oops=panic mitigations=off random.trust_cpu=on \
+		-append "console=ttyS0 no_timer_check tsc=nowatchdog loglevel=7 panic=-1 oops=panic mitigations=off random.trust_cpu=on \
 nokaslr norandmaps rdinit=/init vm.disk powercut=$records,$blocks,$1" \
 		<"$dir/to" >"$dir/said" 2>"$dir/qemu.log" &
 	vm=$!

@@ -193,6 +193,9 @@ qemu_command()
 	*' kaslr '*) ;;
 	*) words="nokaslr norandmaps $words" ;;
 	esac
+	# Where two emulated clocks drift apart the kernel changes to the other one by stop_machine(): no CPU
+	# serves whoever reads a register just then.
+	words="tsc=nowatchdog $words"
 	kernel=$("$vm/kernels.sh" fetch "$series")
 	image=$kernel/vmlinux
 	[ -e "$image" ] || image=$kernel/vmlinuz
