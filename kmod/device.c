@@ -549,7 +549,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	}
 	kref_init(&vdev->ref);
 	raw_spin_lock_init(&vdev->cfg_lock);
-	raw_spin_lock_init(&vdev->budget.lock);
+	vfu_budget_init(&vdev->budget);
 	mutex_init(&vdev->irq.lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);

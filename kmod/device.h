@@ -34,6 +34,7 @@
 #include <linux/vfiouser.h>
 
 #include "bridge.h"
+#include "budget.h"
 #include "config.h"
 #include "irq.h"
 #include "recover.h"
@@ -88,7 +89,7 @@ struct vfu_ram;
  * @ioeventfds: writes that signal the server, by BAR (changed under vfu_irq.lock, read under RCU)
  * @ring: the channel's ring; another one after DEVICE_RESUME. Used inside of
  *	vfu_enter() and vfu_leave()
- * @budget: ring.c's
+ * @budget: budget.c's
  * @reset: ring.c's
  * @serving: rescue.c's
  * @recover: recover.c's

@@ -16,14 +16,13 @@
  */
 #include <linux/delay.h>
 #include <linux/lockdep.h>
-#include <linux/moduleparam.h>
 #include <linux/nospec.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
+#include "budget.h"
 #include "device.h"
 #include "irq.h"
 #include "recover.h"
@@ -270,22 +269,6 @@ bool vfu_may_sleep(void)
 	return preemptible() && !rcu_preempt_depth() && system_state == SYSTEM_RUNNING;
 }
 
-static unsigned int vfu_atomic_timeout_ms = VFU_ATOMIC_TIMEOUT_MS;
-
-static int vfu_atomic_timeout_set(const char *val, const struct kernel_param *kp)
-{
-	/* Lockup detectors begin to complain at 10 s. */
-	return param_set_uint_minmax(val, kp, 10, 8000);
-}
-
-static const struct kernel_param_ops vfu_atomic_timeout_ops = {
-	.set = vfu_atomic_timeout_set,
-	.get = param_get_uint,
-};
-module_param_cb(atomic_timeout_ms, &vfu_atomic_timeout_ops, &vfu_atomic_timeout_ms, 0644);
-MODULE_PARM_DESC(atomic_timeout_ms,
-		 "bound of a read that cannot sleep, 10 to 8000 ms (1000); a longer one loses the device");
-
 /* Between two looks of a process at a full ring: some dozen requests are taken meanwhile. */
 #define VFU_FULL_US	50
 
@@ -294,15 +277,6 @@ MODULE_PARM_DESC(atomic_timeout_ms,
 
 /* After this part of its bound a wait is late, and keeps to nobody's affinity any more. */
 #define VFU_LATE_PART	4
-
-/*
- * From this part of its bound on a wait that keeps its CPU is taken off the device's budget. Where
- * the bound was raised the machine is slow, and so are honest servers.
- */
-#define VFU_SLOW_PART	100
-
-/* Of the time that passes so much comes back into the budget. */
-#define VFU_BUDGET_SHARE	10
 
 /**
  * struct vfu_wait - one access that waits
@@ -325,60 +299,13 @@ struct vfu_wait {
 };
 
 /*
- * Of the clock source itself. Where the CPUs' counters are not trusted, what the
- * scheduler's clock says is bounded by the CPU's last tick: with interrupts off it
- * would stand still, and no bound ever pass.
- */
-static u64 vfu_now(void)
-{
-	return ktime_get_mono_fast_ns();
-}
-
-/* What the device has used of its budget. Its lock is held, or the answer is a hint. */
-static u64 vfu_budget_used(const struct vfu_budget *budget, u64 now)
-{
-	u64 used = READ_ONCE(budget->used);
-	s64 since = now - READ_ONCE(budget->when);
-	u64 back = since > 0 ? since / VFU_BUDGET_SHARE : 0;
-
-	return used > back ? used - back : 0;
-}
-
-/* What it has of it. */
-static u64 vfu_budget_size(void)
-{
-	return min_t(u64, 2 * READ_ONCE(vfu_atomic_timeout_ms), VFU_BUDGET_MAX_MS) * NSEC_PER_MSEC;
-}
-
-/* Waits that are shorter are not counted, ns. */
-static u64 vfu_slow_ns(void)
-{
-	return READ_ONCE(vfu_atomic_timeout_ms) * (NSEC_PER_MSEC / VFU_SLOW_PART);
-}
-
-static void vfu_budget_take(struct vfu_dev *vdev, u64 ns)
-{
-	struct vfu_budget *budget = &vdev->budget;
-	unsigned long flags;
-	u64 now = vfu_now();
-
-	raw_spin_lock_irqsave(&budget->lock, flags);
-	WRITE_ONCE(budget->used, vfu_budget_used(budget, now) + ns);
-	WRITE_ONCE(budget->when, now);
-	raw_spin_unlock_irqrestore(&budget->lock, flags);
-}
-
-/*
- * A wait that keeps its CPU has a bound of its own, and all of them together have one: a server
- * that answers each access just in time must not own a CPU either.
+ * A wait that keeps its CPU has a bound of its own, see budget.c.
  *
  * Where the driver has said already what it will sleep for, as in the condition of wait_event(),
  * sleeping would take that back: there the CPU is only lent to others.
  */
 static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 {
-	u64 size, used;
-
 	wait->start = vfu_now();
 	wait->bound = (u64)vdev->timeout_ms * NSEC_PER_MSEC;
 	wait->may_yield = vfu_may_sleep() && READ_ONCE(current->__state) != TASK_RUNNING;
@@ -387,13 +314,7 @@ static void vfu_wait_init(struct vfu_wait *wait, struct vfu_dev *vdev)
 	wait->attempt = 0;
 	if (wait->may_sleep || wait->may_yield)
 		return;
-	wait->bound = min_t(u64, READ_ONCE(vfu_atomic_timeout_ms) * NSEC_PER_MSEC, wait->bound);
-	if (likely(!READ_ONCE(vdev->budget.used)))
-		return;
-	size = vfu_budget_size();
-	used = vfu_budget_used(&vdev->budget, wait->start);
-	wait->bound = min_t(u64, wait->bound, used < size ? size - used : 0);
-	wait->bound = max_t(u64, wait->bound, vfu_slow_ns());
+	wait->bound = min_t(u64, vfu_budget_bound(vdev, wait->start), wait->bound);
 }
 
 /* The clock may step back a little on another CPU; never let that be "negative". */
@@ -407,7 +328,7 @@ static u64 vfu_wait_elapsed(const struct vfu_wait *wait)
 /* A wait is over that took so long. */
 static void vfu_wait_end(const struct vfu_wait *wait, struct vfu_dev *vdev, u64 ns)
 {
-	if (unlikely(ns >= vfu_slow_ns()) && !wait->may_sleep && !wait->may_yield)
+	if (!wait->may_sleep && !wait->may_yield)
 		vfu_budget_take(vdev, ns);
 }
 

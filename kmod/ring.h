@@ -14,9 +14,6 @@
 
 struct vfu_dev;
 
-#define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait, default */
-#define VFU_BUDGET_MAX_MS	8000	/* of all together; lockup detectors complain at 10 s */
-
 /**
  * struct vfu_ring - the kernel's side of the request ring
  * @ref: held by the channel and by the device
@@ -59,18 +56,6 @@ bool vfu_ring_settled(struct vfu_ring *ring);
 void vfu_ring_init_wq(wait_queue_head_t *wq);
 void vfu_ring_state(struct vfu_ring *ring, u32 state);
 void vfu_ring_timeout(struct vfu_ring *ring, u32 ms);
-
-/**
- * struct vfu_budget - time that drivers spend waiting where they cannot sleep
- * @lock: raw spinlock, protects the rest
- * @used: up to @when, ns; a share of the time since then has come back
- * @when: see there
- */
-struct vfu_budget {
-	raw_spinlock_t lock;	/* see above */
-	u64 used;
-	u64 when;
-};
 
 /**
  * struct vfu_reset - a reset of the function, as ring.c knows of it
