@@ -7,13 +7,23 @@
  * each access just in time must not own a CPU either. Who has used his budget up is given less and
  * less time to answer, in the end next to none, and is lost.
  *
- * Locking: vfu_budget.lock, taken with interrupts off.
+ * Waits that are short are not taken off it: on a busy machine honest servers have many. But a driver
+ * may read thousands of times in one section with interrupts off, or under one lock, and then nobody
+ * else gets the CPU, however soon each answer comes. So all waits count until the CPU turns to
+ * another task. Half-way it is given one, who can have it at once where the driver allows that.
+ *
+ * Locking: vfu_budget.lock, and a CPU's section, with interrupts off.
  */
+#include <linux/irqflags.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
 
 #include "budget.h"
 #include "device.h"
+#include "recover.h"
+#include "rescue.h"
 
 #define VFU_ATOMIC_TIMEOUT_MS	1000	/* bound of a spinning wait, default */
 #define VFU_BUDGET_MAX_MS	8000	/* of all together; lockup detectors complain at 10 s */
@@ -65,6 +75,47 @@ static u64 vfu_slow_ns(void)
 }
 
 /**
+ * struct vfu_section - what a CPU has waited for a device since it turned to its task
+ * @vdev: the device, to be compared only
+ * @task: the task, likewise
+ * @switches: how often others have had a CPU of the task's
+ * @waited: ns
+ */
+struct vfu_section {
+	const struct vfu_dev *vdev;
+	const struct task_struct *task;
+	unsigned long switches;
+	u64 waited;
+};
+
+static DEFINE_PER_CPU(struct vfu_section, vfu_sections);
+
+static void vfu_section_take(struct vfu_dev *vdev, u64 ns)
+{
+	unsigned long flags, switches = current->nvcsw + current->nivcsw;
+	struct vfu_section *section;
+	u64 waited;
+
+	local_irq_save(flags);
+	section = this_cpu_ptr(&vfu_sections);
+	if (section->vdev != vdev || section->task != current || section->switches != switches)
+		*section = (struct vfu_section){
+			.vdev = vdev,
+			.task = current,
+			.switches = switches,
+		};
+	section->waited += ns;
+	waited = section->waited;
+	local_irq_restore(flags);
+	if (likely(waited < VFU_BUDGET_MAX_MS / 2 * (u64)NSEC_PER_MSEC))
+		return;
+	if (waited < VFU_BUDGET_MAX_MS * (u64)NSEC_PER_MSEC)
+		vfu_rescue_occupy(vdev);
+	else if (!vfu_dev_offline(vdev))
+		vfu_dev_fail(vdev, "its answers keep a CPU from all else");
+}
+
+/**
  * vfu_budget_bound() - how long may a wait take that keeps its CPU?
  * @vdev: device
  * @now: vfu_now()
@@ -97,6 +148,7 @@ void vfu_budget_take(struct vfu_dev *vdev, u64 ns)
 	unsigned long flags;
 	u64 now;
 
+	vfu_section_take(vdev, ns);
 	if (likely(ns < vfu_slow_ns()))
 		return;
 	now = vfu_now();

@@ -249,6 +249,20 @@ static void vfu_busy_work(struct work_struct *work)
 }
 
 /**
+ * vfu_rescue_occupy() - let this CPU have something to run
+ * @vdev: device
+ *
+ * Wakes a worker that is bound to be here.
+ *
+ * Context: any but NMI; does not wait.
+ */
+void vfu_rescue_occupy(struct vfu_dev *vdev)
+{
+	queue_work_on(raw_smp_processor_id(), system_highpri_wq,
+		      &raw_cpu_ptr(vdev->serving.rescue)->busy);
+}
+
+/**
  * vfu_rescue_prepare() - before a wait that does not sleep, and before anybody is asked
  * @vdev: device
  *
@@ -256,11 +270,8 @@ static void vfu_busy_work(struct work_struct *work)
  */
 void vfu_rescue_prepare(struct vfu_dev *vdev)
 {
-	if (!irqs_disabled() || !is_idle_task(current))
-		return;
-	/* Wakes a worker that is bound to be here. */
-	queue_work_on(raw_smp_processor_id(), system_highpri_wq,
-		      &this_cpu_ptr(vdev->serving.rescue)->busy);
+	if (irqs_disabled() && is_idle_task(current))
+		vfu_rescue_occupy(vdev);
 }
 
 /**

@@ -31,6 +31,7 @@ struct vfu_serving {
 };
 
 bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task);
+void vfu_rescue_occupy(struct vfu_dev *vdev);
 void vfu_rescue_prepare(struct vfu_dev *vdev);
 void vfu_rescue(struct vfu_dev *vdev, unsigned int attempt, bool late);
 void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size);

@@ -104,7 +104,7 @@ static void run_handler_lock(struct vft *t)
 	pci_free_irq_vectors(t->pdev);
 }
 
-/* ---- always just in time ---- */
+/* ---- always in time ---- */
 
 #define BUDGET_READS	12
 #define BUDGET_MS	700
@@ -127,6 +127,44 @@ static void run_budget(struct vft *t)
 	vft_note("%u answered", answered);
 	vft_check(answered && answered < 6,
 		  "a server that answers in time, each time, does not own a CPU");
+}
+
+/* ---- soon, but so often ---- */
+
+#define MANY_MS		3
+#define MANY_S		11
+
+/* Lets the CPU go after each read, or does not; returns whether all were answered. */
+static bool many_reads(struct vft *t, bool let_go)
+{
+	ktime_t end = ktime_add_ms(ktime_get(), 1000 * MANY_S);
+	unsigned long flags;
+	u32 reads = 0;
+	bool ok = true;
+
+	local_irq_save(flags);
+	while (ok && ktime_before(ktime_get(), end)) {
+		ok = readl(vft_reg(t, TESTDEV_SLOW)) == 0x600d;
+		reads++;
+		touch_nmi_watchdog();
+		if (let_go) {
+			local_irq_restore(flags);
+			cond_resched();
+			local_irq_save(flags);
+		}
+	}
+	local_irq_restore(flags);
+	vft_note("%u reads", reads);
+	return ok;
+}
+
+static void run_many(struct vft *t)
+{
+	writel(0x600d, vft_reg(t, TESTDEV_SLOW));
+	writel(1000 * MANY_MS, vft_reg(t, TESTDEV_SLOW_US));
+	readl(vft_reg(t, TESTDEV_ID));
+	vft_check(many_reads(t, true), "reads without end, and others run in between");
+	vft_check(!many_reads(t, false), "reads without end do not own a CPU");
 }
 
 /* ---- a vector that is let go from two sides ---- */
@@ -282,6 +320,7 @@ const struct vft_case vft_wait_cases[] = {
 	{ "wait-event", run_wait_event },
 	{ "handler-lock", run_handler_lock },
 	{ "budget", run_budget },
+	{ "many", run_many },
 	{ "let-go", run_let_go },
 	{ "nmi-storm", run_nmi_storm },
 	{ }
