@@ -252,8 +252,11 @@ static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct f
 NOKPROBE_SYMBOL(vfu_trap);
 NOKPROBE_SYMBOL(vfu_hook_at);
 
+/* By name all functions of the kernel are gone through and named, once for each of ours. */
 static int vfu_ops_filter(struct ftrace_ops *ops, const struct vfu_hook *hook)
 {
+	if (hook->entry)
+		return ftrace_set_filter_ip(ops, (unsigned long)hook->entry, 0, 0);
 	return ftrace_set_filter(ops, (unsigned char *)hook->name, strlen(hook->name), 0);
 }
 
