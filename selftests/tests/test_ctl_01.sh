@@ -8,6 +8,7 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
+POOL=64M	# the default
 # lines FILE N: it has that many lines
 lines()
 {
