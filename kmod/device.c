@@ -272,6 +272,21 @@ void vfu_work_queue(struct work_struct *work)
 	queue_work(vfu_wq, work);
 }
 
+/**
+ * vfu_work_finish() - one work of vfu_work_queue()'s waits for another one
+ * @work: the other one; it does not queue itself
+ *
+ * Where memory is short one thread runs them all, one after the other, and may be the caller: what
+ * has not begun never would, while it is waited for. So that is done here.
+ *
+ * Context: may sleep.
+ */
+void vfu_work_finish(struct work_struct *work)
+{
+	if (cancel_work_sync(work))
+		work->func(work);
+}
+
 static void vfu_dev_release(struct kref *ref)
 {
 	struct vfu_dev *vdev = container_of(ref, struct vfu_dev, ref);
@@ -423,7 +438,7 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
 	bool asked;
 
-	flush_work(&vdev->add_work);
+	vfu_work_finish(&vdev->add_work);
 	vfu_recover_stop(vdev);
 	/* Or by itself: whoever keeps it served wants to know. */
 	asked = !vfu_dev_lost(vdev);

@@ -219,6 +219,7 @@ void vfu_dev_put(struct vfu_dev *vdev);
 struct vfu_dev *vfu_dev_find(u32 id, const char *name);
 struct vfu_dev *vfu_dev_next(unsigned long *id);
 void vfu_work_queue(struct work_struct *work);
+void vfu_work_finish(struct work_struct *work);
 void vfu_dev_remove(struct vfu_dev *vdev);
 void vfu_dev_lose(struct vfu_dev *vdev, const char *why);
 __printf(3, 4) int vfu_dev_refuse(struct vfu_dev *vdev, int err, const char *fmt, ...);

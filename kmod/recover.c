@@ -1011,7 +1011,7 @@ void vfu_recover_stop(struct vfu_dev *vdev)
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 	vfu_hold_end(vdev, "it is being removed");
 	cancel_delayed_work_sync(&vdev->recover.grace);
-	flush_work(&vdev->recover.work);
+	vfu_work_finish(&vdev->recover.work);
 }
 
 /**
