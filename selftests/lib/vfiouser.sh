@@ -198,12 +198,12 @@ vu_gone()
 	esac
 }
 
-# attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status. The pool is half of
+# attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status. The pool is a quarter of
 # what it is by default, unless POOL says another size: where each instruction is a program's, to clear and
-# to pin the other half is a third of what attach costs.
+# to pin the rest is more than a third of what attach costs.
 attach()
 {
-	local status=0 pool=--pool-size=${POOL:-32M}
+	local status=0 pool=--pool-size=${POOL:-16M}
 
 	case " $*" in
 	*' --pool-size='*|*' --dma='*) pool= ;;
