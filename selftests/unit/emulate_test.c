@@ -464,6 +464,9 @@ static bool aim_bit(struct test_case *t)
 	return true;
 }
 
+/* More than a string operation touches, in bytes. */
+#define ALIAS_APART	512
+
 static bool aim_string(struct test_case *t)
 {
 	const struct vfu_insn *i = &t->insn;
@@ -474,6 +477,9 @@ static bool aim_string(struct test_case *t)
 	/* Sometimes overlapping, by whole elements and by less. */
 	if (one_in(3))
 		dest = t->target + rng() % 64 - 32;
+	/* By another address of the same memory: fast strings of some CPUs do not see that overlap. */
+	if (i->seg == VFU_SEG_GS && dest - t->target + ALIAS_APART < 2 * ALIAS_APART)
+		return false;
 	t->regs[SOURCE] = t->target - segment_offset(i);
 	t->regs[DEST] = dest;
 	t->regs[COUNT] = rng() % 24;
