@@ -11,6 +11,16 @@
 
 TRACING=/sys/kernel/tracing
 
+# tracing PID: waits until it sees what happens. A new instance is on, and sees no event yet; then it is
+# off until all events are.
+tracing()
+{
+	local instance=$TRACING/instances/vfiouserctl-$1
+
+	wait_for 30 grep -qx 1 "$instance/events/vfiouser/vfiouser_reply/enable" &&
+		wait_for 30 grep -qx 1 "$instance/tracing_on"
+}
+
 # start_trace FILE [OPTION...]: in the background, sets TRACE; returns when it sees all
 start_trace()
 {
@@ -19,7 +29,7 @@ start_trace()
 	shift
 	vfiouserctl trace "$@" >"$file" 2>"$WORK/trace.err" </dev/null &
 	TRACE=$!
-	wait_for 30 grep -qx 1 "$TRACING/instances/vfiouserctl-$TRACE/tracing_on" ||
+	tracing $TRACE ||
 		ktap_bail "trace does not start: $(cat "$WORK/trace.err")"
 }
 
@@ -75,7 +85,7 @@ LOG=$WORK/one
 start_trace "$LOG" --all disk2
 vfiouserctl trace --json --all "$second" >"$WORK/trace.json" 2>/dev/null &
 JSON=$!
-wait_for 30 grep -qx 1 "$TRACING/instances/vfiouserctl-$JSON/tracing_on"
+tracing $JSON
 lspci -s "$second" -xxx >/dev/null
 lspci -s 5f000:00:00.0 -xxx >/dev/null
 dd if="$(disk_of "$second")" of=/dev/null bs=4k count=2 iflag=direct 2>/dev/null
