@@ -7,10 +7,11 @@
  * each access just in time must not own a CPU either. Who has used his budget up is given less and
  * less time to answer, in the end next to none, and is lost.
  *
- * Waits that are short are not taken off it: on a busy machine honest servers have many. But a driver
- * may read thousands of times in one section with interrupts off, or under one lock, and then nobody
- * else gets the CPU, however soon each answer comes. So all waits count until the CPU turns to
- * another task. Half-way it is given one, who can have it at once where the driver allows that.
+ * Waits that are short are not taken off it: on a busy machine honest servers have many. But a
+ * driver may read thousands of times in one section with interrupts off, or under one lock, and
+ * then nobody else gets the CPU, however soon each answer comes. So all waits count until the CPU
+ * turns to another task. Half-way it is given one, who can have it at once where the driver allows
+ * that.
  *
  * Locking: vfu_budget.lock, and a CPU's section, with interrupts off.
  */
