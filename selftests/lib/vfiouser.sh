@@ -199,14 +199,14 @@ vu_gone()
 }
 
 # attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status. The pool is a quarter of
-# what it is by default, unless POOL says another size: where each instruction is a program's, to clear and
+# what it is by default, which it is where POOL=default: where each instruction is a program's, to clear and
 # to pin the rest is more than a third of what attach costs.
 attach()
 {
-	local status=0 pool=--pool-size=${POOL:-16M}
+	local status=0 pool=--pool-size=16M
 
-	case " $*" in
-	*' --pool-size='*|*' --dma='*) pool= ;;
+	case "${POOL:-} $*" in
+	default*|*' --pool-size='*|*' --dma='*) pool= ;;
 	esac
 	BDF=
 	# shellcheck disable=SC2086	# none or one

@@ -8,7 +8,8 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-POOL=64M	# the default
+POOL=default
+
 # Memory that something holds, in KiB. Not what is not free: that counts the allocator's own lists.
 used()
 {

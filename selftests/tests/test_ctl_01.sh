@@ -8,7 +8,8 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-POOL=64M	# the default
+POOL=default
+
 # lines FILE N: it has that many lines
 lines()
 {

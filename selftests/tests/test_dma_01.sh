@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-POOL=64M	# the default
+POOL=default
 testdev_attach
 for case in dma-coherent dma-streaming dma-sync dma-sg dma-masks dma-pool dma-pages dma-limits \
 	dma-master; do

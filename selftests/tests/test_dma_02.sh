@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-POOL=64M	# the default
+POOL=default
 SIZE=$((3 * 4096))
 
 testdev_attach

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 
-POOL=64M	# the default
+POOL=default
 for options in --no-map "--no-map --twin-socket"; do
 	ktap_log "server with $options"
 	# shellcheck disable=SC2086

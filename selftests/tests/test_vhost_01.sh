@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/vhost.sh"
 
-POOL=64M	# the default
+POOL=default
 load_module
 vhost_drivers
 truncate -s 64M "$WORK/disk.img"
