@@ -104,7 +104,7 @@ static void run_handler_lock(struct vft *t)
 	pci_free_irq_vectors(t->pdev);
 }
 
-/* ---- always in time ---- */
+/* ---- always just in time ---- */
 
 #define BUDGET_READS	12
 #define BUDGET_MS	700

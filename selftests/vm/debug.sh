@@ -21,8 +21,8 @@ debug_variant()
 debug_build='
 	set -eu
 	series=$1 variant=$2 jobs=$3
-	apt-get -qy install flex bison bc libelf-dev libssl-dev xz-utils perl ||
-		{ apt-get -q update && apt-get -qy install flex bison bc libelf-dev libssl-dev xz-utils perl; }
+	tools="flex bison bc libelf-dev libssl-dev xz-utils perl"
+	apt-get -qy install $tools || { apt-get -q update && apt-get -qy install $tools; }
 	cd /srv
 	if [ ! -e src/Makefile ]; then
 		apt-get -q download "linux-source-$series"

@@ -193,17 +193,16 @@ qemu_command()
 	*' kaslr '*) ;;
 	*) words="nokaslr norandmaps $words" ;;
 	esac
-	# Where two emulated clocks drift apart the kernel changes to the other one by stop_machine(): no CPU
-	# serves whoever reads a register just then.
-	words="tsc=nowatchdog $words"
 	kernel=$("$vm/kernels.sh" fetch "$series")
 	image=$kernel/vmlinux
 	[ -e "$image" ] || image=$kernel/vmlinuz
+	# tsc: where two emulated clocks drift apart the kernel changes to the other one by stop_machine(), and no
+	# CPU serves whoever reads a register just then.
 	# shellcheck disable=SC2046,SC2207
 	qemu=(qemu-system-x86_64 -machine q35 $(accel) -m "$mem" -nodefaults -display none -no-reboot
 	      -kernel "$image" -initrd "$out/initrd${extra:+-$(basename "$extra")}"
 	      -append "console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off \
-random.trust_cpu=on rdinit=/init $words" "$@")
+tsc=nowatchdog random.trust_cpu=on rdinit=/init $words" "$@")
 }
 
 # fault TEXT: one more failure
