@@ -234,6 +234,19 @@ int nc_submit(struct nc *n, unsigned int qid, struct nc_cmd *cmd)
 }
 
 /**
+ * nc_ended() - is there a completion?
+ * @n: driver
+ * @qid: queue
+ */
+bool nc_ended(const struct nc *n, unsigned int qid)
+{
+	const struct nc_queue *q = &n->q[qid];
+	const struct nc_cqe *at = (const struct nc_cqe *)(n->mem + CQ(qid)) + q->head;
+
+	return (__atomic_load_n(&at->status, __ATOMIC_ACQUIRE) & 1) == q->phase;
+}
+
+/**
  * nc_poll() - wait for a completion and consume it
  * @n: driver
  * @qid: queue
@@ -249,7 +262,7 @@ int nc_poll(struct nc *n, unsigned int qid, struct nc_cqe *cqe, int timeout_ms)
 	const struct timespec step = { 0, 50000 };
 	int i, ret;
 
-	for (i = 0; (__atomic_load_n(&at->status, __ATOMIC_ACQUIRE) & 1) != q->phase; i++) {
+	for (i = 0; !nc_ended(n, qid); i++) {
 		if (i == timeout_ms * 20)
 			return -ETIMEDOUT;
 		ret = n->mc.mem ? mc_serve(&n->mc, 0) : 0;

@@ -65,6 +65,7 @@ uint32_t nc_reg(struct nc *n, uint32_t offset);
 int nc_ring(struct nc *n, unsigned int qid, unsigned int cq, uint32_t value);
 uint32_t nc_put(struct nc *n, unsigned int qid, struct nc_cmd *cmd);
 int nc_submit(struct nc *n, unsigned int qid, struct nc_cmd *cmd);
+bool nc_ended(const struct nc *n, unsigned int qid);
 int nc_poll(struct nc *n, unsigned int qid, struct nc_cqe *cqe, int timeout_ms);
 int nc_exec(struct nc *n, unsigned int qid, struct nc_cmd *cmd, uint32_t *result);
 int nc_create_queues(struct nc *n, unsigned int qid, unsigned int vector);
