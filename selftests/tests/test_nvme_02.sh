@@ -21,7 +21,7 @@ mib()
 # sum FILE: of all that can be on the disk
 sum()
 {
-	dd if="$1" bs=1M count=$((64 * VOLUME)) iflag=direct 2>/dev/null | sha256sum
+	dd if="$1" bs=1M count=$((64 * VOLUME)) iflag=direct 2>/dev/null | md5sum
 }
 
 # verify NAME FIO-OPTION...
