@@ -6,7 +6,7 @@
 # load and without an error; QEMU's storage daemon while idle, and at depth, where the requests end
 # with errors and the device goes. Then what a disk's configuration changes, a back end that is replaced
 # as planned, and the helper and vfiouser-vhost themselves being killed under load, for good and to come
-# back. KILLS=50 is for "make soak".
+# back. soak/vhost.sh has each of it more often.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -15,6 +15,8 @@
 KILLS=${KILLS:-6}
 HELPER_KILLS=${HELPER_KILLS:-3}
 HANDOVERS=${HANDOVERS:-5}
+IDLE_KILLS=${IDLE_KILLS:-3}
+DEPTH_KILLS=${DEPTH_KILLS:-1}
 errors='I/O error, dev vd|Buffer I/O error on dev|lost async page write'
 # what a program is told whose disk goes: a disk that has been deleted has no room for a write
 gone='Input/output error|No such device|No space left on device'
@@ -236,33 +238,35 @@ attach "$SOCKET"
 disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
 mkfs.ext4 -q "$disk" && mount -t ext4 "$disk" /mnt
 ktap_ok $? "idle: mkfs, mount"
-for i in 1 2 3; do
-	dd if=/dev/urandom of="/mnt/file$i" bs=64k count=16 conv=fsync 2>/dev/null
+for ((n = 0; n < IDLE_KILLS; n++)); do
+	dd if=/dev/urandom of="/mnt/file$n" bs=64k count=16 conv=fsync 2>/dev/null
 	sync
 	vhost_kill
 	vhost_again "${QSD[@]}"
 done
 umount /mnt
 e2fsck -fn "$disk" >"$WORK/fsck" 2>&1
-ktap_ok $? "idle: a storage daemon that is killed three times is taken up again: e2fsck" ||
+ktap_ok $? "idle: a storage daemon that is killed $n times is taken up again: e2fsck" ||
 	ktap_log <"$WORK/fsck"
 
 # ---- the same with requests in flight: which are done only the driver knows ----
 
-load depth
-# with several for certain: with one or none it would be waited for
-kill -STOP "$BACKEND_PID"
-wait_for 30 disk_busy 8
-vhost_kill
-! wait $load && grep -qE "$gone" "$WORK/fio"
-ktap_ok $? "depth: requests end with errors" || ktap_log <"$WORK/fio"
-wait_for 30 pci_gone "$BDF"
-ktap_ok $? "depth: the device goes"
-vhost_again "${QSD[@]}"
-attach "$SOCKET" && disk=$(vdisk_of "$BDF")
-ktap_ok $? "depth: attached again, with another storage daemon" || ktap_bail "no disk"
-dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
-ktap_ok $? "depth: it can be read"
+for ((n = 0; n < DEPTH_KILLS; n++)); do
+	load depth
+	# with several for certain: with one or none it would be waited for
+	kill -STOP "$BACKEND_PID"
+	wait_for 30 disk_busy 8
+	vhost_kill
+	! wait $load && grep -qE "$gone" "$WORK/fio"
+	ktap_ok $? "depth: requests end with errors" || ktap_log <"$WORK/fio"
+	wait_for 30 pci_gone "$BDF"
+	ktap_ok $? "depth: the device goes"
+	vhost_again "${QSD[@]}"
+	attach "$SOCKET" && disk=$(vdisk_of "$BDF")
+	ktap_ok $? "depth: attached again, with another storage daemon" || ktap_bail "no disk"
+	dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
+	ktap_ok $? "depth: it can be read"
+done
 
 # ---- the helper is killed under load ----
 
