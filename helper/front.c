@@ -27,6 +27,8 @@
 #define PROGRESS_MS		1000
 /* How long the helper may take to end. */
 #define HELPER_END_MS		5000
+/* And a removal: the kernel gives a driver ten seconds to end its probe. */
+#define REMOVAL_MS		20000
 /* How long the bus scan may take without an event. */
 #define SCAN_MS			120000
 /* How long a service that is stopped waits for its device to be let go; how often it looks. */
@@ -313,7 +315,7 @@ int front_run(const struct attach_options *opt, pid_t helper, int fd, struct net
 		/* Its device did not come to be; leave nothing behind. */
 		if (front.helper && (!front.refused || front_pause(&front, HELPER_END_MS))) {
 			kill(front.helper, SIGTERM);
-			front_pause(&front, HELPER_END_MS);
+			front_pause(&front, REMOVAL_MS);
 		}
 		return status;
 	}

@@ -38,6 +38,9 @@
 #include "queues.h"
 #include "window.h"
 
+/* How long a driver may go on with its probe when the device is to be removed. */
+#define VFU_PROBE_END_MS	10000
+
 static DEFINE_XARRAY_ALLOC(vfu_devs);
 static DEFINE_MUTEX(vfu_devs_lock);
 static struct workqueue_struct *vfu_wq;
@@ -401,9 +404,8 @@ void vfu_dev_path(struct vfu_dev *vdev, enum vfiouser_path path, struct vfu_path
 	}
 }
 
-static void vfu_dev_add_work(struct work_struct *work)
+static void vfu_dev_add(struct vfu_dev *vdev)
 {
-	struct vfu_dev *vdev = container_of(work, struct vfu_dev, add_work);
 	int err;
 
 	vfu_bridge_prepare(vdev);
@@ -433,15 +435,39 @@ static void vfu_dev_add_work(struct work_struct *work)
 	vfu_netlink_event(vdev, VFIOUSER_EVENT_ADDED, 0);
 }
 
+static void vfu_dev_add_work(struct work_struct *work)
+{
+	struct vfu_dev *vdev = container_of(work, struct vfu_dev, add_work);
+
+	vfu_dev_add(vdev);
+	complete_all(&vdev->added);
+}
+
+/*
+ * A driver may wait in its probe for what a server that is well never does, and its removal for the
+ * driver. Nobody has used the device yet, so nothing is lost with it. Returns whether it was taken away.
+ */
+static bool vfu_dev_end_probe(struct vfu_dev *vdev)
+{
+	/* What has not begun is done by vfu_work_finish(). */
+	if (work_pending(&vdev->add_work) ||
+	    wait_for_completion_timeout(&vdev->added, msecs_to_jiffies(VFU_PROBE_END_MS)) ||
+	    vfu_dev_lost(vdev))
+		return false;
+	dev_err(vdev->dev, "its driver does not end its probe: the device is taken from it\n");
+	vfu_dev_lose(vdev, "");
+	return true;
+}
+
 static void vfu_dev_remove_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
-	bool asked;
+	bool asked = vfu_dev_end_probe(vdev);
 
 	vfu_work_finish(&vdev->add_work);
 	vfu_recover_stop(vdev);
 	/* Or by itself: whoever keeps it served wants to know. */
-	asked = !vfu_dev_lost(vdev);
+	asked |= !vfu_dev_lost(vdev);
 	/* Frozen, nobody will come any more. */
 	if (vfu_dev_offline(vdev))
 		vfu_dev_set_lost(vdev);
@@ -567,6 +593,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	vfu_budget_init(&vdev->budget);
 	mutex_init(&vdev->irq.lock);
 	INIT_WORK(&vdev->add_work, vfu_dev_add_work);
+	init_completion(&vdev->added);
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
 	vdev->irq.mode = -1;
 	vfu_queues_init(vdev);

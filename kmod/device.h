@@ -23,6 +23,7 @@
 #ifndef _KMOD_DEVICE_H
 #define _KMOD_DEVICE_H
 
+#include <linux/completion.h>
 #include <linux/device.h>
 #include <linux/kref.h>
 #include <linux/log2.h>
@@ -78,7 +79,8 @@ struct vfu_ram;
  * @queues_work: ends what a virtio driver waits for, while it is offline
  * @queues_leaving: a virtio disk whose driver is leaving it, or NULL (@cfg_lock)
  * @watch: watch.c's
- * @add_work: scans the bus
+ * @add_work: scans the bus, and has a driver bind
+ * @added: is over
  * @remove_work: removes it
  * @rcu: frees it once nobody looks at its slot's functions any more
  * @stats: per-CPU counters
@@ -121,6 +123,7 @@ struct vfu_dev {
 	bool handback_user;
 	struct vfu_watch watch;
 	struct work_struct add_work;
+	struct completion added;
 	struct work_struct remove_work;
 	struct rcu_head rcu;
 	struct vfu_stats __percpu *stats;

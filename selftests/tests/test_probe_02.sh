@@ -8,11 +8,11 @@
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 
-ktap_plan 13
+ktap_plan 17
 load_module
 modprobe -qa virtio_pci virtio_blk virtio_scsi || ktap_bail "no virtio drivers in this kernel"
 # what is provoked: requests that fail, a server that does not answer
-dmesg_allow 'I/O error, dev vd|lost: |no answer: '
+dmesg_allow 'I/O error, dev vd|lost: |no answer: |does not end its probe|cannot add the device'
 
 # Of the machine's own disks: none.
 blk_disk()
@@ -100,6 +100,9 @@ ktap_ok $? "stopped while it is detached: the device is gone"
 kill -KILL "$SERVER_PID"
 
 # A bus that is being scanned waits without end, and who removes the host waits for it.
+scan=/sys/module/scsi_mod/parameters/scan
+was=$(cat $scan)
+echo async >$scan
 SERVER=vfiouser-virtio-blk start_server --platform --scsi
 attach "$SOCKET"
 ktap_ok $? "SCSI: attach"
@@ -108,6 +111,32 @@ ktap_ok $? "SCSI: the bus is being scanned"
 kill -KILL "$SERVER_PID"
 wait_for 60 pci_gone "$BDF"
 ktap_ok $? "SCSI: the device is gone"
+
+# The same in the driver's probe, and a server that is there and well.
+probing()
+{
+	local dir
+
+	for dir in /sys/bus/pci/devices/*/virtio*/host*; do
+		[ ! -e "$dir" ] || return 0
+	done
+	return 1
+}
+
+echo sync >$scan
+SERVER=vfiouser-virtio-blk start_server --platform --scsi
+vfiouserctl attach --name=probing --wait=300s "$SOCKET" >"$WORK/probing.out" 2>&1 &
+probing_attach=$!
+SERVER_PIDS="$SERVER_PIDS $probing_attach"
+wait_for 60 probing
+ktap_ok $? "probe: a driver waits in it"
+ktap_run "probe: detach, not by force" timeout 120 vfiouserctl detach --timeout=60s probing
+! probing
+ktap_ok $? "probe: the device is gone"
+wait_for 60 vu_gone $probing_attach
+ktap_ok $? "probe: who attached it is told" || ktap_log <"$WORK/probing.out"
+kill -KILL "$SERVER_PID"
+echo "$was" >$scan
 
 wait_for 60 no_refs
 ktap_run "the module can go" modprobe -r vfiouser_pci
