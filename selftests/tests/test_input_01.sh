@@ -44,9 +44,10 @@ start_server --ram=16M
 refused 15 "a name that is taken" 'exists|taken' vfiouserctl attach --name=first "$SOCKET"
 stop_server
 detach first
-echo 0 >/sys/devices/system/cpu/cpu1/online
+others=$(echo /sys/devices/system/cpu/cpu[1-9]*/online)
+for cpu in $others; do echo 0 >"$cpu"; done
 refused 18 "one CPU" 'one CPU|CPU' vfiouserctl attach "$good"
-echo 1 >/sys/devices/system/cpu/cpu1/online
+for cpu in $others; do echo 1 >"$cpu"; done
 state_check before "nothing half-made is left"
 attach "$good"
 ktap_ok $? "a good one is still attached"
