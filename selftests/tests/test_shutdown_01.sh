@@ -29,7 +29,7 @@ dd if=/dev/urandom of=/mnt/kept bs=64k count=32 conv=fsync 2>/dev/null &&
 ktap_ok $? "a file that is synced"
 
 start_server --ram=16M
-attach --name=waits --reconnect=300 "$SOCKET"
+attach --name=waits --reconnect=$((300 * ${VM_SCALE:-1})) "$SOCKET"
 ktap_ok $? "another disk"
 other=$(disk_of "$BDF")
 dd if="$other" of=/dev/null bs=4k count=10000000 iflag=direct >/dev/null 2>&1 &
