@@ -23,6 +23,10 @@ type_in()
 		status=0
 		eval "$command" >"$WORK/out" 2>&1 </dev/null || status=$?
 		case $command in
+		'modprobe vfiouser_pci'*)
+			# as load_module() does, and for what it says of slow machines
+			echo 5000 >/sys/module/vfiouser_pci/parameters/atomic_timeout_ms
+			;;
 		*'&')
 			# nobody types so fast that the server has no socket yet
 			SERVER_PIDS="$SERVER_PIDS $!"
