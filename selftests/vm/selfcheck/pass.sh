@@ -18,5 +18,6 @@ ktap_run "ext4 mounts" mount -t ext4 /dev/vda /tmp/mnt
 ktap_run "fio runs" fio --name=t --directory=/tmp/mnt --size=64k --rw=randwrite --ioengine=libaio \
 	--direct=1 --verify=crc32c
 ktap_run "umount" umount /tmp/mnt
+rmdir /tmp/mnt
 ktap_skip "what is skipped" "neither pass nor fail"
 ktap_end
