@@ -88,7 +88,13 @@ rival()
 	ktap_run "$1, then we: it goes" eval "$4"
 	modprobe vfiouser_pci atomic_timeout_ms=5000 && modprobe vfu_test && attach "$SOCKET"
 	ktap_ok $? "we, then $1: a device" || return
-	ktap_status '!0' "we, then $1: refused" eval "$3"
+	if eval "$3"; then
+		# register_kprobe() keeps the error to itself since 6.14: there is a probe, and it is never called
+		anew && [ "$(cat $HITS)" = 0 ] && eval "$4"
+		ktap_ok $? "we, then $1: it sees nothing"
+	else
+		ktap_pass "we, then $1: refused"
+	fi
 	ktap_run "we, then $1: accesses" anew
 	gone
 	ktap_ok $? "we, then $1: we go"
