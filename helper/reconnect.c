@@ -294,12 +294,19 @@ static void pause_ms(struct keeper *k, int ms)
 		front_gone(k);
 }
 
-/* Does the kernel still take the device for one that is served, and by the helper that has ended? */
+/*
+ * Does the kernel still take the device for one that is served, and by the helper that has ended? It
+ * may have frozen it before the helper's end, which it then hears of late all the same.
+ */
 static bool not_noticed(const struct keeper *k)
 {
-	return (k->device.state < VFIOUSER_STATE_LOST ||
-		k->device.state == VFIOUSER_STATE_RESUMING) &&
-	       (!k->device.pid || (pid_t)k->device.pid == k->helper);
+	const struct netlink_device *d = &k->device;
+	bool ours = (pid_t)d->pid == k->helper;
+
+	if (d->state == VFIOUSER_STATE_FROZEN)
+		return ours && k->helper != k->stuck;
+	return (d->state < VFIOUSER_STATE_LOST || d->state == VFIOUSER_STATE_RESUMING) &&
+	       (!d->pid || ours);
 }
 
 /* Is there a device without a helper? The kernel may find out a little later than we do. */
