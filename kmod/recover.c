@@ -20,8 +20,8 @@
  * that cannot sleep has waited for as long as it may, or where it is not known of all
  * that the helper was asked to tell the server that it did. While a device is held, those
  * who wait are inside of vfu_enter(): what served it before is let go of when they are
- * through, not before another one does. Nothing of it may be in use by then, which is why
- * a device with direct pages has no token.
+ * through, not before another one does. Direct pages are used all the while, and stay: what
+ * the server shows the next helper has to be the same ones.
  *
  * A driver without error handlers cannot wait: its PCI device is taken out of the bus at
  * the freeze and found again at the end. So it is at the end where a driver has left it on
@@ -50,6 +50,7 @@
  * serves the device is exchanged while it is frozen and nobody is inside of vfu_enter().
  */
 #include <linux/delay.h>
+#include <linux/overflow.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
@@ -143,11 +144,6 @@ void vfu_held_wake(struct vfu_dev *vdev)
  */
 u64 vfu_recover_token(const struct vfu_dev_params *params)
 {
-	u32 i;
-
-	for (i = 0; i < VFU_NR_REGIONS; i++)
-		if (params->regions[i].nr_direct)
-			return 0;
 	return params->ram ? 0 : params->token;
 }
 
@@ -799,12 +795,48 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 	return 0;
 }
 
-/* Who serves the device, and its pages. Interrupts only compare pointers. */
+/* Are the direct pages those that are in use? */
+static bool vfu_same_pages(const struct vfu_region *ours, const struct vfu_region *theirs)
+{
+	const struct vfu_direct *a = ours->direct, *b = theirs->direct;
+	u32 i;
+
+	if (ours->nr_direct != theirs->nr_direct)
+		return false;
+	for (i = 0; i < ours->nr_direct; i++)
+		if (a[i].offset != b[i].offset || a[i].pinned.nr != b[i].pinned.nr ||
+		    memcmp(a[i].pinned.pages, b[i].pinned.pages,
+			   array_size(a[i].pinned.nr, sizeof(*a[i].pinned.pages))))
+			return false;
+	return true;
+}
+
+/* Can the server go on where the device is held? As for vfu_recover_resume(). */
+static int vfu_same_held(struct vfu_dev *vdev, const struct vfu_dev_params *params,
+			 struct netlink_ext_ack *extack)
+{
+	u32 i;
+	int err;
+
+	if (!vfu_held(vdev)) {
+		NL_SET_ERR_MSG(extack, "the driver has been told of the freeze");
+		return -ESTALE;
+	}
+	err = vfu_same_device(vdev, params, extack);
+	for (i = 0; i < VFU_NR_REGIONS && !err; i++) {
+		if (!vfu_same_pages(&vdev->regions[i], &params->regions[i])) {
+			vfu_hold_end(vdev, "its server has other pages for its regions");
+			NL_SET_ERR_MSG(extack, "directly mapped pages differ");
+			err = -ESTALE;
+		}
+	}
+	return err;
+}
+
+/* Who serves the device. Interrupts only compare pointers. */
 static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
 			    struct vfu_ring *old)
 {
-	u32 i;
-
 	mutex_lock(&vdev->irq.lock);
 	vdev->recover.served = (struct vfu_served){
 		.ring = old,
@@ -819,6 +851,15 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	WRITE_ONCE(vdev->serving.server, params->server ? find_get_pid(params->server) : NULL);
 	vdev->recover.keeper = params->keeper ? find_get_pid(params->keeper) : NULL;
 	strscpy(vdev->recover.options, params->options, sizeof(vdev->recover.options));
+	mutex_unlock(&vdev->irq.lock);
+}
+
+/* Nobody is inside. */
+static void vfu_swap_pages(struct vfu_dev *vdev, struct vfu_dev_params *params)
+{
+	u32 i;
+
+	mutex_lock(&vdev->irq.lock);
 	for (i = 0; i < VFU_NR_REGIONS; i++) {
 		swap(vdev->regions[i].direct, params->regions[i].direct);
 		swap(vdev->regions[i].nr_direct, params->regions[i].nr_direct);
@@ -869,7 +910,8 @@ static int vfu_resume_held(struct vfu_dev *vdev, struct vfu_dev_params *params,
  * Context: may sleep, the helper's process. Callers exclude each other.
  * Return: 0; -EAGAIN while the driver is still being told of the freeze; -EREMCHG if this is
  * another device; -EBUSY while the server from before still runs; -ENODEV if the device
- * is going; -ESTALE if the server has kept its state, but the driver has been told.
+ * is going; -ESTALE if the server has kept its state, but the driver has been told, or pages of the
+ * device's are not as they were.
  */
 int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		       struct vfu_ring *ring, struct netlink_ext_ack *extack)
@@ -884,9 +926,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		return -ENODEV;
 	}
 	if (params->token && params->token == r->token) {
-		err = vfu_held(vdev) ? vfu_same_device(vdev, params, extack) : -ESTALE;
-		if (err == -ESTALE)
-			NL_SET_ERR_MSG(extack, "the driver has been told of the freeze");
+		err = vfu_same_held(vdev, params, extack);
 		if (err || params->flags & VFIOUSER_DEV_F_CHECK)
 			return err;
 		return vfu_resume_held(vdev, params, ring);
@@ -915,6 +955,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	vfu_rescue_flush(vdev);
 	old = vdev->ring;
 	vfu_swap_server(vdev, params, old);
+	vfu_swap_pages(vdev, params);
 	vfu_ring_get(ring);
 	vfu_ring_timeout(ring, READ_ONCE(vdev->timeout_ms));
 	WRITE_ONCE(vdev->ring, ring);
