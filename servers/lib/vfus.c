@@ -169,13 +169,16 @@ void vfus_forget(struct vfus *s)
 		s->dev.ops->connected(s->dev.priv, false);
 }
 
-/* The client is gone: does its device go on? */
+/* The client is gone: does its device go on? Not one with memory that its messages alone reach. */
 static bool keep(struct vfus *s)
 {
 	size_t i;
 
 	if (!s->keep_ms || !s->dev.ops->keep || s->given_up || s->last || s->stop)
 		return false;
+	for (i = 0; i < s->nr_wins; i++)
+		if (!s->wins[i].va)
+			return false;
 	/* Before: see vfus_usable(). */
 	s->kept = true;
 	s->kept = s->dev.ops->keep(s->dev.priv);

@@ -206,10 +206,25 @@ static void connected(void *priv, bool yes)
 {
 	struct nvme_ctrl *c = priv;
 
-	if (yes)
-		io_memory_drop_all(&c->io);
-	else
+	if (!yes)
 		nvme_abandon(c);
+	else if (!c->kept)
+		io_memory_drop_all(&c->io);
+	c->kept = false;
+}
+
+/*
+ * An enabled controller has all it needs: queues in memory that stays mapped, the doorbells in its own.
+ * Of one that is being reset, or that is to give memory back, the next client could not know how
+ * far it came.
+ */
+static bool keep(void *priv)
+{
+	struct nvme_ctrl *c = priv;
+
+	c->kept = nvme_running(c) && !c->resetting && !c->unmapping && !c->reset_put_off &&
+		  !c->leaving;
+	return c->kept;
 }
 
 static int dma_map(void *priv, uint64_t addr, uint64_t size, uint32_t flags, int fd,
@@ -239,7 +254,7 @@ static void reload(void *priv)
 	nvme_ns_check(priv);
 }
 
-static const struct vfus_ops ops = {
+static struct vfus_ops ops = {
 	.region_read = nvme_bar_read,
 	.region_write = nvme_bar_write,
 	.reset = nvme_device_reset,
@@ -247,6 +262,7 @@ static const struct vfus_ops ops = {
 	.dma_unmap = nvme_dma_unmap,
 	.irq_sync = nvme_irq_sync,
 	.connected = connected,
+	.keep = keep,
 	.accepting = accepting,
 	.poll = nvme_poll,
 	.fd_ready = take_events,
@@ -368,6 +384,8 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 		return 1;
 	}
 	build_device(c, &o, &dev);
+	if (o.no_keep)
+		ops.keep = NULL;
 	nvme_features_reset(c);
 	c->vfus = vfus_create(&o.vfus, &dev);
 	if (!c->vfus)

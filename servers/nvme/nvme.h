@@ -244,6 +244,7 @@ struct nvme_ctrl {
 	bool resetting;			/* registers are as after the reset already */
 	bool unmapping;			/* no command is begun: DMA_UNMAP waits */
 	bool leaving;			/* the client is gone */
+	bool kept;			/* so it is, and another one will go on where it was */
 	bool reset_put_off;		/* so does DEVICE_RESET, */
 	bool reset_done;		/* or it is going to be called again */
 	bool in_flr;			/* function-level reset: nothing answers */

@@ -44,6 +44,7 @@ static const char usage_text[] =
 "  --max-msg-fds=N       descriptors accepted in one message, 0 to 253 (8)\n"
 "  --max-xfer=N          bytes accepted in one access message (1048576)\n"
 "  --twin-socket         offer a second socket for requests to the client\n"
+"  --no-keep             where a client has gone, let none go on with the controller as it is\n"
 "  --no-write-multi      do not offer REGION_WRITE_MULTI\n"
 "  --verbose             say what happens on standard error; twice for more\n"
 "  --help, --version\n";
@@ -52,7 +53,8 @@ enum {
 	OPT_SOCKET = 256, OPT_FD, OPT_FILE, OPT_RAM, OPT_READ_ONLY, OPT_CACHE, OPT_DIRECT,
 	OPT_DISCARD, OPT_LBA, OPT_IO, OPT_NAME, OPT_QUEUES,
 	OPT_DOORBELLS, OPT_SHADOW, OPT_INTERRUPTS, OPT_POLL, OPT_POLL_MAX, OPT_SERIAL,
-	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_NO_MAP, OPT_TWIN, OPT_NO_MULTI,
+	OPT_MODEL, OPT_MAX_FDS, OPT_MAX_XFER, OPT_NO_MAP, OPT_TWIN, OPT_NO_KEEP,
+	OPT_NO_MULTI,
 	OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
@@ -81,6 +83,7 @@ static const struct option long_options[] = {
 	{ "max-msg-fds", required_argument, NULL, OPT_MAX_FDS },
 	{ "max-xfer", required_argument, NULL, OPT_MAX_XFER },
 	{ "twin-socket", no_argument, NULL, OPT_TWIN },
+	{ "no-keep", no_argument, NULL, OPT_NO_KEEP },
 	{ "no-write-multi", no_argument, NULL, OPT_NO_MULTI },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -289,6 +292,9 @@ static void set_option(struct options *o, struct nvme_ctrl *c, int opt)
 		break;
 	case OPT_TWIN:
 		o->vfus.twin_socket = true;
+		break;
+	case OPT_NO_KEEP:
+		o->no_keep = true;
 		break;
 	case OPT_NO_MULTI:
 		o->vfus.write_multiple = false;
