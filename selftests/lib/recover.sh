@@ -6,12 +6,6 @@
 # Sourced after vfiouser.sh. The writers are processes of their own, which count their rounds in a
 # file and end when they are told or when anything went wrong.
 
-# Up to 6.12 nvme begins to freeze its queues where it is told of an error and ends that in another
-# work item. Lockdep, where there is one, takes that for a lock which is not given back, and turns itself
-# off; later kernels have blk_freeze_queue_start_non_owner() for it.
-[ ! -e /proc/lockdep_stats ] ||
-	dmesg_allow 'workqueue leaked atomic|possible (circular|recursive) locking|lockdep_hardirqs_o|INFO: lockdep|Call Trace'
-
 # recover_begin NAME ATTACH-OPTION...: attaches, makes a file system, starts writing; reports 3 results
 recover_begin()
 {
