@@ -1613,33 +1613,48 @@ static const char *const virtiofsd[] = {
 	"sandbox=chroot", NULL,
 };
 
-/* FUSE_INIT on the request queue. */
-static int fuse_init(struct driver *d)
+/* A request with 16 bytes of arguments, on the request queue; returns its error. */
+static int fuse_call(struct driver *d, uint32_t opcode, const void *arg)
 {
 	struct vring_desc *t = (struct vring_desc *)(d->mem + DESC(1));
 	struct vring_avail *a = avail(d, 1);
 	struct {
 		struct fuse_in_header h;
-		struct fuse_init_in i;
+		uint8_t arg[16];
 	} *in = (void *)(d->mem + DATA);
 	struct fuse_out_header *out = (void *)(d->mem + DATA + 0x1000);
 	uint16_t before = used_idx(d, 1);
 
 	memset(in, 0, sizeof(*in));
 	memset(out, 0, sizeof(*out) + 256);
-	in->h.len = sizeof(in->h) + 16;
-	in->h.opcode = FUSE_INIT;
+	in->h.len = sizeof(*in);
+	in->h.opcode = opcode;
 	in->h.unique = 77;
-	in->i.major = 7;
-	in->i.minor = 31;
+	in->h.nodeid = FUSE_ROOT_ID;
+	memcpy(in->arg, arg, sizeof(in->arg));
 	t[0] = (struct vring_desc){ IOVA + DATA, in->h.len, VRING_DESC_F_NEXT, 1 };
-	t[1] = (struct vring_desc){ IOVA + DATA + 0x1000, 80, VRING_DESC_F_WRITE, 0 };
+	t[1] = (struct vring_desc){ IOVA + DATA + 0x1000, 256, VRING_DESC_F_WRITE, 0 };
 	a->ring[a->idx % DEPTH] = 0;
 	__atomic_store_n(&a->idx, a->idx + 1, __ATOMIC_RELEASE);
 	kick(d, 1);
 	WAIT(used_idx(d, 1) == (uint16_t)(before + 1));
 	assert_int_equal(out->unique, 77);
 	return out->error;
+}
+
+static int fuse_init(struct driver *d)
+{
+	const struct fuse_init_in init = { .major = 7, .minor = 31 };
+
+	return fuse_call(d, FUSE_INIT, &init);
+}
+
+/* Of the root, which is there once it is mounted. */
+static int fuse_getattr(struct driver *d)
+{
+	const struct fuse_getattr_in none = { 0 };
+
+	return fuse_call(d, FUSE_GETATTR, &none);
 }
 
 static void test_file_system(void **state)
@@ -1669,6 +1684,40 @@ static void test_file_system(void **state)
 	d.back = back(virtiofsd, NULL);
 	bring_up(&d, 2, MUST);
 	assert_int_equal(fuse_init(&d), 0);
+	stop(&d);
+}
+
+/* Another implementation, rust-vmm's: it is replaced below the driver, which goes on where it was. */
+static void test_file_system_rust(void **state)
+{
+	static const char *const rust[] = {
+		"/usr/libexec/virtiofsd", "--socket-path=SOCKET", "--shared-dir=/usr/share/doc",
+		"--tag=share", "--sandbox=chroot", NULL,
+	};
+	struct driver d;
+	unsigned int i;
+
+	(void)state;
+	if (access(rust[0], X_OK))
+		skip();
+	start(&d, "fs", rust, NULL, NULL);
+	bring_up(&d, 2, MUST);
+	assert_int_equal(fuse_init(&d), 0);
+	for (i = 1; i <= 3; i++) {
+		kill(d.front.pid, SIGHUP);
+		WAIT(said("state is saved") == i);
+		mc_wait_exit(d.back);
+		d.back = back(rust, NULL);
+		WAIT(said("bytes of state handed over") == i);
+		assert_int_equal(fuse_getattr(&d), 0);
+	}
+	leave(&d);
+	join(&d);
+	bring_up(&d, 2, MUST);
+	assert_int_equal(fuse_init(&d), 0);
+	assert_int_equal(fuse_getattr(&d), 0);
+	kill_back(&d);
+	assert_int_equal(fuse_getattr(&d), -ENOTCONN);
 	stop(&d);
 }
 
@@ -1727,6 +1776,78 @@ static void test_network(void **state)
 	/* in order: taken up wherever it was */
 	kill_back(&d);
 	d.back = back(vublk, args);
+	send_frame(&d, 0, 9);
+	stop(&d);
+}
+
+/* Another implementation: whatever address is asked for is passt's. */
+static void ask_for_address(struct driver *d)
+{
+	static const uint8_t request[42] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 1, 2, 3, 0x08, 0x06,
+		0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 1, 2, 3, 192, 0, 2, 2,
+		0, 0, 0, 0, 0, 0, 192, 0, 2, 1,
+	};
+	uint8_t *in = d->mem + SLOT_AT(0, 0), *out = d->mem + SLOT_AT(1, 0);
+	uint16_t before = used_idx(d, 0);
+
+	memset(in, 0, SLOT);
+	memset(out, 0, HDR);
+	memcpy(out + HDR, request, sizeof(request));
+	*(struct vring_desc *)(d->mem + DESC(0)) =
+		(struct vring_desc){ IOVA + SLOT_AT(0, 0), 4096, VRING_DESC_F_WRITE, 0 };
+	*(struct vring_desc *)(d->mem + DESC(1)) =
+		(struct vring_desc){ IOVA + SLOT_AT(1, 0), HDR + sizeof(request), 0, 0 };
+	add(d, 0, 0);
+	add(d, 1, 0);
+	WAIT(used_idx(d, 0) == (uint16_t)(before + 1));
+	/* a reply, of 192.0.2.1, to us */
+	assert_int_equal(in[HDR + 21], 2);
+	assert_memory_equal(in + HDR + 28, request + 38, 4);
+	assert_memory_equal(in + HDR, request + 6, 6);
+}
+
+static void test_network_passt(void **state)
+{
+	static const char *const passt[] = {
+		"/usr/bin/passt", "--vhost-user", "--foreground", "--socket=SOCKET", "--ipv4-only",
+		"--address=192.0.2.2", "--netmask=24", "--gateway=192.0.2.1", NULL,
+	};
+	struct driver d;
+
+	(void)state;
+	/* that of Debian 12 has it not yet */
+	if (system("/usr/bin/passt --help 2>&1 | grep -q -e --vhost-user"))
+		skip();
+	start(&d, "net", passt, NULL, NULL);
+	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
+	ask_for_address(&d);
+	kill_back(&d);
+	d.back = back(passt, NULL);
+	ask_for_address(&d);
+	stop(&d);
+}
+
+/* And DPDK's, which gives back what it is sent. */
+static void test_network_dpdk(void **state)
+{
+	static const char *const testpmd[] = {
+		"/usr/bin/dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--vdev",
+		"net_vhost0,iface=SOCKET,queues=1", "--", "--port-topology=loop", "--auto-start",
+		"--no-mlockall", "--total-num-mbufs=2048",
+		"--stats-period=3600", "--disable-link-check", NULL,
+	};
+	struct driver d;
+
+	(void)state;
+	if (access(testpmd[0], X_OK))
+		skip();
+	start(&d, "net", testpmd, NULL, NULL);
+	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
+	send_frame(&d, 0, 7);
+	send_frame(&d, 0, 8);
+	kill_back(&d);
+	d.back = back(testpmd, NULL);
 	send_frame(&d, 0, 9);
 	stop(&d);
 }
@@ -1859,7 +1980,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_keep_malformed),
 		cmocka_unit_test(test_file_system),
+		cmocka_unit_test(test_file_system_rust),
 		cmocka_unit_test(test_network),
+		cmocka_unit_test(test_network_passt),
+		cmocka_unit_test(test_network_dpdk),
 		cmocka_unit_test(test_network_pairs),
 	};
 
