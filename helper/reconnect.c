@@ -295,8 +295,8 @@ static void pause_ms(struct keeper *k, int ms)
 }
 
 /*
- * Does the kernel still take the device for one that is served, and by the helper that has ended? It
- * may have frozen it before the helper's end, which it then hears of late all the same.
+ * Does the kernel still take the device for one that is served, and by the helper that has ended?
+ * It may have frozen it before the helper's end, which it then hears of late all the same.
  */
 static bool not_noticed(const struct keeper *k)
 {

@@ -454,6 +454,7 @@ case $stage in
 	old=$(helper)
 	kill -KILL "$old"
 	check "a killed helper is replaced" wait_for 120 replaced "$old"
+	check "its driver was not told" sh -c 'dmesg | grep "vfiouser disk1.*held: "'
 	check "under the file system" sums first
 	old=$(helper)
 	systemctl kill -s KILL vfiouser-nvme@disk1

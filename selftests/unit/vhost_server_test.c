@@ -1687,7 +1687,7 @@ static void test_file_system(void **state)
 	stop(&d);
 }
 
-/* Another implementation, rust-vmm's: it is replaced below the driver, which goes on where it was. */
+/* Another implementation, rust-vmm's: replaced below the driver, which goes on where it was. */
 static void test_file_system_rust(void **state)
 {
 	static const char *const rust[] = {

@@ -214,9 +214,9 @@ static void connected(void *priv, bool yes)
 }
 
 /*
- * An enabled controller has all it needs: queues in memory that stays mapped, the doorbells in its own.
- * Of one that is being reset, or that is to give memory back, the next client could not know how
- * far it came.
+ * An enabled controller has all it needs: queues in memory that stays mapped, and the doorbells in
+ * its own. Of one that is being reset, or that is to give memory back, the next client could not
+ * know how far it came.
  */
 static bool keep(void *priv)
 {

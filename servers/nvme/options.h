@@ -18,7 +18,7 @@ struct options {
 	unsigned int lba_shift;		/* 0: as the backing has it */
 	const char *name;
 	bool no_ring;
-	bool no_keep;			/* a client that goes takes the controller's state with it */
+	bool no_keep;			/* the controller's state goes with its client */
 	unsigned int irqs;		/* bit per VFIO_PCI_*_IRQ_INDEX */
 };
 
