@@ -8,6 +8,7 @@
  * Owns nothing: the descriptors are struct device_region's, and the kernel takes what it needs of
  * them in ioeventfd_assign(). That runs before the first request of the ring is served, so that no
  * write of a doorbell ever goes by message first and overtakes, or is overtaken by, a direct one.
+ * (Under a driver that goes on meanwhile, those of the helper before are there until then.)
  */
 #include <errno.h>
 #include <inttypes.h>

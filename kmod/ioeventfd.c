@@ -16,6 +16,10 @@
  * period. Lifetime of an entry: from the helper's ioctl to the one that takes it back,
  * or to the device's removal. It holds a reference to the eventfd, and its page of
  * shadow memory pinned.
+ *
+ * Where a device goes on silently with another helper, the entries of the one before stay
+ * until that has assigned the same: a doorbell that was forwarded in between would reach the
+ * server after a later one that was not.
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -40,6 +44,7 @@
  * @ctx: what to signal
  * @shadow: where to store the value, naturally aligned for @size (8 if that is 0), or NULL
  * @pinned: the page of @shadow
+ * @kept: of the helper before, who has gone (vfu_irq.lock)
  */
 struct vfu_ioeventfd {
 	u64 offset;
@@ -49,6 +54,7 @@ struct vfu_ioeventfd {
 	struct eventfd_ctx *ctx;
 	void *shadow;
 	struct vfu_pinned pinned;
+	bool kept;
 };
 
 /**
@@ -265,6 +271,24 @@ static int vfu_ioeventfd_add(struct vfu_dev *vdev, u32 region, struct vfu_ioeven
 	return 0;
 }
 
+/* Was it there with the helper before? Then it stays. */
+static bool vfu_ioeventfd_renew(struct vfu_dev *vdev, u32 region, const struct vfu_ioeventfd *like)
+{
+	struct vfu_ioeventfds *table = vfu_ioeventfds_get(vdev, region);
+	u32 i;
+
+	for (i = 0; table && i < table->count; i++) {
+		struct vfu_ioeventfd *entry = table->entries[i];
+
+		if (entry->kept && vfu_ioeventfds_same(entry, like) && entry->ctx == like->ctx &&
+		    entry->shadow == like->shadow) {
+			entry->kept = false;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int vfu_ioeventfd_remove(struct vfu_dev *vdev, u32 region, const struct vfu_ioeventfd *like)
 {
 	struct vfu_ioeventfds *old = vfu_ioeventfds_get(vdev, region), *new = NULL;
@@ -352,6 +376,7 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 {
 	bool remove = arg->flags & VFIOUSER_IOEVENTFD_DEASSIGN;
 	struct vfu_ioeventfd *entry;
+	bool renewed = false;
 	int err;
 
 	err = vfu_ioeventfd_check(vdev, arg);
@@ -374,17 +399,76 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 		else if (remove)
 			err = vfu_ioeventfd_remove(vdev, arg->region, entry);
 		else
+			renewed = vfu_ioeventfd_renew(vdev, arg->region, entry);
+		if (!err && !remove && !renewed)
 			err = vfu_ioeventfd_add(vdev, arg->region, entry);
 		mutex_unlock(&vdev->irq.lock);
 	}
-	if (err || remove)
+	if (err || remove || renewed)
 		vfu_ioeventfd_free(entry);
 	return err;
 }
 
 /**
+ * vfu_ioeventfd_keep() - another helper is going to assign what there is
+ * @vdev: device that is being resumed
+ *
+ * Until vfu_ioeventfd_drop().
+ *
+ * Context: may sleep.
+ */
+void vfu_ioeventfd_keep(struct vfu_dev *vdev)
+{
+	u32 region, i;
+
+	mutex_lock(&vdev->irq.lock);
+	for (region = 0; region < VFU_NR_BARS; region++) {
+		struct vfu_ioeventfds *table = vfu_ioeventfds_get(vdev, region);
+
+		for (i = 0; table && i < table->count; i++)
+			table->entries[i]->kept = true;
+	}
+	mutex_unlock(&vdev->irq.lock);
+}
+
+/* One that has not been assigned again, or NULL. vfu_irq.lock held. */
+static const struct vfu_ioeventfd *vfu_ioeventfd_left(struct vfu_dev *vdev, u32 region)
+{
+	struct vfu_ioeventfds *table = vfu_ioeventfds_get(vdev, region);
+	u32 i;
+
+	for (i = 0; table && i < table->count; i++)
+		if (table->entries[i]->kept)
+			return table->entries[i];
+	return NULL;
+}
+
+/**
+ * vfu_ioeventfd_drop() - take those back that vfu_ioeventfd_keep() has kept for nobody
+ * @vdev: device whose helper has assigned its own
+ *
+ * A server that has kept its state has no reason to have others. Their writes are forwarded from
+ * now on; where there is no memory for that they stay.
+ *
+ * Context: may sleep.
+ */
+void vfu_ioeventfd_drop(struct vfu_dev *vdev)
+{
+	const struct vfu_ioeventfd *left;
+	u32 region;
+
+	mutex_lock(&vdev->irq.lock);
+	for (region = 0; region < VFU_NR_BARS; region++) {
+		while ((left = vfu_ioeventfd_left(vdev, region)))
+			if (vfu_ioeventfd_remove(vdev, region, left))
+				break;
+	}
+	mutex_unlock(&vdev->irq.lock);
+}
+
+/**
  * vfu_ioeventfd_clear() - take all entries back
- * @vdev: device, closed (vfu_irqfd_close()), frozen or being resumed: none can be added now
+ * @vdev: device, closed (vfu_irqfd_close()) or frozen: none can be added now
  *
  * Context: may sleep.
  */

@@ -15,6 +15,8 @@ struct vfu_ioeventfds;
 bool vfu_ioeventfd_write(struct vfu_dev *vdev, u32 region, u64 offset, const void *data,
 			 u32 count);
 int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg);
+void vfu_ioeventfd_keep(struct vfu_dev *vdev);
+void vfu_ioeventfd_drop(struct vfu_dev *vdev);
 void vfu_ioeventfd_clear(struct vfu_dev *vdev);
 
 #endif /* _KMOD_IOEVENTFD_H */

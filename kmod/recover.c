@@ -541,6 +541,7 @@ static void vfu_recover_rejoin(struct vfu_dev *vdev)
 {
 	/* Answered once the helper serves. */
 	vfu_region_push(vdev);
+	vfu_ioeventfd_drop(vdev);
 	vfu_recover_arm(vdev);
 	if (vfu_irqs_rearm(vdev) && !vfu_dev_offline(vdev))
 		vfu_dev_fail(vdev, "the server does not take its interrupts again");
@@ -892,8 +893,7 @@ static int vfu_resume_held(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	cancel_delayed_work(&r->grace);
 	vfu_swap_server(vdev, params, old);
 	vfu_irqfd_keep(vdev);
-	/* From here on doorbells are forwarded, until the new ones are assigned. */
-	vfu_ioeventfd_clear(vdev);
+	vfu_ioeventfd_keep(vdev);
 	vfu_held_wake(vdev);
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 	vfu_dev_queue(vdev, &r->work);
