@@ -233,6 +233,8 @@ static enum vfu_freeze vfu_freeze_phase(struct vfu_dev *vdev, bool grace, bool h
 
 	if (r->phase != VFU_PHASE_HELD && (!grace || test_bit(0, &vdev->removing)))
 		return VFU_FREEZE_NOT;
+	/* The server's new connection is still to come, or was that which has ended. */
+	WRITE_ONCE(r->connected, false);
 	if (r->phase == VFU_PHASE_RESUMING) {
 		r->again = true;
 		return VFU_FREEZE_FROZEN;
@@ -242,7 +244,6 @@ static enum vfu_freeze vfu_freeze_phase(struct vfu_dev *vdev, bool grace, bool h
 	if (hold && vfu_hold(vdev))
 		return VFU_FREEZE_HELD;
 	WRITE_ONCE(r->arms, false);
-	WRITE_ONCE(r->connected, false);
 	vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
 	return VFU_FREEZE_FROZEN;
 }
