@@ -443,7 +443,7 @@ static int with_channel(const struct attach_options *opt, const char *socket, st
 	}
 	record_close(&session.record);
 	/* Once more, then, with a server that begins afresh, as the driver will. */
-	if (session.stale)
+	if (session.stale && token)
 		return with_channel(opt, socket, ring, 0, front);
 	return status;
 }
