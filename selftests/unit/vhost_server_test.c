@@ -1480,6 +1480,19 @@ static bool connect_keeping(struct driver *d, unsigned int ms, char token[TOKEN]
 	return !strcmp(was, token);
 }
 
+/* One that would go on, with a proposal that is refused for something else: nothing is lost by it. */
+static void propose_badly(struct driver *d, const char token[TOKEN])
+{
+	char json[160];
+
+	snprintf(json, sizeof(json),
+		 "{\"capabilities\":{\"max_data_xfer_size\":0,\"vfiouser_keep\":{\"ms\":%u,\"token\":\"%s\"}}}",
+		 KEEP_MS, token);
+	assert_int_equal(mc_connect(&d->mc, front_path), 0);
+	assert_int_equal(mc_version(&d->mc, 0, 1, json), -EINVAL);
+	mc_close(&d->mc);
+}
+
 /* Without a word. */
 static void vanish(struct driver *d)
 {
@@ -1505,7 +1518,7 @@ static void new_calls(struct driver *d)
 static void test_keep(void **state)
 {
 	static const char *const extra[] = { "--queues=2", "--inflight", NULL };
-	char token[TOKEN] = "";
+	char token[TOKEN] = "", json[100];
 	struct driver d;
 	int i, other;
 
@@ -1521,6 +1534,7 @@ static void test_keep(void **state)
 		vanish(&d);
 		/* It has the doorbells and eventfds that there were. */
 		use_disk(&d, 3);
+		propose_badly(&d, token);
 		assert_true(connect_keeping(&d, KEEP_MS, token));
 		assert_int_equal(status(&d), 15);
 		/* What it works in is what it works in. */
@@ -1560,6 +1574,17 @@ static void test_keep(void **state)
 	assert_false(connect_keeping(&d, KEEP_MS, token));
 	share_memory(&d);
 	assert_int_equal(status(&d), 0);
+	/* Nor who does not say for how long, if he should go as well. */
+	bring_up(&d, 2, PLAIN);
+	vanish(&d);
+	assert_int_equal(mc_connect(&d.mc, front_path), 0);
+	snprintf(json, sizeof(json), "{\"capabilities\":{\"vfiouser_keep\":{\"token\":\"%s\"}}}",
+		 token);
+	assert_int_equal(mc_version(&d.mc, 0, 1, json), 0);
+	d.connected = true;
+	assert_int_equal(status(&d), 0);
+	forget_memory(&d);
+	share_memory(&d);
 	/* Of a device that is not in use there is nothing to keep. */
 	leave(&d);
 	assert_false(connect_keeping(&d, 1, token));

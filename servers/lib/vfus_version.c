@@ -119,7 +119,7 @@ static int settle_keep(struct vfus *s, struct json_object *in, struct json_objec
 	ret = parse_keep(in, &ms, &token);
 	if (ret)
 		return ret;
-	again = s->kept && token && token == s->token;
+	again = s->kept && ms && token && token == s->token;
 	if (s->kept && !again) {
 		vfus_forget(s);
 		s->forgetting = true;
@@ -129,7 +129,6 @@ static int settle_keep(struct vfus *s, struct json_object *in, struct json_objec
 	if (s->forgetting)
 		vfus_dma_release(s);
 	s->forgetting = false;
-	s->kept = false;
 	s->given_up = false;
 	s->keep_ms = s->dev.ops->keep ? MIN_T(uint64_t, ms, UINT_MAX) : 0;
 	if (!s->keep_ms)
@@ -295,6 +294,8 @@ int vfus_handle_version(struct vfus *s, struct vfus_msg *m)
 	memcpy(s->out + sizeof(v), text, strlen(text) + 1);
 	s->out_len = sizeof(v) + strlen(text) + 1;
 	s->negotiated = true;
+	/* Not before: where the rest of the proposal is refused, the client may come again. */
+	s->kept = false;
 out:
 	json_object_put(reply);
 	json_object_put(root);
