@@ -363,6 +363,7 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 	o.vfus.hooks = hooks;
 	o.vfus.stand_in = true;
 	c->nr_ioq = 8;
+	c->irq = VFIO_PCI_MSIX_IRQ_INDEX;
 	c->poll_max_us = 1000;
 	memcpy(c->model, "vfiouser NVMe", sizeof("vfiouser NVMe"));
 	options_parse(&o, c, argc, argv);

@@ -263,6 +263,7 @@ struct nvme_ctrl {
 	uint16_t pci_vendor;
 	uint16_t pci_sub_vendor;
 
+	unsigned int irq;		/* VFIO_PCI_*_IRQ_INDEX that was used last */
 	uint32_t intms;
 	uint32_t cc;
 	uint32_t csts;

@@ -376,12 +376,16 @@ static void interrupt(struct nvme_ctrl *c, struct nvme_cq *q)
 	if (!q->ien)
 		return;
 	if (vfus_irq_armed(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX))
-		vfus_irq_trigger(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX, q->vector);
-	else if (vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX) && !(c->intms & 1))
-		vfus_irq_trigger(c->vfus, VFIO_PCI_MSI_IRQ_INDEX, 0);
-	else if (!vfus_irq_armed(c->vfus, VFIO_PCI_INTX_IRQ_INDEX))
-		/* A client that has just come back: it fires when the vector gets its eventfd. */
-		vfus_irq_trigger(c->vfus, VFIO_PCI_MSIX_IRQ_INDEX, q->vector);
+		c->irq = VFIO_PCI_MSIX_IRQ_INDEX;
+	else if (vfus_irq_armed(c->vfus, VFIO_PCI_MSI_IRQ_INDEX))
+		c->irq = VFIO_PCI_MSI_IRQ_INDEX;
+	else if (vfus_irq_armed(c->vfus, VFIO_PCI_INTX_IRQ_INDEX))
+		return;
+	/* Of a client that is coming back none is armed: it fires when the vector has its eventfd. */
+	if (c->irq == VFIO_PCI_MSIX_IRQ_INDEX)
+		vfus_irq_trigger(c->vfus, c->irq, q->vector);
+	else if (!(c->intms & 1))
+		vfus_irq_trigger(c->vfus, c->irq, 0);
 }
 
 static void interrupts(struct nvme_ctrl *c)
