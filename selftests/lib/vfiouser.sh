@@ -117,10 +117,10 @@ vu_listens()
 	test -S "$SOCKET"
 }
 
-# helper_pid [NAME]: of the device's helper, 0 without one; of the only device if there is no NAME
+# helper_pid: of the only device's helper, 0 without one
 helper_pid()
 {
-	stat_of pid "$@"
+	stat_of pid
 }
 
 # stat_of KEY [NAME]: a number that "vfiouserctl list --json" has of the device, as a counter; of the first one

@@ -6,7 +6,8 @@
 #
 # What test_recover_01 to _03 do, by the dozen: the server killed 50 times, the helper 20 times, the
 # server hung 10 times, and the helper killed 20 times above a server that keeps its state, all
-# under one file system that is being written and verified.
+# under one file system that is being written and verified. In the last part requests of processes that know
+# nothing of each other begin all the time, also while there is no helper.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -74,9 +75,12 @@ ktap_is "the server hung" "$n" "$HANGS"
 
 kill -KILL "$SERVER_PID"
 wait_for 60 state_is "$BDF" frozen
-# shellcheck disable=SC2086
-restart_server $serve
+restart_server --file=/dev/vda --doorbells=ioeventfd
 back "another server"
+(while [ ! -e "$WORK/stop" ]; do
+	dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
+	usleep 20000
+done; wait) &
 frozen=$(dmesg_since | grep -c ': frozen: ')
 helpers "helper killed, the driver not told"
 ktap_is "never frozen for that" "$(dmesg_since | grep -c ': frozen: ')" "$frozen"
