@@ -394,14 +394,15 @@ int vfu_ioeventfd_set(struct vfu_dev *vdev, const struct vfiouser_ioeventfd *arg
 
 	if (!err) {
 		mutex_lock(&vdev->irq.lock);
-		if (vdev->irq.closed)
+		if (vdev->irq.closed) {
 			err = -ENODEV;
-		else if (remove)
+		} else if (remove) {
 			err = vfu_ioeventfd_remove(vdev, arg->region, entry);
-		else
+		} else {
 			renewed = vfu_ioeventfd_renew(vdev, arg->region, entry);
-		if (!err && !remove && !renewed)
-			err = vfu_ioeventfd_add(vdev, arg->region, entry);
+			if (!renewed)
+				err = vfu_ioeventfd_add(vdev, arg->region, entry);
+		}
 		mutex_unlock(&vdev->irq.lock);
 	}
 	if (err || remove || renewed)

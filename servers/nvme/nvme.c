@@ -385,6 +385,7 @@ int nvme_main(int argc, char **argv, const struct vfus_hooks *hooks)
 		return 1;
 	}
 	build_device(c, &o, &dev);
+	/* not even offered: a client would rely on it */
 	if (o.no_keep)
 		ops.keep = NULL;
 	nvme_features_reset(c);
