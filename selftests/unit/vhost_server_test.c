@@ -1780,6 +1780,17 @@ static void send_frame(struct driver *d, unsigned int pair, uint8_t fill)
 	wait_call(d, rx);
 }
 
+/* In order: taken up wherever it was. */
+static void frames_over_a_restart(struct driver *d, const char *const args[],
+				  const char *const extra[])
+{
+	send_frame(d, 0, 7);
+	send_frame(d, 0, 8);
+	kill_back(d);
+	d->back = back(args, extra);
+	send_frame(d, 0, 9);
+}
+
 static void test_network(void **state)
 {
 	static const char *const args[] = { "--net", "--queues=2", NULL };
@@ -1796,12 +1807,7 @@ static void test_network(void **state)
 	assert_false(offered(&d) & never);
 	assert_int_equal(said("mtu 1400"), 1);
 	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
-	send_frame(&d, 0, 7);
-	send_frame(&d, 0, 8);
-	/* in order: taken up wherever it was */
-	kill_back(&d);
-	d.back = back(vublk, args);
-	send_frame(&d, 0, 9);
+	frames_over_a_restart(&d, vublk, args);
 	stop(&d);
 }
 
@@ -1869,11 +1875,7 @@ static void test_network_dpdk(void **state)
 		skip();
 	start(&d, "net", testpmd, NULL, NULL);
 	bring_up(&d, 2, MUST | BIT(5) | BIT(16));
-	send_frame(&d, 0, 7);
-	send_frame(&d, 0, 8);
-	kill_back(&d);
-	d.back = back(testpmd, NULL);
-	send_frame(&d, 0, 9);
+	frames_over_a_restart(&d, testpmd, NULL);
 	stop(&d);
 }
 
