@@ -138,7 +138,7 @@ quiet+='|kcsan: non-strict mode configured'
 
 # Reports of the kernel's own, of which each line that any such report has is passed over, and whatever else is
 # said meanwhile counts: nvme shifts by what it reads of the controller memory buffer's size, of a device that has
-# just gone (all-ones); a kprobe that cannot be, since a function has been hooked, is a warning from 6.17 to 6.18.15.
+# just gone (all-ones); a kprobe that cannot be, since a function has been hooked, is a warning of 6.18.15.
 # shellcheck disable=SC2016
 kernels_own='/-\[ cut here \]-/ { flush(); held = 1 }
 	held {
