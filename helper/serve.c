@@ -506,9 +506,9 @@ static void serve_sleep(struct serve *serve)
 			if (fds[1].revents)
 				take_signal(serve);
 			if (fds[2].revents) {
-				serve->front_gone();
 				close(serve->front_fd);
 				serve->front_fd = -1;
+				serve->front_gone();
 			}
 		}
 	}

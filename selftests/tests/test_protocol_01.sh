@@ -47,8 +47,15 @@ counted()
 	grep 'client disconnected' "$SOCKET.log" | sed -nE "s/.*$1.*/\1/p" | tail -n 1
 }
 
+# The helper has noticed that the attach has ended, and has closed what they had in common.
+in_background()
+{
+	[ "$(readlink "/proc/$HELPER/fd/2")" = /dev/null ]
+}
+
 descriptors()
 {
+	wait_for 30 in_background
 	find "/proc/$HELPER/fd" -mindepth 1 | wc -l
 }
 
