@@ -278,6 +278,19 @@ int ring_ram(const struct ring *ring, struct vfiouser_ram *arg)
 }
 
 /**
+ * ring_server() - another process is the server from now on
+ * @ring: open, with a device
+ * @pid: it
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int ring_server(const struct ring *ring, pid_t pid)
+{
+	return ioctl(ring->fd, VFIOUSER_IOC_SERVER, (unsigned long)pid) < 0 ? -errno : 0;
+}
+
+/**
  * ring_remove() - begin the orderly removal of the channel's device
  * @ring: open, with a device
  *

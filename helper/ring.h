@@ -36,6 +36,7 @@ uint32_t ring_timeout_ms(const struct ring *ring);
 uint32_t ring_state(const struct ring *ring);
 const char *ring_state_name(uint32_t state);
 uint32_t ring_state_of_name(const char *name);
+int ring_server(const struct ring *ring, pid_t pid);
 int ring_remove(struct ring *ring);
 int ring_pool(struct ring *ring);
 bool ring_replaced(const struct ring *ring);

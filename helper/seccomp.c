@@ -10,6 +10,7 @@
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/vfiouser.h>
@@ -21,6 +22,8 @@ static const int allowed[] = {
 	/* the two sockets of the server */
 	SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom),
 	SCMP_SYS(shutdown),
+	/* a server's process that another one goes on for */
+	SCMP_SYS(pidfd_open),
 	/* eventfds, signalfd, the log */
 	SCMP_SYS(eventfd2), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close),
 	/* surplus descriptors from the server are looked at before they are closed */
@@ -66,6 +69,14 @@ int seccomp_restrict(void)
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_REMOVE, 0));
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_SERVER, 0));
+	/* Who sends: see vfuc_submit_who(). */
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+				       SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET, 0),
+				       SCMP_A2(SCMP_CMP_EQ, SO_PASSCRED, 0));
 	/* Signals to nobody but itself, as of abort(). */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,

@@ -19,10 +19,12 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "array.h"
+#include "clock.h"
 #include "device.h"
 #include "log.h"
 #include "notify.h"
@@ -44,6 +46,12 @@ static inline void spin_pause(void)
 
 /* Looks at the ring for each one at the clock. */
 #define LOOKS	32
+
+/* Between two questions who the server is. */
+#define ASK_AGAIN_MS	100
+
+/* Of its processes, how many are worth a line. */
+#define SERVERS_SAID	16
 
 /* Rounds with work after which signals get their turn. */
 #define ROUNDS	4096
@@ -436,7 +444,11 @@ static int next_deadline_ms(const struct serve *serve)
 	int server = vfuc_next_deadline_ms(serve->server);
 	int regions = ioregion_next_deadline_ms(&serve->ioregions);
 
-	return earlier(earlier(server, regions), notify_beat());
+	int ask = -1;
+
+	if (serve->ask_at && !serve->asking)
+		ask = serve->ask_at > now_ms() ? (int)(serve->ask_at - now_ms()) : 0;
+	return earlier(earlier(earlier(server, regions), notify_beat()), ask);
 }
 
 /*
@@ -468,11 +480,62 @@ static bool serve_spin(struct serve *serve, bool worked)
 	return now - serve->idle_since < serve->poll_us;
 }
 
+/**
+ * serve_watch() - be told when the server's process ends
+ * @serve: @server set
+ *
+ * Where it is no process of this host, nothing is done.
+ *
+ * Context: set-up, or the loop.
+ */
+void serve_watch(struct serve *serve)
+{
+	pid_t pid = vfuc_caps(serve->server)->server_pid;
+
+	serve->server_fd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	/* It has ended since it answered. */
+	serve->ask_at = pid && serve->server_fd < 0 && errno == ESRCH ? now_ms() + ASK_AGAIN_MS : 0;
+}
+
+static void server_known(void *opaque, uint64_t cookie, int error, const void *data, size_t len)
+{
+	struct serve *serve = opaque;
+	pid_t pid;
+
+	(void)cookie;
+	(void)data;
+	(void)len;
+	serve->asking = false;
+	serve->ask_at = now_ms() + ASK_AGAIN_MS;
+	if (error)
+		return;
+	pid = vfuc_caps(serve->server)->server_pid;
+	/* It may have ended in turn. */
+	if (ring_server(serve->ring, pid))
+		return;
+	serve_watch(serve);
+	if (serve->servers++ < SERVERS_SAID)
+		log_note("the server's process has ended, and %d goes on in its place", pid);
+}
+
+/*
+ * That its process ends is news where the connection does not: another one has it. Until it is
+ * known who, nobody knows that there is one.
+ */
+static void look_at_server(struct serve *serve)
+{
+	if (!serve->ask_at || serve->asking || serve->stop || vfuc_dead(serve->server) ||
+	    now_ms() < serve->ask_at)
+		return;
+	serve->asking = !vfuc_submit_who(serve->server, server_known, serve);
+	serve->ask_at = now_ms() + ASK_AGAIN_MS;
+}
+
 /* Sleeps until there may be something to do. */
 static void serve_sleep(struct serve *serve)
 {
-	struct pollfd fds[3 + VFUC_POLL_FDS + IOREGION_MAX_FDS];
-	const int own = 3;
+	struct pollfd fds[4 + VFUC_POLL_FDS + IOREGION_MAX_FDS];
+	const int own = 4;
 	int n;
 
 	/* Blocked: what is in the ring cannot be taken, so no need to be woken for it. */
@@ -492,6 +555,7 @@ static void serve_sleep(struct serve *serve)
 		};
 		fds[1] = (struct pollfd) { .fd = serve->signal_fd, .events = POLLIN };
 		fds[2] = (struct pollfd) { .fd = serve->front_fd, .events = 0 };
+		fds[3] = (struct pollfd) { .fd = serve->server_fd, .events = POLLIN };
 		n = own + vfuc_poll_fds(serve->server, fds + own, VFUC_POLL_FDS);
 		n += ioregion_poll_fds(&serve->ioregions, fds + n);
 		n = poll(fds, n, next_deadline_ms(serve));
@@ -510,17 +574,23 @@ static void serve_sleep(struct serve *serve)
 				serve->front_fd = -1;
 				serve->front_gone();
 			}
+			if (fds[3].revents) {
+				close(serve->server_fd);
+				serve->server_fd = -1;
+				serve->ask_at = now_ms() + (serve->servers ? ASK_AGAIN_MS : 0);
+			}
 		}
 	}
 	ring_awake(serve->ring);
 	serve_server(serve);
+	look_at_server(serve);
 	look_at_state(serve);
 }
 
 /**
  * serve_run() - serve a device until it is gone, or its server is
- * @serve: @ring to @front_gone set, @irqs.types[].count set, @ioregions as serve_ioregions() has
- *	made them or zero, all else zero
+ * @serve: @ring to @front_gone set, serve_watch() called, @irqs.types[].count set, @ioregions as
+ *	serve_ioregions() has made them or zero, all else zero
  *
  * Says on its own why it ends, unless the device was removed.
  *

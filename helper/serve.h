@@ -39,6 +39,10 @@ struct serve_slot {
  * @signal_fd: readable: remove the device, or if that was asked for already, stop; or -1
  * @front_fd: hangs up when the command that started us has ended; or -1
  * @front_gone: called then, once
+ * @server_fd: pidfd of the server's process, or -1: see serve_watch()
+ * @ask_at: when to ask who the server is by now, in now_ms(); 0: it is known, or nobody is
+ * @asking: that has been done
+ * @servers: how many have been known
  * @state: last state of the ring that was seen
  * @timeout_ms: for an answer of the server, as the ring last said; 0: nothing yet
  * @blocked: the request at the head of the ring has to wait for the server
@@ -65,6 +69,10 @@ struct serve {
 	int signal_fd;
 	int front_fd;
 	void (*front_gone)(void);
+	int server_fd;
+	int64_t ask_at;
+	bool asking;
+	unsigned int servers;
 
 	uint32_t state;
 	uint32_t timeout_ms;
@@ -83,6 +91,7 @@ struct serve {
 };
 
 void serve_ioregions(struct serve *serve, const struct device *dev, unsigned int timeout_ms);
+void serve_watch(struct serve *serve);
 int serve_run(struct serve *serve);
 
 #endif

@@ -231,7 +231,12 @@ static void front_gone(void)
 static int serve(const struct attach_options *opt, struct vfuc *server, struct ring *ring,
 		 const struct device *dev, int front)
 {
-	struct serve s = {
+	/* Callbacks of what is outstanding come until the connection is closed. */
+	static struct serve s;
+	unsigned int i;
+	int err, status;
+
+	s = (struct serve) {
 		.ring = ring,
 		.server = server,
 		.grace = opt->old ? opt->old->grace_ms : opt->grace_ms,
@@ -240,8 +245,7 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 		.front_fd = front,
 		.front_gone = front_gone,
 	};
-	unsigned int i;
-	int err, status;
+	serve_watch(&s);
 
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++)
 		s.irqs.types[i].count = dev->irqs[i].count;
@@ -260,6 +264,8 @@ static int serve(const struct attach_options *opt, struct vfuc *server, struct r
 	ioregion_release(&s.ioregions);
 	irq_release(&s.irqs);
 	close(s.signal_fd);
+	if (s.server_fd >= 0)
+		close(s.server_fd);
 	return status;
 }
 

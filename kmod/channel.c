@@ -274,6 +274,10 @@ static long vfu_channel_ioctl(struct file *file, unsigned int cmd, unsigned long
 		return 0;
 	case VFIOUSER_IOC_POOL:
 		return vdev ? vfu_channel_pool(vdev) : -ENODEV;
+	case VFIOUSER_IOC_SERVER:
+		if (arg != (pid_t)arg)
+			return -ESRCH;
+		return vdev ? vfu_recover_server(vdev, arg) : -ENODEV;
 	}
 	return -ENOTTY;
 }

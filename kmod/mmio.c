@@ -602,7 +602,7 @@ int vfu_mmio_init(void)
 }
 
 /**
- * vfu_mmio_exit() - no area exists any more; wait for the last to be freed
+ * vfu_mmio_exit() - no area exists any more; wait for what call_rcu() has still to free
  */
 void vfu_mmio_exit(void)
 {

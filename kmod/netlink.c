@@ -664,11 +664,14 @@ static int vfu_put_irq(struct sk_buff *msg, struct vfu_dev *vdev, u32 index)
 /* What is told only of a device that was asked for by name or id. */
 static int vfu_put_details(struct sk_buff *msg, struct vfu_dev *vdev)
 {
-	pid_t server = pid_vnr(vdev->serving.server);
+	pid_t server;
 	u64 iova, size, coherent;
 	struct nlattr *nest;
 	u32 i;
 
+	rcu_read_lock();
+	server = pid_vnr(READ_ONCE(vdev->serving.server));
+	rcu_read_unlock();
 	if (server && nla_put_u32(msg, VFIOUSER_A_SERVER_PID, server))
 		return -EMSGSIZE;
 	vfu_pool_info(vdev->pool, &iova, &size, &coherent);

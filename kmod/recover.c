@@ -149,14 +149,15 @@ u64 vfu_recover_token(const struct vfu_dev_params *params)
 
 /* ---- the freeze ---- */
 
-/* A process other than @server, which is as the caller sees it. */
+/* A process other than @server, which is as the caller sees it; inside, see vfu_enter(). */
 static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 {
-	struct pid *old = vdev->serving.server;
 	struct task_struct *task;
+	struct pid *old;
 	bool runs;
 
 	rcu_read_lock();
+	old = READ_ONCE(vdev->serving.server);
 	task = old ? pid_task(old, PIDTYPE_TGID) : NULL;
 	runs = task && !(READ_ONCE(task->flags) & PF_EXITING) && pid_vnr(old) != server;
 	rcu_read_unlock();
@@ -844,16 +845,59 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		.ring = old,
 		.task = vdev->serving.task,
 		.helper = vdev->serving.helper,
-		.server = vdev->serving.server,
+		.server = xchg(&vdev->serving.server,
+			       params->server ? find_get_pid(params->server) : NULL),
 		.keeper = vdev->recover.keeper,
 	};
 	WRITE_ONCE(vdev->serving.task, get_task_struct(current));
 	mmgrab(current->mm);
 	WRITE_ONCE(vdev->serving.helper, current->mm);
-	WRITE_ONCE(vdev->serving.server, params->server ? find_get_pid(params->server) : NULL);
 	vdev->recover.keeper = params->keeper ? find_get_pid(params->keeper) : NULL;
 	strscpy(vdev->recover.options, params->options, sizeof(vdev->recover.options));
 	mutex_unlock(&vdev->irq.lock);
+}
+
+struct vfu_old_server {
+	struct rcu_head rcu;
+	struct pid *pid;
+};
+
+static void vfu_old_server_put(struct rcu_head *rcu)
+{
+	struct vfu_old_server *old = container_of(rcu, struct vfu_old_server, rcu);
+
+	put_pid(old->pid);
+	kfree(old);
+}
+
+/**
+ * vfu_recover_server() - another process serves the device, where the one before ended
+ * @vdev: device
+ * @server: it; with the same state, and on the helper's connection
+ *
+ * Whoever looks at the one before may be waiting for the helper, which calls this: not waited for.
+ *
+ * Context: the helper's process; does not wait for it.
+ * Return: 0; -EBUSY if the one before runs; -ESRCH if there is no such process; -ENOMEM.
+ */
+int vfu_recover_server(struct vfu_dev *vdev, pid_t server)
+{
+	struct vfu_old_server *old;
+	struct pid *pid;
+
+	if (vfu_server_runs(vdev))
+		return -EBUSY;
+	old = kmalloc(sizeof(*old), GFP_NOIO);
+	pid = find_get_pid(server);
+	if (!old || !pid) {
+		put_pid(pid);
+		kfree(old);
+		return pid ? -ENOMEM : -ESRCH;
+	}
+	/* Not vfu_irq.lock: whoever holds it may wait for the helper as well. */
+	old->pid = xchg(&vdev->serving.server, pid);
+	call_rcu(&old->rcu, vfu_old_server_put);
+	return 0;
 }
 
 /* Nobody is inside. */
@@ -919,8 +963,8 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 {
 	struct vfu_recover *r = &vdev->recover;
 	struct vfu_ring *old;
-	bool going;
-	int err;
+	bool going, runs;
+	int err, idx;
 
 	if (vfu_dev_lost(vdev) || test_bit(0, &vdev->removing)) {
 		NL_SET_ERR_MSG(extack, "the device is being removed");
@@ -936,7 +980,10 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	if (READ_ONCE(r->phase) != VFU_PHASE_WAITING && !vfu_dev_offline(vdev))
 		return -EBUSY;
 	/* One that was only stopped would write to memory that is another one's by now. */
-	if (vfu_old_server_runs(vdev, params->server)) {
+	idx = vfu_enter(vdev);
+	runs = vfu_old_server_runs(vdev, params->server);
+	vfu_leave(vdev, idx);
+	if (runs) {
 		NL_SET_ERR_MSG(extack,
 			       "the server from before still runs and could write to memory of this one");
 		return -EBUSY;

@@ -106,6 +106,7 @@ void vfu_held_wake(struct vfu_dev *vdev);
 int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *extack);
 u64 vfu_recover_token(const struct vfu_dev_params *params);
 bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms);
+int vfu_recover_server(struct vfu_dev *vdev, pid_t server);
 int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack);
 int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		       struct vfu_ring *ring, struct netlink_ext_ack *extack);

@@ -89,10 +89,11 @@ struct vfu_rescue {
 bool vfu_serves(const struct vfu_dev *vdev, struct task_struct *task)
 {
 	const struct vfu_serving *s = &vdev->serving;
+	struct pid *server = READ_ONCE(s->server);
 
 	if (!task->mm)
 		return false;
-	return task->mm == s->helper || (s->server && task_tgid(task) == s->server);
+	return task->mm == s->helper || (server && task_tgid(task) == server);
 }
 
 /* May it be moved here? Only a hint, the scheduler's locks are not held. */
@@ -216,12 +217,14 @@ static void vfu_rescue_work(struct work_struct *work)
 	struct task_struct *tasks[VFU_RESCUE_TASKS], *leader, *task;
 	struct vfu_serving *serving = &rescue->vdev->serving;
 	struct vfu_pull *loans[VFU_RESCUE_TASKS];
+	struct pid *server;
 	bool lent = false;
 	unsigned int i, n = 0;
 
 	tasks[n++] = get_task_struct(serving->task);
 	rcu_read_lock();
-	leader = serving->server ? pid_task(serving->server, PIDTYPE_TGID) : NULL;
+	server = READ_ONCE(serving->server);
+	leader = server ? pid_task(server, PIDTYPE_TGID) : NULL;
 	if (leader) {
 		for_each_thread(leader, task) {
 			if (n == VFU_RESCUE_TASKS)
@@ -339,13 +342,15 @@ static const char *vfu_context_word(void)
 void vfu_rescue_report(struct vfu_dev *vdev, char *buf, size_t size)
 {
 	struct task_struct *leader, *task, *server = NULL;
+	struct pid *pid;
 	int len;
 
 	len = scnprintf(buf, size, "%s waiting on CPU %u %s, helper %s on CPU %u", current->comm,
 			raw_smp_processor_id(), vfu_context_word(),
 			vfu_task_word(vdev->serving.task), task_cpu(vdev->serving.task));
 	rcu_read_lock();
-	leader = vdev->serving.server ? pid_task(vdev->serving.server, PIDTYPE_TGID) : NULL;
+	pid = READ_ONCE(vdev->serving.server);
+	leader = pid ? pid_task(pid, PIDTYPE_TGID) : NULL;
 	if (leader) {
 		for_each_thread(leader, task)
 			if (!server || READ_ONCE(server->__state))

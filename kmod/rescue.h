@@ -21,7 +21,9 @@ struct vfu_rescue;
  * @server: the server's process, or NULL if it is not known
  * @rescue: for each CPU the work that pulls @task and @server there
  *
- * Who looks at @server holds vfu_irq.lock or stays inside of vfu_enter() and vfu_leave().
+ * Who looks at @server has rcu_read_lock(), and vfu_irq.lock or is inside of vfu_enter() and
+ * vfu_leave(): with another helper it is replaced and put when nobody is, by vfu_recover_server()
+ * at any time.
  */
 struct vfu_serving {
 	struct mm_struct *helper;

@@ -530,6 +530,20 @@ bool vfuc_busy(const struct vfuc *c);
 void vfuc_set_timeout(struct vfuc *c, unsigned int timeout_ms);
 
 /**
+ * vfuc_submit_who() - find out which process is the server by now
+ * @c: connection
+ * @done: called once, with 0 where caps.server_pid is who has answered, -ESRCH where nobody is
+ *	named
+ * @opaque: for @done
+ *
+ * Implements VFIO_USER_DEVICE_GET_INFO, of whose answer only the sender is of interest.
+ *
+ * Context: never sleeps; @done does not run here.
+ * Return: as vfuc_submit_read().
+ */
+int vfuc_submit_who(struct vfuc *c, vfuc_done_fn done, void *opaque);
+
+/**
  * vfuc_pending() - count requests without a reply so far
  * @c: connection
  *

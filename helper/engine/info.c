@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* DEVICE_GET_INFO: what kind of device it is, how many regions and interrupt types it has. */
+/*
+ * DEVICE_GET_INFO: what kind of device it is, how many regions and interrupt types it has; and who
+ * says so.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -51,5 +54,42 @@ int vfuc_get_info(struct vfuc *c, struct vfuc_info *info, struct vfuc_error *err
 	info->num_irqs = wire.num_irqs;
 out:
 	vfuc_call_free(c, &call);
+	return err;
+}
+
+static void complete_who(struct vfuc *c, const struct vfuc_request *request,
+			 const struct vfuc_reply *reply)
+{
+	pid_t sender = reply->fds ? reply->fds->sender : 0;
+	int err = reply->error;
+
+	vfuc_transport_ask_sender(c->main.fd, false);
+	if (!err && !sender)
+		err = -ESRCH;
+	if (!err)
+		c->caps.server_pid = sender;
+	request->done(request->opaque, request->cookie, err, NULL, 0);
+}
+
+int vfuc_submit_who(struct vfuc *c, vfuc_done_fn done, void *opaque)
+{
+	struct vfuc_wire_info wire = { .argsz = sizeof(wire) };
+	struct vfuc_request request = {
+		.command = VFUC_CMD_GET_INFO,
+		.region = VFUC_NO_REGION,
+		/* no descriptors, but what is received with them */
+		.wants_fds = true,
+		.complete = complete_who,
+		.done = done,
+		.opaque = opaque,
+	};
+	struct iovec iov[2] = { { 0 }, { .iov_base = &wire, .iov_len = sizeof(wire) } };
+	int err;
+
+	vfuc_transport_ask_sender(c->main.fd, true);
+	c->main.rx_fds.sender = 0;
+	err = vfuc_request(c, &request, iov, 2, NULL, 0, false);
+	if (err)
+		vfuc_transport_ask_sender(c->main.fd, false);
 	return err;
 }

@@ -157,7 +157,8 @@ static void *driver(void *arg)
 int main(int argc, char **argv)
 {
 	unsigned int n = argc > 4 ? atoi(argv[4]) : 1000;
-	struct serve serve = { .ring = &ring, .signal_fd = -1, .front_fd = -1 };
+	struct serve serve = { .ring = &ring, .signal_fd = -1, .front_fd = -1,
+			       .server_fd = -1 };
 	struct vfuc_error error = { 0 };
 	struct vfuc_config config = { 0 };
 	pthread_t thread;

@@ -128,7 +128,8 @@ static void tick(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vfuc_config config = { .max_pending = 64, .max_queue_bytes = 100000 };
-	struct serve serve = { .ring = &ring, .signal_fd = -1, .front_fd = -1 };
+	struct serve serve = { .ring = &ring, .signal_fd = -1, .front_fd = -1,
+			       .server_fd = -1 };
 	struct vfuc_error error = { 0 };
 	struct input server;
 	char address[32];

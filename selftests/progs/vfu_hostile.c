@@ -608,6 +608,8 @@ static void act(void)
 		ioctl(p.fd, VFIOUSER_IOC_WAKE, any64());
 	else if (what < 905)
 		ioctl(p.fd, VFIOUSER_IOC_REMOVE);
+	else if (what < 907)
+		ioctl(p.fd, VFIOUSER_IOC_SERVER, chance(2) ? (uint64_t)getpid() : any64());
 	else if (what < 910)
 		ioctl(p.fd, (unsigned long)any64(), any64());
 	else if (what < 915)

@@ -181,13 +181,12 @@ static void test_before_listen(void **state)
 	unlink(addr.sun_path);
 }
 
-/* Takes one connection and says yes, as a server does whose supervisor has made its socket. */
-static void serve_version(int listener)
+/* Says yes. */
+static void answer_version(int fd)
 {
 	struct vfuc_wire_version version = { .major = 0, .minor = 1 };
 	struct vfuc_header header;
 	uint8_t message[4096];
-	int fd = accept(listener, NULL, NULL);
 
 	if (fd < 0 || recv(fd, &header, sizeof(header), MSG_WAITALL) != sizeof(header) ||
 	    header.size > sizeof(message) ||
@@ -199,8 +198,17 @@ static void serve_version(int listener)
 	memcpy(message + sizeof(header), &version, sizeof(version));
 	if (send(fd, message, header.size, 0) < 0)
 		_exit(1);
+}
+
+/* Takes one connection, as a server does whose supervisor has made its socket. */
+static void serve_version(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	char byte;
+
+	answer_version(fd);
 	/* Until the client has seen it. */
-	_exit(recv(fd, message, 1, 0) != 0);
+	_exit(recv(fd, &byte, 1, 0) != 0);
 }
 
 /* The server is who answers, not who called listen(). */
@@ -234,6 +242,101 @@ static void test_activated(void **state)
 	assert_int_equal(status, 0);
 	close(listener);
 	unlink(path);
+}
+
+/* Answers a question with itself, or with an error. */
+static void answer_info(int fd, bool refuse)
+{
+	struct { struct vfuc_header header; uint32_t words[4]; } m;
+
+	if (recv(fd, &m, sizeof(m), MSG_WAITALL) != sizeof(m))
+		_exit(0);
+	m.header.flags = VFUC_TYPE_REPLY | (refuse ? VFUC_FLAG_ERROR : 0);
+	m.header.error = refuse ? EINVAL : 0;
+	if (refuse)
+		m.header.size = sizeof(m.header);
+	if (send(fd, &m, m.header.size, 0) < 0)
+		_exit(1);
+}
+
+struct who {
+	bool known;
+	int error;
+};
+
+static void who_known(void *opaque, uint64_t cookie, int error, const void *data, size_t len)
+{
+	struct who *who = opaque;
+
+	(void)cookie;
+	(void)data;
+	(void)len;
+	who->known = true;
+	who->error = error;
+}
+
+static int ask_who(struct vfuc *c)
+{
+	struct who who = { 0 };
+
+	assert_int_equal(vfuc_submit_who(c, who_known, &who), 0);
+	while (!who.known) {
+		struct pollfd fd;
+
+		assert_int_equal(vfuc_poll_fds(c, &fd, 1), 1);
+		assert_true(poll(&fd, 1, 20000) > 0);
+		vfuc_process(c);
+	}
+	return who.error;
+}
+
+/* Another process can go on with the connection, and then it is the server. */
+static void test_another_process(void **state)
+{
+	struct vfuc_error error = { 0 };
+	int fds[2], one[2], status;
+	pid_t first, second;
+	char address[32];
+	struct vfuc *c;
+	char byte;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(pipe(one), 0);
+	first = fork();
+	if (!first) {
+		close(fds[0]);
+		answer_version(fds[1]);
+		answer_info(fds[1], false);
+		second = fork();
+		if (second)
+			_exit(write(one[1], &second, sizeof(second)) != sizeof(second));
+		answer_info(fds[1], true);
+		answer_info(fds[1], false);
+		answer_info(fds[1], false);
+		_exit(0);
+	}
+	close(fds[1]);
+	snprintf(address, sizeof(address), "fd:%d", fds[0]);
+	if (vfuc_open(&c, &(struct vfuc_config) { .address = address }, &error))
+		fail_msg("%s", error.message);
+	assert_int_equal(vfuc_caps(c)->server_pid, first);
+	assert_int_equal(ask_who(c), 0);
+	assert_int_equal(vfuc_caps(c)->server_pid, first);
+	assert_int_equal(read(one[0], &second, sizeof(second)), sizeof(second));
+	assert_int_equal(waitpid(first, &status, 0), first);
+	assert_int_equal(ask_who(c), -EINVAL);
+	assert_int_equal(vfuc_caps(c)->server_pid, first);
+	assert_int_equal(ask_who(c), 0);
+	assert_int_equal(vfuc_caps(c)->server_pid, second);
+	/* and nobody is asked for good */
+	assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_PASSCRED, &status,
+				    &(socklen_t) { sizeof(status) }), 0);
+	assert_int_equal(status, 0);
+	vfuc_close(c);
+	close(one[1]);
+	assert_int_equal(read(one[0], &byte, 1), 0);
+	close(one[0]);
 }
 
 static void test_relative_path(void **state)
@@ -481,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_before_listen),
 		cmocka_unit_test(test_activated),
+		cmocka_unit_test(test_another_process),
 		cmocka_unit_test(test_relative_path),
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_no_socket),

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@
 #include "../../helper/status.h"
 
 #define CMD_VERSION	1
+#define CMD_GET_INFO	4
 #define CMD_SET_IRQS	8
 #define CMD_READ	9
 #define CMD_WRITE	10
@@ -71,6 +74,7 @@ static struct {
 	uint64_t write_offset[MAX_LOG];
 	unsigned int resets;
 	unsigned int set_irqs_messages;
+	unsigned int infos;
 	struct set_irqs last_irqs;
 	unsigned int unmasks;		/* of MSI or MSI-X */
 	struct set_irqs unmask;		/* the last of these */
@@ -80,6 +84,8 @@ static struct {
 	int hooked[VECTORS];
 	uint32_t generation;
 	int irqfd_errno;
+	unsigned int servers;		/* how often another one was named */
+	pid_t named;
 	/* helper */
 	struct serve serve;
 	pthread_t helper_thread;
@@ -92,6 +98,11 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	const int32_t *fds;
 	uint32_t i;
 
+	if (fd == f.ring.fd && request == VFIOUSER_IOC_SERVER) {
+		f.named = (pid_t)(uintptr_t)arg;
+		errno = ESRCH;
+		return __atomic_add_fetch(&f.servers, 1, __ATOMIC_SEQ_CST) < 3 ? -1 : 0;
+	}
 	if (fd != f.ring.fd || request != VFIOUSER_IOC_IRQFD)
 		return 0;
 	if (f.irqfd_errno) {
@@ -237,6 +248,12 @@ static void *server(void *arg)
 			serve_irqs((struct set_irqs *)body, fds, nr_fds);
 			reply(&h, 0, NULL, 0);
 			break;
+		case CMD_GET_INFO:
+			if (f.infos++)
+				reply(&h, 0, body, h.size - sizeof(h));
+			else
+				reply(&h, EIO, NULL, 0);
+			break;
 		case CMD_RESET:
 			f.resets++;
 			reply(&h, 0, NULL, 0);
@@ -334,7 +351,7 @@ static void *helper(void *arg)
 	return NULL;
 }
 
-static int start(unsigned int poll_us)
+static int start(unsigned int poll_us, int server_fd)
 {
 	struct vfuc_config config = { .timeout_ms = TIMEOUT_MS };
 	struct vfuc_error error = { 0 };
@@ -364,6 +381,7 @@ static int start(unsigned int poll_us)
 	f.serve.poll_server = poll_us;
 	f.serve.signal_fd = -1;
 	f.serve.front_fd = -1;
+	f.serve.server_fd = server_fd;
 	f.serve.irqs.types[VFIO_PCI_MSIX_IRQ_INDEX].count = VECTORS;
 	f.serve.irqs.types[VFIO_PCI_INTX_IRQ_INDEX].count = 1;
 	return pthread_create(&f.helper_thread, NULL, helper, NULL);
@@ -372,13 +390,27 @@ static int start(unsigned int poll_us)
 static int setup_sleeping(void **state)
 {
 	(void)state;
-	return start(0);
+	return start(0, -1);
 }
 
 static int setup_polling(void **state)
 {
 	(void)state;
-	return start(200);
+	return start(200, -1);
+}
+
+/* A server whose process has just ended, and whose connection another one has. */
+static int setup_left(void **state)
+{
+	pid_t pid = fork();
+	int fd;
+
+	(void)state;
+	if (!pid)
+		_exit(0);
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	waitpid(pid, NULL, 0);
+	return start(0, fd);
 }
 
 /* Ends the helper in the orderly way, unless the test has seen it end. */
@@ -626,6 +658,23 @@ static void test_server_hangs(void **state)
 	finish(ST_TIMEOUT);
 }
 
+/* Asked until it has said who it is and the kernel has found it. */
+static void test_server_left(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5000 && __atomic_load_n(&f.servers, __ATOMIC_SEQ_CST) < 3; i++)
+		usleep(1000);
+	assert_int_equal(f.servers, 3);
+	assert_int_equal(f.named, getpid());
+	assert_int_equal(f.infos, 4);
+	assert_int_equal(ask(request(VFIOUSER_OP_READ, 0, 0, 4))->error, 0);
+	usleep(300000);
+	assert_int_equal(f.infos, 4);
+	close(f.serve.server_fd);
+}
+
 static void test_removed(void **state)
 {
 	(void)state;
@@ -673,6 +722,7 @@ int main(void)
 		POLLING(test_server_dies_idle),
 		SLEEPING(test_server_hangs),
 		POLLING(test_server_hangs),
+		cmocka_unit_test_setup_teardown(test_server_left, setup_left, teardown),
 		SLEEPING(test_removed),
 		POLLING(test_removed),
 		SLEEPING(test_given_up_by_kernel),

@@ -240,6 +240,9 @@ struct vfiouser_ram {
  *	its memory is encrypted.
  * POOL: returns a descriptor of the DMA pool's file, VFIOUSER_POOL_A_FD of DEVICE_NEW;
  *	-ENOENT if there was none.
+ * SERVER: process @arg is the server from now on, in place of VFIOUSER_A_SERVER_PID, on the same
+ *	connection and with the same state; -EBUSY as long as that one runs, -ESRCH if there is none
+ *	of that number.
  *
  * Of a channel whose device was taken over all fail with -ENODEV, and poll() reports
  * POLLHUP while the last @state in its ring is not VFIOUSER_STATE_GONE.
@@ -250,6 +253,7 @@ struct vfiouser_ram {
 #define VFIOUSER_IOC_IOEVENTFD	_IOW('V', 0xc3, struct vfiouser_ioeventfd)
 #define VFIOUSER_IOC_RAM	_IOWR('V', 0xc4, struct vfiouser_ram)
 #define VFIOUSER_IOC_POOL	_IO('V', 0xc5)
+#define VFIOUSER_IOC_SERVER	_IO('V', 0xc6)
 
 /*
  * Generic netlink
