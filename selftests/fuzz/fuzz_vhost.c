@@ -369,6 +369,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	type_find(h, types[input_u8(&w->in) % 4]);
 	link_init(h);
 	inflight_init(h);
+	h->opt.no_standby = true;
+	standby_init(h);
 	/* never one of its own */
 	h->listen_fd = eventfd(0, EFD_CLOEXEC);
 	connect_back(w);

@@ -81,6 +81,41 @@ vhost_front()
 	SERVER=vfiouser-vhost start_server --type="$type" --vhost-socket="$BACKEND" --verbose "$@"
 }
 
+# vhost_standby: the process that goes on where vfiouser-vhost is killed; fails where there is none now
+vhost_standby()
+{
+	local pid
+
+	pid=$(cat "/proc/$SERVER_PID/task/$SERVER_PID/children") && [ -n "$pid" ] && echo "${pid%% *}"
+}
+
+# vhost_settled: one that stays: it is another one after each event that changes something
+vhost_settled()
+{
+	next=$(vhost_standby) || return 1
+	nap 0.3
+	[ "$(vhost_standby)" = "$next" ]
+}
+
+# vhost_front_kill: kills vfiouser-vhost, and the process that goes on in its place is SERVER_PID
+vhost_front_kill()
+{
+	local next
+
+	wait_for 10 vhost_settled || return 1
+	kill -KILL "$SERVER_PID"
+	wait_for 10 grep -q "process $SERVER_PID has ended: going on in its place" "$SOCKET.log" || return 1
+	SERVER_PID=$next
+	SERVER_PIDS="$SERVER_PIDS $next"
+	# the helper hears of it, and tells the kernel whose end matters now
+	wait_for 10 vhost_served
+}
+
+vhost_served()
+{
+	vfiouserctl show --json "$BDF" | grep -qw "\"server_pid\": *$SERVER_PID"
+}
+
 # vdisk_of BDF: waits for the disk of a virtio_blk device and prints its node
 vdisk_of()
 {

@@ -85,7 +85,9 @@ inside()
 	ktap_run "vfiouserctl runs" vfiouserctl --version
 	ktap_run "units are sound" systemd-analyze verify --man=no vfiouser@test.service \
 		vfiouser-nvme@test.socket vfiouser-nvme@test.service vfiouser-vhost@test.service
-	ktap_is "systemd-analyze has nothing to say" "$(grep -c vfiouser <<<"$KTAP_OUT")" 0
+	# (of control groups there are none here)
+	ktap_is "systemd-analyze has nothing to say" "$(grep vfiouser <<<"$KTAP_OUT" |
+		grep -vc "legacy cgroups v1")" 0
 	[ -z "$2" ] || ktap_run "the root is saved" save_root
 
 	ktap_run "apt purge" apt-get -y purge vfiouser-pci-dkms vfiouser-utils vfiouser-dev
@@ -327,6 +329,20 @@ vdisk_mount()
 }
 
 # other_vhost PID: the device is live, and vfiouser-vhost another process than PID
+stands_by()
+{
+	[ -n "$(cat "/proc/$1/task/$1/children")" ]
+}
+
+# goes_on PID: the service has another main process than that one
+goes_on()
+{
+	local pid
+
+	pid=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
+	[ "$pid" != 0 ] && [ "$pid" != "$1" ] && systemctl is-active vfiouser-vhost@vdisk && stands_by "$pid"
+}
+
 other_vhost()
 {
 	local pid
@@ -424,6 +440,20 @@ case $stage in
 	check "vhost: under an open file" sh -c 'echo kept >&4 && sync /vdisk/open && grep -q kept /vdisk/open'
 	exec 4>&-
 	check "vhost: its driver was not told" sh -c 'dmesg | grep "vfiouser vdisk.*held: "'
+	old=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
+	touch /vdisk/open
+	exec 4>>/vdisk/open
+	check "vhost: a second process stands by" wait_for 60 stands_by "$old"
+	kill -KILL "$old"
+	check "vhost: it goes on where the first is killed" wait_for 60 goes_on "$old"
+	check "vhost: under an open file" sh -c 'echo more >&4 && sync /vdisk/open && grep -q more /vdisk/open'
+	exec 4>&-
+	check "vhost: the service was not started again" is "$(systemctl show -P NRestarts vfiouser-vhost@vdisk)" 0
+	check "vhost: nor has it failed" is "$(systemctl show -P Result vfiouser-vhost@vdisk)" success
+	systemctl reload vfiouser-vhost@vdisk
+	sleep 2
+	check "vhost: nor is it stopped when it is told something" goes_on "$old"
+	check "vhost: nor the device's" is "$(systemctl show -P NRestarts vfiouser@vdisk)" 0
 	old=$(systemctl show -P MainPID vfiouser-vhost@vdisk)
 	umount /vdisk
 	systemctl kill -s KILL vfiouser-vhost@vdisk

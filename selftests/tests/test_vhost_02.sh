@@ -81,7 +81,7 @@ for ((n = 0; n < FS_KILLS; n++)); do
 	ktap_ok $? "attached and mounted again, with another virtiofsd"
 done
 
-# Its helper is killed while files are read, and one is open.
+# Its helper is killed while files are read, and one is open; then vfiouser-vhost.
 exec 3</mnt/dir/file8
 echo 3 >/proc/sys/vm/drop_caches
 pid=$(helper_pid)
@@ -93,10 +93,14 @@ load=$!
 kill -KILL "$pid"
 wait_for 30 other_helper "$pid"
 ktap_ok $? "helper: another one has the device"
-diff -r "$WORK/share/dir" /mnt/dir && touch "$WORK/enough" && wait $load
+diff -r "$WORK/share/dir" /mnt/dir
 ktap_ok $? "helper: files are read on"
+vhost_front_kill
+ktap_ok $? "front: another process goes on in its place"
+diff -r "$WORK/share/dir" /mnt/dir && touch "$WORK/enough" && wait $load
+ktap_ok $? "front: files are read on"
 cmp - "$WORK/share/dir/file8" <&3
-ktap_ok $? "helper: also the one that was open"
+ktap_ok $? "front: also the one that was open"
 exec 3<&-
 ktap_match "helper: the driver was not told" "$(dmesg | grep 'vfiouser .*: ' | tail -n 2 | tr '\n' ' ')" \
 	'held: .*recovered'
@@ -133,7 +137,7 @@ all_gone()
 
 vhost_kill
 share
-vhost_front fs --tag=share
+vhost_front fs --tag=share --no-standby
 attach "$SOCKET" && wait_for 30 mount -t virtiofs share /mnt && [ -e /mnt/dir/file1 ]
 ktap_ok $? "front: attached and mounted" || ktap_bail "no file system"
 mapfile -t pids < <(each_of "$BACKEND_PID" | xargs -n1)
@@ -193,14 +197,17 @@ ktap_ok $? "detach"
 attach --vhost=blk:/run/disk2.sock --name=disk2
 ktap_ok $? "attach --vhost again"
 ktap_match "with the process that runs" "$(cat "$WORK/attach.err")" 'runs already'
-kill -KILL "$(pidof vfiouser-vhost)"
+# it and the process that would go on
+# shellcheck disable=SC2046 # a list
+kill -KILL $(pidof vfiouser-vhost)
 wait_for 60 pci_gone "$BDF"
 ktap_ok $? "attach --vhost: vfiouser-vhost is killed: the device goes"
 attach --reconnect=60 --vhost=blk:/run/disk2.sock --name=disk2
 ktap_ok $? "attach --vhost: starts another"
 disk=$(vdisk_of "$BDF") && mount -t ext4 "$disk" /mnt && umount /mnt
 ktap_ok $? "attach --vhost: the disk is as it was"
-kill -KILL "$(pidof vfiouser-vhost)"
+# shellcheck disable=SC2046 # a list
+kill -KILL $(pidof vfiouser-vhost)
 wait_for 30 state_is "$BDF" frozen
 bdf=$BDF
 attach --vhost=blk:/run/disk2.sock --name=disk2

@@ -5,8 +5,8 @@
 # Disks whose back end is killed: one that keeps its requests in flight in memory, at any time, under
 # load and without an error; QEMU's storage daemon while idle, and at depth, where the requests end
 # with errors and the device goes. Then what a disk's configuration changes, a back end that is replaced
-# as planned, and the helper and vfiouser-vhost themselves being killed under load, for good and to come
-# back. soak/vhost.sh has each of it more often.
+# as planned, and the helper and vfiouser-vhost themselves being killed under load: unnoticed, for good and
+# to come back. soak/vhost.sh has each of it more often.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -107,7 +107,7 @@ ktap_ok $? "inflight: fio: verify at depth 32 over $kills kills" || ktap_log <"$
 ktap_is "inflight: killed under load" $kills "$KILLS"
 ktap_is "inflight: as often taken up again" "$(grep -c 'rings taken up again' "$SOCKET.log")" $kills
 
-# ---- its helper is killed, and another comes: nobody is told ----
+# ---- its helper is killed, then vfiouser-vhost, and another comes each time: nobody is told ----
 
 detach && wait_for 30 pci_gone "$BDF"
 ktap_ok $? "silent: detach"
@@ -121,6 +121,7 @@ rm -f "$WORK/enough"
 fio_on silent &
 load=$!
 kills=0
+fronts=0
 ones=0
 while [ $kills -lt "$HELPER_KILLS" ] && kill -0 $load 2>/dev/null; do
 	wait_for 30 disk_busy
@@ -130,11 +131,13 @@ while [ $kills -lt "$HELPER_KILLS" ] && kill -0 $load 2>/dev/null; do
 	# It waits.
 	[ "$(setpci -s "$BDF" COMMAND)" != ffff ] || ones=1
 	wait_for 30 other_helper "$pid"
+	wait_for 30 disk_busy && vhost_front_kill && wait_for 30 disk_busy || break
+	fronts=$((fronts + 1))
 done
 : >"$WORK/enough"
 wait $load
-ktap_ok $? "silent: fio: verify at depth 32 over $kills kills of the helper" || ktap_log <"$WORK/fio"
-ktap_is "silent: killed under load" $kills "$HELPER_KILLS"
+ktap_ok $? "silent: fio: verify at depth 32 over $kills kills of the helper, $fronts of vfiouser-vhost" || ktap_log <"$WORK/fio"
+ktap_is "silent: killed under load" "$kills $fronts" "$HELPER_KILLS $HELPER_KILLS"
 ktap_is "silent: config space was never all-ones" $ones 0
 ktap_is "silent: the same disk" "$(vhost_disk "$BDF") $(readlink -f "/sys/bus/pci/devices/$BDF"/virtio*)" \
 	"$disk $virtio"
@@ -233,7 +236,7 @@ front_end replaced
 truncate -s 64M "$WORK/disk.img"
 qsd "$WORK/disk.img" 2
 vhost_backend "${QSD[@]}"
-vhost_front blk --deadline=10000
+vhost_front blk --no-standby --deadline=10000
 attach "$SOCKET"
 disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
 mkfs.ext4 -q "$disk" && mount -t ext4 "$disk" /mnt
@@ -294,7 +297,7 @@ rm -f "$SOCKET"
 
 # ---- the same where it is to come back ----
 
-WHILE_WAITING=qsd_supervise vhost_front blk
+WHILE_WAITING=qsd_supervise vhost_front blk --no-standby
 attach --reconnect=60 "$SOCKET"
 ktap_ok $? "reconnect: attach" || ktap_bail "nothing to test"
 disk=$(vdisk_of "$BDF") || ktap_bail "no disk"
@@ -302,7 +305,8 @@ killed_under_load reconnect "$SERVER_PID"
 wait_for 60 no_vdisk
 ktap_ok $? "reconnect: the driver lets go"
 rm -f "$SOCKET"
-WHILE_WAITING=qsd_supervise vu_serve vfiouser-vhost --type=blk --vhost-socket="$BACKEND" --verbose
+WHILE_WAITING=qsd_supervise vu_serve vfiouser-vhost --type=blk --vhost-socket="$BACKEND" --verbose \
+	--no-standby
 disk=$(vdisk_of "$BDF") && dd if="$disk" of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null
 ktap_ok $? "reconnect: a disk again with another vfiouser-vhost"
 detach && wait_for 30 pci_gone "$BDF"

@@ -6,7 +6,7 @@
 # and off by the control queue, which vfiouser-vhost serves, and frames go out and come back by
 # both, unchanged. The back end, which gives back what it is sent, is killed below it; then
 # vfiouser-vhost, while the driver waits for it in a loop; then its helper and vfiouser-vhost under
-# load, each to come back.
+# load, each to come back, and vfiouser-vhost with the process that would go on.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
@@ -20,7 +20,7 @@ net_load
 [ "$(nproc)" -ge 2 ] || ktap_skip_all "one CPU"
 loop=(vfiouser-vublk --socket=@ --net --queues=4)
 vhost_backend "${loop[@]}"
-vhost_front net --queues=2
+vhost_front net --queues=2 --no-standby
 N_SOCKET[a]=$SOCKET
 
 # card_up: nobody else is to send anything, hence no address
@@ -143,7 +143,7 @@ ktap_ok $? "killed: the device goes"
 ktap_run "killed: other devices work" ip link show lo
 ktap_log <"$SOCKET.log"
 
-# ---- its helper is killed under load, and another comes: nobody is told ----
+# ---- its helper is killed under load, then vfiouser-vhost, and another comes: nobody is told ----
 
 # frames_on: from each CPU, until told to stop. A busy machine loses one on its way to the driver; where
 # a ring stands still all of them are lost that vfu_frames has under way.
@@ -180,16 +180,19 @@ card=$(card)
 frames_on &
 load=$!
 kills=0
+fronts=0
 while [ $kills -lt "$HELPER_KILLS" ] && under_way; do
 	pid=$(helper_pid)
 	kill -KILL "$pid"
 	kills=$((kills + 1))
 	wait_for 30 other_helper "$pid"
+	under_way && vhost_front_kill && under_way || break
+	fronts=$((fronts + 1))
 done
 under_way && : >"$WORK/enough" && wait $load
-ktap_ok $? "silent: frames go on, unchanged, over $kills kills of the helper" ||
+ktap_ok $? "silent: frames go on, unchanged, over $kills kills of the helper, $fronts of vfiouser-vhost" ||
 	ktap_log <"$WORK/frames"
-ktap_is "silent: killed under load" $kills "$HELPER_KILLS"
+ktap_is "silent: killed under load" "$kills $fronts" "$HELPER_KILLS $HELPER_KILLS"
 ktap_is "silent: the same card, with its carrier and both pairs" "$(card)" "$card"
 ktap_is "silent: the rings were not touched" \
 	"$(grep -c 'rings taken up again\|rings started' "$SOCKET.log")" "$rings"
@@ -210,7 +213,8 @@ rm -f "$WORK/enough"
 frames_on 2>/dev/null &
 load=$!
 under_way
-kill -KILL "$SERVER_PID"
+wait_for 10 vhost_standby
+kill -KILL "$(vhost_standby)" "$SERVER_PID"
 wait_for 60 no_card
 ktap_ok $? "reconnect: the driver lets go"
 wait_for 60 vu_gone $load

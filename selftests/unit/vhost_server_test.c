@@ -1948,9 +1948,165 @@ static void test_network_pairs(void **state)
 	stop(&d);
 }
 
+/* ---- the process that goes on ---- */
+
+/* Of vfiouser-vhost's process; 0: there is none. */
+static pid_t standby_of(pid_t pid)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		*text = 0;
+	close(fd);
+	return atoi(text);
+}
+
+/* One that stays: it is another one after each event that changes something. */
+static pid_t settled(struct driver *d)
+{
+	pid_t pid = 0;
+	int tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		pid = standby_of(d->front.pid);
+		usleep(200000);
+		if (pid && standby_of(d->front.pid) == pid)
+			return pid;
+	}
+	fail_msg("no process stands by");
+	return 0;
+}
+
+static void kill_front(struct driver *d, pid_t next)
+{
+	kill(d->front.pid, SIGKILL);
+	assert_int_equal(mc_wait_exit(d->front.pid), 128 + SIGKILL);
+	d->front.pid = next;
+}
+
+static void test_standby(void **state)
+{
+	static const char *const args[] = { "--queues=2", "--inflight", "--delay=50000", NULL };
+	const uint16_t command = 0x0406;
+	unsigned int i, gone = 0;
+	struct driver d;
+	uint32_t id;
+	pid_t next;
+
+	(void)state;
+	start(&d, "blk", vublk, args, NULL);
+	/* Nothing is lost yet with this process. */
+	assert_int_equal(standby_of(d.front.pid), 0);
+	bring_up(&d, 2, WITH_EVENT_IDX);
+	for (i = 1; i <= 4; i++) {
+		use_disk(&d, (uint8_t)i);
+		next = settled(&d);
+		submit(&d, 0, 0, VIRTIO_BLK_T_IN, 0, 0);
+		kick(&d, 0);
+		kill_front(&d, next);
+		gone++;
+		WAIT(said("going on in its place") == gone);
+		wait_call(&d, 0);
+		assert_int_equal(result(&d, 0, 0), VIRTIO_BLK_S_OK);
+		assert_int_equal(status(&d), 15);
+	}
+	/* Whether somebody is there may be asked without another one being made. */
+	next = settled(&d);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(mc_read(&d.mc, CONFIG, 0, &id, sizeof(id)), 0);
+		assert_int_equal(id, 0x10421af4);
+	}
+	assert_int_equal(standby_of(d.front.pid), next);
+	/* What else is done changes the one that is there. */
+	assert_int_equal(mc_write(&d.mc, CONFIG, 4, &command, sizeof(command)), 0);
+	WAIT(standby_of(d.front.pid) && standby_of(d.front.pid) != next);
+	/* So does its end. */
+	next = settled(&d);
+	kill(next, SIGKILL);
+	WAIT(standby_of(d.front.pid) && standby_of(d.front.pid) != next);
+	use_disk(&d, 20);
+	/* A question that the one before did not get to is answered. */
+	next = settled(&d);
+	kill(d.front.pid, SIGSTOP);
+	kill(d.front.pid, SIGKILL);
+	assert_int_equal(mc_read(&d.mc, CONFIG, 4, &id, 2), 0);
+	assert_int_equal(id & 0x7ff, command);
+	mc_wait_exit(d.front.pid);
+	d.front.pid = next;
+	/* The driver's reset ends it, and a second life is like the first. */
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 30);
+	reset(&d);
+	WAIT(!standby_of(d.front.pid));
+	kill(d.front.pid, SIGKILL);
+	assert_int_equal(mc_wait_exit(d.front.pid), 128 + SIGKILL);
+	assert_int_equal(mc_closed(&d.mc), 0);
+	leave(&d);
+	unlink(front_path);
+	start_front(&d, "blk", NULL);
+	join(&d);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 40);
+	stop(&d);
+	assert_int_equal(said("going on in its place"), gone + 1);
+}
+
+/* A back end that dies with the process before it is what it is without one. */
+static void test_standby_both(void **state)
+{
+	static const char *const args[] = { "--queues=2", "--inflight", "--delay=300000", NULL };
+	struct driver d;
+	pid_t next;
+
+	(void)state;
+	start(&d, "blk", vublk, args, NULL);
+	bring_up(&d, 2, PLAIN);
+	use_disk(&d, 1);
+	next = settled(&d);
+	submit(&d, 1, 0, VIRTIO_BLK_T_IN, 64, 0);
+	kick(&d, 1);
+	/* not at work with it: then it would be alone */
+	kill(d.front.pid, SIGSTOP);
+	kill(d.back, SIGKILL);
+	kill(d.front.pid, SIGKILL);
+	mc_wait_exit(d.front.pid);
+	mc_wait_exit(d.back);
+	d.front.pid = next;
+	d.back = back(vublk, args);
+	WAIT(result(&d, 1, 0) == VIRTIO_BLK_S_OK);
+	use_disk(&d, 2);
+	stop(&d);
+}
+
+static void test_no_standby(void **state)
+{
+	static const char *const alone[] = { "--no-standby", NULL };
+	struct driver d;
+
+	(void)state;
+	start(&d, "blk", vublk, NULL, alone);
+	bring_up(&d, 1, PLAIN);
+	use_disk(&d, 1);
+	usleep(50000);
+	assert_int_equal(standby_of(d.front.pid), 0);
+	kill(d.front.pid, SIGKILL);
+	assert_int_equal(mc_wait_exit(d.front.pid), 128 + SIGKILL);
+	assert_int_equal(mc_closed(&d.mc), 0);
+	leave(&d);
+	unlink(front_path);
+	kill_back(&d);
+}
+
 static int make_dir(void **state)
 {
 	(void)state;
+	/* Whoever goes on in a server's place is ours as well. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(front_path, sizeof(front_path), "%s/front", dir);
@@ -2012,6 +2168,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_network_passt),
 		cmocka_unit_test(test_network_dpdk),
 		cmocka_unit_test(test_network_pairs),
+		cmocka_unit_test(test_standby),
+		cmocka_unit_test(test_standby_both),
+		cmocka_unit_test(test_no_standby),
 	};
 
 	if (argc > 1)

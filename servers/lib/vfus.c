@@ -480,6 +480,14 @@ static struct vfus_msg *next_message(struct vfus *s)
 	return m;
 }
 
+/* Something may be about to change. */
+static void touch(struct vfus *s)
+{
+	if (!s->touched && s->dev.ops->touched)
+		s->dev.ops->touched(s->dev.priv);
+	s->touched = true;
+}
+
 /* Handle what has been received. */
 static void drain(struct vfus *s)
 {
@@ -494,6 +502,8 @@ static void drain(struct vfus *s)
 		m = next_message(s);
 		if (!m)
 			break;
+		if (!vfus_only_asks(m))
+			touch(s);
 		vfus_dispatch(s, m);
 		s->put_off_failed = false;
 		if (s->negotiated && !was && s->dev.ops->connected)
@@ -514,11 +524,41 @@ bool vfus_accepting(const struct vfus *s)
 
 enum { P_SIG, P_SOCK, P_DEV, P_TWIN, P_IRQ };
 
+/* How long nothing has to happen before the device is told that it sleeps. */
+#define REST_NS		10000000
+
+/* A sleep without an end. Returns what ppoll() does, and 0 where something else is to be done. */
+static int sleep_long(struct vfus *s, struct pollfd *p, nfds_t n)
+{
+	const struct timespec rest = { .tv_nsec = REST_NS };
+	int ret;
+
+	/* What belongs to half a message is not to be known to a copy alone. */
+	if (s->chan.head != s->chan.tail) {
+		touch(s);
+		return ppoll(p, n, NULL, NULL);
+	}
+	if (s->touched) {
+		ret = ppoll(p, n, &rest, NULL);
+		if (ret)
+			return ret;
+	}
+	s->touched = false;
+	if (!s->dev.ops->asleep(s->dev.priv)) {
+		s->touched = true;
+		return 0;
+	}
+	ret = ppoll(p, n, NULL, NULL);
+	s->dev.ops->awake(s->dev.priv);
+	return ret;
+}
+
 static int wait_events(struct vfus *s, struct pollfd *p, long us)
 {
 	struct timespec ts = { us / 1000000, us % 1000000 * 1000 };
 	bool serving = s->connected && !s->hung;
 	unsigned int i;
+	int ret;
 
 	p[P_SIG] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
 	p[P_SOCK] = s->connected ?
@@ -532,9 +572,15 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 	for (i = 0; i < s->dev.nr_irqs; i++)
 		p[P_IRQ + i] = (struct pollfd){ .fd = serving ? s->irqs[i].unmask : -1,
 						.events = POLLIN };
-	if (ppoll(p, P_IRQ + s->dev.nr_irqs, us < 0 ? NULL : &ts, NULL) < 0)
+	if (us < 0 && s->dev.ops->asleep) {
+		ret = sleep_long(s, p, P_IRQ + s->dev.nr_irqs);
+	} else {
+		touch(s);
+		ret = ppoll(p, P_IRQ + s->dev.nr_irqs, us < 0 ? NULL : &ts, NULL);
+	}
+	if (ret < 0)
 		return errno == EINTR ? 0 : -errno;
-	return 1;
+	return ret > 0;
 }
 
 /**
@@ -567,6 +613,10 @@ static void handle_events(struct vfus *s, const struct pollfd *p)
 {
 	unsigned int i;
 
+	/* What the client says is looked at when it is known what it is. */
+	for (i = 0; i < P_IRQ + s->dev.nr_irqs; i++)
+		if (p[i].revents && (i != P_SOCK || p[i].revents != POLLIN || !s->connected))
+			touch(s);
 	if (p[P_SIG].revents && vfus_take_signal(s))
 		return;
 	if (p[P_SOCK].revents) {

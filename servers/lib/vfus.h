@@ -119,6 +119,14 @@ struct vfus_ops {
 	 * mapped.
 	 */
 	bool (*accepting)(void *priv);
+	/*
+	 * The loop sleeps until something happens, and for a moment nothing has. The server and its
+	 * device stay as they are until touched() is called, if it is, after awake(). asleep()
+	 * returns false in a process that goes on with a copy of both.
+	 */
+	bool (*asleep)(void *priv);
+	void (*awake)(void *priv);
+	void (*touched)(void *priv);
 };
 
 struct vfus_device {

@@ -5,6 +5,7 @@
  * errno, which becomes an error reply of the header alone.
  */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <string.h>
 #include <unistd.h>
@@ -392,6 +393,28 @@ static enum vfus_verdict send_reply(struct vfus *s, struct vfus_msg *m, int err)
 	if (s->cfg.chatter && m->hdr.cmd != VFIO_USER_VERSION)
 		chatter(s, &r);
 	return VFUS_PASS;
+}
+
+/**
+ * vfus_only_asks() - is all as it was when a message has been handled?
+ * @m: message
+ *
+ * Of what can be read that is sure of the head of the configuration space only; it is what a client
+ * asks that wants to know whether there is somebody.
+ *
+ * Return: false where something may have changed.
+ */
+bool vfus_only_asks(const struct vfus_msg *m)
+{
+	struct vfio_user_region_access a;
+
+	if (m->hdr.cmd == VFIO_USER_DEVICE_GET_INFO)
+		return !m->nfds;
+	if (m->hdr.cmd != VFIO_USER_REGION_READ || m->nfds || m->len != sizeof(a))
+		return false;
+	memcpy(&a, m->payload, sizeof(a));
+	return a.region == VFIO_PCI_CONFIG_REGION_INDEX && a.count <= PCI_STD_HEADER_SIZEOF &&
+	       a.offset <= PCI_STD_HEADER_SIZEOF - a.count;
 }
 
 /**

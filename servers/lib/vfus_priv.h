@@ -122,6 +122,7 @@ struct vfus {
 	bool negotiated;
 	bool hung;
 	unsigned int looked;
+	bool touched;		/* something may have changed since asleep(), and that was said */
 	struct vfus_chan chan;
 	struct vfus_chan twin;	/* server to client requests, where negotiated; else fd -1 */
 	struct vfus_queue queue;	/* came while the device waited for an answer */
@@ -194,6 +195,7 @@ int vfus_handle_version(struct vfus *s, struct vfus_msg *m);
 
 /* vfus_cmd.c */
 void vfus_dispatch(struct vfus *s, struct vfus_msg *m);
+bool vfus_only_asks(const struct vfus_msg *m);
 void vfus_send_held(struct vfus *s);
 
 /* vfus.c */

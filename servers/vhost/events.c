@@ -132,6 +132,9 @@ void vhost_run_events(struct vhost *h, int timeout_ms)
 		case SRC_STATE:
 			handover_event(h);
 			break;
+		case SRC_STANDBY:
+			standby_event(h);
+			break;
 		}
 	}
 }

@@ -52,6 +52,7 @@ static const char usage_text[] =
 "  --timeout=MS          how long an answer may take before it is worth a line (5000)\n"
 "  --stop-timeout=MS     how long requests may take to end before a reset (5000)\n"
 "  --deadline=MS         end requests with errors where the back end stays away longer (0: never)\n"
+"  --no-standby          who kills this process takes the device along: no other one goes on\n"
 "  --until-gone          end when the back end has gone and there is no client\n"
 "  --force               also a type that changes this machine\n"
 "  --verbose             say what happens on standard error; twice for more\n"
@@ -61,7 +62,7 @@ enum {
 	OPT_TYPE = 256, OPT_VHOST, OPT_LISTEN, OPT_SOCKET, OPT_FD, OPT_QUEUES, OPT_QUEUE_SIZE,
 	OPT_TAG, OPT_MAC, OPT_MTU, OPT_CONFIG_SIZE, OPT_IN_ORDER, OPT_OUT_OF_ORDER,
 	OPT_NO_INDIRECT, OPT_TIMEOUT, OPT_STOP_TIMEOUT, OPT_DEADLINE, OPT_UNTIL_GONE, OPT_FORCE,
-	OPT_NO_DRAIN,
+	OPT_NO_STANDBY, OPT_NO_DRAIN,
 	OPT_VERBOSE, OPT_HELP,
 };
 
@@ -83,6 +84,7 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "stop-timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
 	{ "deadline", required_argument, NULL, OPT_DEADLINE },
+	{ "no-standby", no_argument, NULL, OPT_NO_STANDBY },
 	{ "until-gone", no_argument, NULL, OPT_UNTIL_GONE },
 	{ "force", no_argument, NULL, OPT_FORCE },
 	{ "no-drain", no_argument, NULL, OPT_NO_DRAIN },
@@ -194,6 +196,9 @@ static void set_option(struct vhost_options *o, int opt)
 		break;
 	case OPT_DEADLINE:
 		o->deadline_ms = number("deadline", optarg, 0, 86400000);
+		break;
+	case OPT_NO_STANDBY:
+		o->no_standby = true;
 		break;
 	case OPT_UNTIL_GONE:
 		o->until_gone = true;
@@ -345,6 +350,7 @@ int main(int argc, char **argv)
 	parse_options(h, argc, argv);
 	link_init(h);
 	inflight_init(h);
+	standby_init(h);
 	h->handover.pipe = -1;
 	h->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (h->epfd < 0) {
@@ -362,6 +368,7 @@ int main(int argc, char **argv)
 		ret = 0;
 	else
 		ret = build(h) ? 1 : serve(h);
+	standby_drop(h);
 	link_free(h);
 	inflight_drop(h);
 	handover_drop(h);

@@ -120,6 +120,7 @@ static long on_poll(void *priv)
 	struct vhost *h = priv;
 	long us = ring_poll(h);
 
+	us = vhost_earlier(us, standby_poll(h));
 	us = vhost_earlier(us, link_poll(h));
 	/* What came in may be what the rings were waiting for. */
 	us = vhost_earlier(us, ring_poll(h));
@@ -155,4 +156,7 @@ const struct vfus_ops vhost_vfus_ops = {
 	.poll = on_poll,
 	.fd_ready = on_fd_ready,
 	.reload = on_reload,
+	.asleep = standby_asleep,
+	.awake = standby_awake,
+	.touched = standby_drop,
 };

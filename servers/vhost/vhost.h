@@ -14,6 +14,7 @@
  *	recover.c	which rings can go on with a back end that was started again
  *	undertaker.c	ends the requests of a back end that does not come back
  *	handover.c	the planned restart of a back end, with what it knows
+ *	standby.c	the process that goes on when this one is killed
  *	netctl.c	the control queue of a network device
  *	config.c	the device's configuration, which the back end may own
  *	wire.c		messages
@@ -29,6 +30,7 @@
 #ifndef VHOST_H
 #define VHOST_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -114,6 +116,15 @@ struct vhost_handover {
 	unsigned int turn;		/* counts transfers: whose an answer is */
 };
 
+struct vhost_standby {
+	int copy;			/* a pidfd, or -1 */
+	unsigned int turn;		/* the number of the last one made, from 1 */
+	unsigned int *valid;		/* shared with it: who may go on, 0: nobody; NULL: never */
+	bool said;			/* that none can be made */
+	uint64_t again_at;		/* wire_now_us(): not before; 0: whenever there is time */
+	cpu_set_t cpus;			/* where this process may run */
+};
+
 struct vhost_options {
 	const char *type;
 	const char *socket;
@@ -130,6 +141,7 @@ struct vhost_options {
 	bool out_of_order;
 	bool no_indirect;
 	bool until_gone;		/* end with the back end, where there is no client */
+	bool no_standby;		/* whoever is killed takes the device along */
 	bool no_drain;			/* tests only: what happens without */
 	unsigned int timeout_ms;
 	unsigned int stop_timeout_ms;
@@ -231,6 +243,7 @@ struct vhost {
 	bool resumed;			/* the rings are not started for the first time */
 
 	struct vhost_handover handover;
+	struct vhost_standby standby;
 
 	/* network: netctl.c */
 	bool ctl;
@@ -240,7 +253,7 @@ struct vhost {
 /* where an event comes from: the upper half of epoll's number; the lower one is the queue */
 enum vhost_source {
 	SRC_LINK, SRC_LISTEN, SRC_BACKREQ, SRC_PEER, SRC_CALL, SRC_ERR, SRC_KICK,
-	SRC_STATE,
+	SRC_STATE, SRC_STANDBY,
 };
 
 /* events.c */
@@ -340,6 +353,14 @@ void handover_event(struct vhost *h);
 long handover_poll(struct vhost *h);
 void handover_lost(struct vhost *h);
 void handover_drop(struct vhost *h);
+
+/* standby.c */
+void standby_init(struct vhost *h);
+void standby_drop(void *priv);
+bool standby_asleep(void *priv);
+void standby_awake(void *priv);
+void standby_event(struct vhost *h);
+long standby_poll(struct vhost *h);
 
 /* netctl.c */
 int netctl_build(struct vhost *h);

@@ -471,6 +471,17 @@ void wire_run(struct wire *w)
 }
 
 /**
+ * wire_idle() - is nothing on its way, in either direction?
+ * @w: wire
+ *
+ * Return: true if so; false also of half a message.
+ */
+bool wire_idle(const struct wire *w)
+{
+	return !w->calls && !w->in.have;
+}
+
+/**
  * wire_wants_to_send() - is the socket to be polled for room?
  * @w: wire
  *

@@ -83,6 +83,7 @@ void wire_call(struct wire *w, enum vu_request request, enum wire_answer answer,
 	       const void *payload, size_t len, const int *fds, unsigned int nfds, wire_done done,
 	       unsigned int arg);
 void wire_run(struct wire *w);
+bool wire_idle(const struct wire *w);
 bool wire_wants_to_send(const struct wire *w);
 long wire_pause_us(struct wire *w);
 const char *wire_name(uint32_t request);
