@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# One directory in memory, as it is and as virtiofsd behind vfiouser-vhost serves it. (What serves a host's
-# directory to itself otherwise, NFS and 9p, has daemons that a developer's machine is better without.)
+# One directory in memory, as it is, as virtiofsd behind vfiouser-vhost serves it, and by what else can serve
+# a host its own directories: NFS over the loopback, and 9p over a UNIX socket (diod).
 #
 # A target has SHARED_TARGET_start, which mounts the directory SHARED_OF at SHARED or says why it cannot in
 # REASON, and SHARED_TARGET_stop. As in block.sh they take turns.
 
-SHARED_TARGETS=$(cmdline bench.targets bare,virtiofs)
+SHARED_TARGETS=$(cmdline bench.targets bare,virtiofs,nfs,9p)
 SHARED_OF=/tmp/shared
 SHARED=/mnt
 SHARED_FILES=100
@@ -31,6 +31,61 @@ shared_virtiofs_stop()
 	stop_server
 	# it ends with its connection
 	wait_for 10 vu_gone "$BACKEND_PID" || vhost_kill
+}
+
+shared_nfs_start()
+{
+	local nfsd=/proc/fs/nfsd
+
+	type exportfs rpc.mountd >/dev/null 2>&1 || { REASON="no NFS server: see peers() in scripts/bench"; return 1; }
+	modprobe -a nfsd nfsv4 2>/dev/null
+	mkdir -p /var/lib/nfs/v4recovery /var/lib/nfs/rpc_pipefs /run/rpc_pipefs
+	: >/var/lib/nfs/etab
+	: >/var/lib/nfs/rmtab
+	mount -t nfsd nfsd $nfsd 2>/dev/null || { REASON="this kernel has no nfsd"; return 1; }
+	ip link set lo up
+	rpc.mountd -N 3 2>/dev/null
+	exportfs -i -o rw,no_root_squash,insecure,fsid=0,no_subtree_check "127.0.0.1:$SHARED_OF" 2>/dev/null
+	echo '-3 +4 +4.1 +4.2' >$nfsd/versions
+	# nobody was here before who might want his locks back
+	echo 10 >$nfsd/nfsv4leasetime
+	echo 10 >$nfsd/nfsv4gracetime
+	echo 'tcp 2049' >$nfsd/portlist
+	echo 4 >$nfsd/threads
+	echo Y >$nfsd/v4_end_grace
+	# by its own parser of options, as there is no mount.nfs4 here
+	wait_for 30 mount -i -t nfs4 -o vers=4.2,addr=127.0.0.1,clientaddr=127.0.0.1 127.0.0.1:/ $SHARED ||
+		{ REASON="it cannot be mounted"; return 1; }
+}
+
+shared_nfs_stop()
+{
+	umount $SHARED
+	echo 0 >/proc/fs/nfsd/threads
+	exportfs -ua
+	killall rpc.mountd
+	umount /proc/fs/nfsd
+	rm -rf /var/lib/nfs /run/rpc_pipefs
+}
+
+shared_9p_start()
+{
+	type diod >/dev/null 2>&1 || { REASON="no diod: see peers() in scripts/bench"; return 1; }
+	modprobe -a 9p 9pnet_fd 2>/dev/null
+	diod -f -n -N -e "$SHARED_OF" -l "$WORK/9p" -L stderr 2>"$WORK/9p.log" &
+	SHARED_PID=$!
+	wait_for 20 test -S "$WORK/9p"
+	wait_for 30 mount -i -t 9p \
+		-o "trans=unix,version=9p2000.L,aname=$SHARED_OF,uname=root,cache=none,msize=262144" \
+		"$WORK/9p" $SHARED || { REASON="it cannot be mounted"; return 1; }
+}
+
+shared_9p_stop()
+{
+	umount $SHARED
+	kill "$SHARED_PID"
+	wait "$SHARED_PID"
+	rm -f "$WORK/9p"
 }
 
 # shared_load TARGET REP RW BS REQUESTS: so many, one at a time, past the cache
