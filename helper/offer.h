@@ -19,7 +19,7 @@ enum offer_fate {
 };
 
 /**
- * offer_visit_t - one thing to be told
+ * typedef offer_visit_t - one thing to be told
  * @opaque: the caller's
  * @fate: what becomes of it
  * @what: what it is
