@@ -7,7 +7,7 @@
 # The measurements of "make bench", in the VM (scripts/bench starts it, and makes tables and plots).
 #
 # The kernel's command line says what is measured: bench.groups=LIST (floors, mmio, block, backing, shared,
-# scale), bench.reps=N times in turn, bench.seconds=N for each run of fio. Each result is a line of
+# net, scale), bench.reps=N times in turn, bench.seconds=N for each run of fio. Each result is a line of
 # /share/raw.tsv:
 #
 #	group	variant	case	repetition	value	unit
@@ -24,6 +24,7 @@
 . "$(dirname "$0")/block.sh"
 . "$(dirname "$0")/backing.sh"
 . "$(dirname "$0")/shared.sh"
+. "$(dirname "$0")/net.sh"
 . "$(dirname "$0")/scale.sh"
 
 # what users get, not what is easy on a VM

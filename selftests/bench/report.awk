@@ -62,6 +62,8 @@ function show(key)
 		return sprintf("%.4f CPUs", median[key])
 	if (key ~ /-iops$/)
 		return sprintf("%.0f /s", median[key])
+	if (unit[key] == "Mbit/s")
+		return sprintf("%.0f Mbit/s", median[key])
 	return ns(median[key])
 }
 
@@ -292,6 +294,7 @@ END {
 	}
 	table("backing")
 	table("shared")
+	table("net")
 	table("scale")
 	for (i = 1; i <= nr_lacks; i++) {
 		split(lacks[i], p, SUBSEP)

@@ -79,8 +79,9 @@ install_program()
 	shift
 	for file in "$@"; do
 		cp -L "$file" "$root/usr/bin/"
-		# a static program has no libraries: ldd says so with an error
-		{ LD_LIBRARY_PATH=$stubs ldd "$file" 2>/dev/null || true; } | sed -nE 's|^[^/]*(/[^ ]*).*|\1|p' |
+		# a static program has no libraries: ldd says so with an error; one that brings its own C library
+		# is said to be in need of a newer one
+		{ LD_LIBRARY_PATH=$stubs ldd "$file" 2>/dev/null || true; } | sed -nE '/version .* not found/d; s|^[^/]*(/[^ ]*).*|\1|p' |
 			while read -r lib; do
 				case $lib in
 				"$stubs"/*) cp "$lib" "$root/usr/lib/$(basename "$lib")" ;;
