@@ -19,6 +19,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/testdev.sh"
 . "$(dirname "$0")/../lib/vhost.sh"
+. "$(dirname "$0")/../lib/netpair.sh"
 . "$(dirname "$0")/record.sh"
 . "$(dirname "$0")/mmio.sh"
 . "$(dirname "$0")/block.sh"
