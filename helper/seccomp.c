@@ -42,6 +42,10 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigaction), SCMP_SYS(getpid), SCMP_SYS(gettid),
 };
 
+static const scmp_datum_t allowed_ioctls[] = {
+	VFIOUSER_IOC_WAKE, VFIOUSER_IOC_IRQFD, VFIOUSER_IOC_REMOVE, VFIOUSER_IOC_SERVER,
+};
+
 /**
  * seccomp_restrict() - put the allow-list in place
  *
@@ -60,18 +64,9 @@ int seccomp_restrict(void)
 	err = 0;
 	for (i = 0; !err && i < ARRAY_SIZE(allowed); i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (!err)
+	for (i = 0; !err && i < ARRAY_SIZE(allowed_ioctls); i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_WAKE, 0));
-	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_IRQFD, 0));
-	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_REMOVE, 0));
-	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, VFIOUSER_IOC_SERVER, 0));
+				       SCMP_A1(SCMP_CMP_EQ, allowed_ioctls[i], 0));
 	/* Who sends: see vfuc_submit_who(). */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,

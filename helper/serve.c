@@ -443,12 +443,14 @@ static int next_deadline_ms(const struct serve *serve)
 {
 	int server = vfuc_next_deadline_ms(serve->server);
 	int regions = ioregion_next_deadline_ms(&serve->ioregions);
-
 	int ask = -1;
 
-	if (serve->ask_at && !serve->asking)
-		ask = serve->ask_at > now_ms() ? (int)(serve->ask_at - now_ms()) : 0;
-	return earlier(earlier(earlier(server, regions), notify_beat()), ask);
+	if (serve->ask_at && !serve->asking) {
+		ask = (int)(serve->ask_at - now_ms());
+		if (ask < 0)
+			ask = 0;
+	}
+	return earlier(earlier(server, regions), earlier(notify_beat(), ask));
 }
 
 /*

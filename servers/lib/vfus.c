@@ -580,7 +580,7 @@ static int wait_events(struct vfus *s, struct pollfd *p, long us)
 	}
 	if (ret < 0)
 		return errno == EINTR ? 0 : -errno;
-	return ret > 0;
+	return ret;
 }
 
 /**
@@ -609,14 +609,14 @@ bool vfus_take_signal(struct vfus *s)
 	return s->stop;
 }
 
-static void handle_events(struct vfus *s, const struct pollfd *p)
+/* Of @n descriptors. */
+static void handle_events(struct vfus *s, const struct pollfd *p, int n)
 {
 	unsigned int i;
 
-	/* What the client says is looked at when it is known what it is. */
-	for (i = 0; i < P_IRQ + s->dev.nr_irqs; i++)
-		if (p[i].revents && (i != P_SOCK || p[i].revents != POLLIN || !s->connected))
-			touch(s);
+	/* Where it is the client alone that has something to say, when it is known what. */
+	if (n > 1 || p[P_SOCK].revents != POLLIN || !s->connected)
+		touch(s);
 	if (p[P_SIG].revents && vfus_take_signal(s))
 		return;
 	if (p[P_SOCK].revents) {
@@ -730,7 +730,7 @@ static int serve(struct vfus *s)
 			vfus_dma_release(s);
 		ret = wait_events(s, p, us);
 		if (ret > 0)
-			handle_events(s, p);
+			handle_events(s, p, ret);
 	}
 	return ret < 0 ? ret : 0;
 }

@@ -161,6 +161,35 @@ static void stand_by(struct vhost *h, int original, unsigned int turn)
 	vhost_log(h, 0, "process %d has ended: going on in its place", before);
 }
 
+/* Returns false in the process that goes on. */
+static bool make_copy(struct vhost *h)
+{
+	struct vhost_standby *s = &h->standby;
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	pid_t copy;
+
+	if (!++s->turn)
+		s->turn = 1;
+	copy = self < 0 ? -1 : fork();
+	if (!copy) {
+		stand_by(h, self, s->turn);
+		return false;
+	}
+	s->copy = copy < 0 ? -1 : (int)syscall(SYS_pidfd_open, copy, 0);
+	if (copy > 0 && s->copy < 0)
+		kill(copy, SIGKILL);
+	if (self >= 0)
+		close(self);
+	/* Woken by its end, to make another one. */
+	if (s->copy >= 0 && vhost_watch(h, s->copy, EPOLLIN, SRC_STANDBY, 0))
+		standby_drop(h);
+	if (s->copy < 0 && !s->said)
+		vhost_log(h, 0, "no other process to go on should this one be killed: %s",
+			  strerror(errno));
+	s->said = s->copy < 0;
+	return true;
+}
+
 /**
  * standby_asleep() - nothing is to be done until something happens
  * @priv: struct vhost
@@ -171,36 +200,14 @@ bool standby_asleep(void *priv)
 {
 	struct vhost *h = priv;
 	struct vhost_standby *s = &h->standby;
-	pid_t copy;
-	int self;
 
 	/* What is on its way would change it without an event. */
 	if (h->rings != RINGS_RUNNING || !s->valid || !wire_idle(&h->wire) || h->backreq_in.have) {
 		standby_drop(h);
 		return true;
 	}
-	if (s->copy < 0) {
-		if (!++s->turn)
-			s->turn = 1;
-		self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-		copy = self < 0 ? -1 : fork();
-		if (!copy) {
-			stand_by(h, self, s->turn);
-			return false;
-		}
-		s->copy = copy < 0 ? -1 : (int)syscall(SYS_pidfd_open, copy, 0);
-		if (copy > 0 && s->copy < 0)
-			kill(copy, SIGKILL);
-		if (self >= 0)
-			close(self);
-		/* Woken by its end, to make another one. */
-		if (s->copy >= 0 && vhost_watch(h, s->copy, EPOLLIN, SRC_STANDBY, 0))
-			standby_drop(h);
-		if (s->copy < 0 && !s->said)
-			vhost_log(h, 0, "no other process to go on should this one be killed: %s",
-				  strerror(errno));
-		s->said = s->copy < 0;
-	}
+	if (s->copy < 0 && !make_copy(h))
+		return false;
 	if (s->copy >= 0)
 		__atomic_store_n(s->valid, s->turn, __ATOMIC_SEQ_CST);
 	return true;
