@@ -52,11 +52,14 @@
  */
 struct vfu_hook {
 	const char *name;
-	/* where it is; a set of one needs none, and not all are exported */
+	/* where it is; not all are exported */
 	void *entry;
 	bool (*ours)(struct ftrace_regs *fregs);
 	void *replacement;
+	/* not every kernel has it; one that somebody else has is nobody's choice */
 	bool optional;
+	/* where it was found, 0 where it was not */
+	unsigned long at;
 };
 
 struct vfu_hooks {
@@ -177,25 +180,17 @@ static bool vfu_ours_queue(struct ftrace_regs *fregs)
 	return vfu_handback_is((struct virtqueue *)vfu_arch_arg(fregs, 0));
 }
 
-static struct vfu_hook vfu_hook_fixup[] = {
-	{ "fixup_exception", NULL, vfu_ours_fault, vfu_arch_fixup },
-};
-
-static struct vfu_hook vfu_hook_step[] = { VFU_ARCH_HOOK_STEP };
-static struct vfu_hook vfu_hook_jumps[] = { VFU_ARCH_HOOK_JUMPS };
-
-static struct vfu_hook vfu_hook_mmap[] = {
-	{ "pci_mmap_resource_range", NULL, vfu_ours_pci, vfu_trap_mmap },
-};
-
-static struct vfu_hook vfu_hook_queues[] = {
-	{ "virtqueue_get_buf", NULL, vfu_ours_queue, vfu_handback_next },
-};
-
 #define VFU_HOOK(fn, ours, replacement, ...) { #fn, fn, ours, replacement, ##__VA_ARGS__ }
 #define VFU_HOOK_IOREMAP(fn, may_lack)	VFU_HOOK(fn, vfu_ours_phys, vfu_trap_ioremap, may_lack)
 
-static struct vfu_hook vfu_hook_exported[] = {
+#define VFU_HOOK_STEP	1
+
+/* The one that each access goes through is the first to be looked at. */
+static struct vfu_hook vfu_hook_list[] = {
+	{ "fixup_exception", NULL, vfu_ours_fault, vfu_arch_fixup },
+	[VFU_HOOK_STEP] = VFU_ARCH_HOOK_STEP,
+	VFU_ARCH_HOOK_JUMPS,
+	{ "pci_mmap_resource_range", NULL, vfu_ours_pci, vfu_trap_mmap },
 	VFU_HOOK(iounmap, vfu_ours_virt, vfu_trap_iounmap),
 	VFU_ARCH_IOREMAPS(VFU_HOOK_IOREMAP),
 	VFU_HOOK(memremap, vfu_ours_phys, vfu_trap_ioremap),
@@ -210,18 +205,19 @@ static struct vfu_hook vfu_hook_exported[] = {
 	VFU_HOOK(pci_user_write_config_dword, vfu_ours_config, vfu_trap_user_write_dword),
 };
 
-#define VFU_SET_STEP	0
-#define VFU_SET_QUEUES	1
+static struct vfu_hooks vfu_hooks = {
+	.hooks = vfu_hook_list,
+	.nr = ARRAY_SIZE(vfu_hook_list),
+};
 
-static struct vfu_hooks vfu_sets[] = {
-	/* Before the first fault of ours. */
-	[VFU_SET_STEP] = { .hooks = vfu_hook_step, .nr = ARRAY_SIZE(vfu_hook_step) },
-	/* Of a module that need not be there, and not before it is needed. */
-	[VFU_SET_QUEUES] = { .hooks = vfu_hook_queues, .nr = ARRAY_SIZE(vfu_hook_queues) },
-	{ .hooks = vfu_hook_jumps, .nr = ARRAY_SIZE(vfu_hook_jumps) },
-	{ .hooks = vfu_hook_fixup, .nr = ARRAY_SIZE(vfu_hook_fixup) },
-	{ .hooks = vfu_hook_mmap, .nr = ARRAY_SIZE(vfu_hook_mmap) },
-	{ .hooks = vfu_hook_exported, .nr = ARRAY_SIZE(vfu_hook_exported) },
+static struct vfu_hook vfu_hook_queue[] = {
+	{ "virtqueue_get_buf", NULL, vfu_ours_queue, vfu_handback_next },
+};
+
+/* Of a module that need not be there, and not before it is needed. */
+static struct vfu_hooks vfu_hooks_queue = {
+	.hooks = vfu_hook_queue,
+	.nr = ARRAY_SIZE(vfu_hook_queue),
 };
 
 /* How far behind a function's first byte the call to ftrace may be: on x86 an endbr64. */
@@ -231,10 +227,8 @@ static const struct vfu_hook *notrace vfu_hook_at(const struct vfu_hooks *set, u
 {
 	int i;
 
-	if (set->nr == 1)
-		return set->hooks;
 	for (i = 0; i < set->nr; i++) {
-		if (ip - (unsigned long)set->hooks[i].entry <= VFU_ENTRY_MAX)
+		if (ip - set->hooks[i].at <= VFU_ENTRY_MAX)
 			return &set->hooks[i];
 	}
 	return NULL;
@@ -252,12 +246,25 @@ static void notrace vfu_trap(unsigned long ip, unsigned long parent_ip, struct f
 NOKPROBE_SYMBOL(vfu_trap);
 NOKPROBE_SYMBOL(vfu_hook_at);
 
-/* By name all functions of the kernel are gone through and named, once for each of ours. */
+/*
+ * Where a function is: a probe that never becomes one is told. (ftrace knows names as well, and for
+ * each one goes through all functions of the kernel and names them.)
+ */
+static unsigned long vfu_hook_find(const struct vfu_hook *hook)
+{
+	struct kprobe probe = { .symbol_name = hook->name, .flags = KPROBE_FLAG_DISABLED };
+
+	if (hook->entry)
+		return (unsigned long)hook->entry;
+	/* Where a probe may not be, the address is told nevertheless. */
+	if (!register_kprobe(&probe))
+		unregister_kprobe(&probe);
+	return (unsigned long)probe.addr;
+}
+
 static int vfu_ops_filter(struct ftrace_ops *ops, const struct vfu_hook *hook)
 {
-	if (hook->entry)
-		return ftrace_set_filter_ip(ops, (unsigned long)hook->entry, 0, 0);
-	return ftrace_set_filter(ops, (unsigned char *)hook->name, strlen(hook->name), 0);
+	return hook->at ? ftrace_set_filter_ip(ops, hook->at, 0, 0) : -ENOENT;
 }
 
 static int vfu_ops_register(struct ftrace_ops *ops)
@@ -265,7 +272,7 @@ static int vfu_ops_register(struct ftrace_ops *ops)
 	int err;
 
 	ops->func = vfu_trap;
-	/* The handlers call nothing that is hooked by these same ops. */
+	/* RECURSION as well: preemption is off in the handlers, which call nothing that is hooked. */
 	ops->flags = VFU_ARCH_HOOK_FLAGS | FTRACE_OPS_FL_RECURSION |
 		     FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
 	err = register_ftrace_function(ops);
@@ -290,39 +297,38 @@ static const char *vfu_hook_culprit(const struct vfu_hooks *set)
 			name = set->hooks[i].name;
 			continue;
 		}
-		unregister_ftrace_function(&one->ops);
+		/* ftrace has turned itself off in between, and goes on calling this one */
+		if (unregister_ftrace_function(&one->ops))
+			return set->hooks[i].name;
 		ftrace_free_filter(&one->ops);
 	}
 	kfree(one);
 	return name ?: set->hooks[0].name;
 }
 
+/* A set has one hook at least that is not optional: without a filter it would be all functions. */
 static int vfu_hooks_add(struct vfu_hooks *set)
 {
-	bool needed = false, any = false;
 	const char *name;
 	int i, err;
 
 	for (i = 0; i < set->nr; i++) {
 		name = set->hooks[i].name;
+		set->hooks[i].at = vfu_hook_find(&set->hooks[i]);
 		err = vfu_ops_filter(&set->ops, &set->hooks[i]);
-		if (err && !set->hooks[i].optional) {
+		if (!err)
+			continue;
+		set->hooks[i].at = 0;
+		if (!set->hooks[i].optional) {
 			ftrace_free_filter(&set->ops);
 			goto out_say;
 		}
-		any |= !err;
-		needed |= !set->hooks[i].optional;
 	}
-	/* Without a filter it would be all functions. */
-	if (!any)
-		return 0;
 	err = vfu_ops_register(&set->ops);
 	if (!err) {
 		set->hooked = true;
 		return 0;
 	}
-	if (!needed)
-		return 0;
 	name = vfu_hook_culprit(set);
 out_say:
 	pr_err("vfiouser_pci: cannot hook %s(): error %d (is ftrace enabled?)\n", name, err);
@@ -336,7 +342,7 @@ out_say:
  */
 bool vfu_trap_sees_probes(void)
 {
-	return vfu_sets[VFU_SET_STEP].hooked;
+	return vfu_hook_list[VFU_HOOK_STEP].at;
 }
 
 static int vfu_hooks_remove(struct vfu_hooks *set)
@@ -359,7 +365,7 @@ static int vfu_hooks_remove(struct vfu_hooks *set)
  */
 int vfu_trap_queues(bool on)
 {
-	struct vfu_hooks *set = &vfu_sets[VFU_SET_QUEUES];
+	struct vfu_hooks *set = &vfu_hooks_queue;
 
 	if (!on)
 		return vfu_hooks_remove(set);
@@ -375,35 +381,20 @@ int vfu_trap_queues(bool on)
  */
 int vfu_trap_init(void)
 {
-	int i, err;
-
-	for (i = 0; i < ARRAY_SIZE(vfu_sets); i++) {
-		if (i == VFU_SET_QUEUES)
-			continue;
-		err = vfu_hooks_add(&vfu_sets[i]);
-		if (err) {
-			vfu_trap_exit();
-			return err;
-		}
-	}
-	return 0;
+	return vfu_hooks_add(&vfu_hooks);
 }
 
 /**
- * vfu_trap_exit() - undo vfu_trap_init(), even half-way
+ * vfu_trap_exit() - undo vfu_trap_init()
  *
  * Context: may sleep. No call is inside a replacement afterwards. Does not return if that cannot be
  * had.
  */
 void vfu_trap_exit(void)
 {
-	int i, err = 0;
+	int err;
 
-	for (i = ARRAY_SIZE(vfu_sets) - 1; i >= 0; i--) {
-		err = vfu_hooks_remove(&vfu_sets[i]);
-		if (err)
-			break;
-	}
+	err = vfu_hooks_remove(&vfu_hooks_queue) ?: vfu_hooks_remove(&vfu_hooks);
 	if (err) {
 		pr_err("vfiouser_pci: ftrace has been turned off by a bug elsewhere (error %d): the module's functions are still called, it stays until the next boot\n",
 		       err);
