@@ -384,24 +384,48 @@ vm_begin()
 	vm_class=$1
 }
 
+# vm_ready END: wait until the VM takes a test; "ready" in how, or why it never will.  A kernel has a line to say
+# each second or two while it boots; one that says nothing is dead, and takes a CPU of ours for that.
+vm_ready()
+{
+	local size='' now status
+
+	while [ $SECONDS -lt "$1" ]; do
+		status=0
+		vm_line $((45 * scale)) || status=$?
+		case $status in
+		0)
+			[ "$LINE" != "vm: ready" ] || { how=ready; return 0; }
+			;;
+		1)
+			how="died before it took a test"
+			return 0
+			;;
+		*)
+			now=$(stat -c %s "$vm_dir/console.log")
+			how="said nothing for $((45 * scale)) s before it took a test"
+			[ "$now" != "$size" ] || return 0
+			size=$now
+			;;
+		esac
+	done
+	how="did not come up in $((300 * scale)) s"
+}
+
 # vm_boot CLASS...: as vm_begin, until it takes a test; false where it never does
 vm_boot()
 {
 	local try start end how
 
 	for try in 1 2 3 4; do
-		start=$SECONDS end=$((SECONDS + 300 * scale)) how=''
+		start=$SECONDS end=$((SECONDS + 300 * scale))
 		vm_begin "$@"
-		while vm_line $((end > SECONDS ? end - SECONDS : 0)); do
-			[ "$LINE" != "vm: ready" ] || { how=ready; break; }
-		done
+		vm_ready $end
 		if [ "$how" = ready ]; then
 			echo "ready $((SECONDS - start)) $(cpu_seconds) ${vm_dir##*/} $1" >>"$out/boots"
 			vm_console=0
 			return 0
 		fi
-		how="died before it took a test"
-		[ $SECONDS -lt $end ] || how="did not come up in $((300 * scale)) s"
 		# Linux 7.2 on 4 CPUs now and then dies when it patches itself, before anything of ours is there: QEMU
 		# 7.2 translates an instruction that another CPU writes just then, and keeps what it was ("int3").
 		echo "died $((SECONDS - start)) $(cpu_seconds) ${vm_dir##*/} $1" >>"$out/boots"
