@@ -831,6 +831,8 @@ struct vfu_request {
 static void vfu_request_free(struct vfu_request *request)
 {
 	sock_put(request->sk);
+	/* It has been charged for nothing, and what may free it (netlink_skb_clone()) would give that back. */
+	request->skb->sk = NULL;
 	kfree_skb(request->skb);
 	kfree(request);
 }
@@ -865,7 +867,8 @@ static int vfu_request_defer(struct sk_buff *skb, struct genl_info *info,
 	request = kzalloc(sizeof(*request), GFP_KERNEL);
 	if (!request)
 		return -ENOMEM;
-	request->skb = skb_clone(skb, GFP_KERNEL);
+	/* What skb_clone() forgets: a large one's data is vmalloc()'s. */
+	request->skb = netlink_skb_clone(skb, GFP_KERNEL);
 	if (!request->skb) {
 		kfree(request);
 		return -ENOMEM;

@@ -351,6 +351,29 @@ static void get(void)
 	talk(&m);
 }
 
+/* One that the kernel has no single piece of memory for. */
+static bool known_large(void)
+{
+	const uint32_t none = ~0u;
+	char text[200];
+	struct message m;
+	size_t len;
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	start(&m, VFIOUSER_CMD_DEVICE_GET, NLM_F_ACK);
+	put(&m, VFIOUSER_A_ID, &none, sizeof(none));
+	do {
+		len = m.nl.nlmsg_len;
+		put(&m, VFIOUSER_A_SOCKET, text, sizeof(text));
+	} while (m.nl.nlmsg_len != len);
+	if (talk(&m) <= 0) {
+		fprintf(stderr, "a message of %zu bytes is taken\n", len);
+		return false;
+	}
+	return true;
+}
+
 /* What crashed a kernel once. Each must be refused. */
 static bool known(void)
 {
@@ -373,7 +396,7 @@ static bool known(void)
 			return false;
 		}
 	}
-	return true;
+	return known_large();
 }
 
 static void *stall_thread(void *arg)
