@@ -165,6 +165,31 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 }
 
 /**
+ * vfu_server_get() - the process that a helper names as its device's server
+ * @nr: its number, as the caller sees it
+ *
+ * A thread of the kernel's is none, whoever says so: a server is given CPUs on which it is not to run.
+ *
+ * Context: any but NMI.
+ * Return: it, for put_pid(); NULL if there is no such process.
+ */
+struct pid *vfu_server_get(pid_t nr)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct task_struct *task;
+	bool is_process;
+
+	rcu_read_lock();
+	task = pid ? pid_task(pid, PIDTYPE_TGID) : NULL;
+	is_process = task && !(READ_ONCE(task->flags) & PF_KTHREAD);
+	rcu_read_unlock();
+	if (is_process)
+		return pid;
+	put_pid(pid);
+	return NULL;
+}
+
+/**
  * vfu_server_runs() - is the server still there that the device has, or had until it went offline?
  * @vdev: device
  *
@@ -846,7 +871,7 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		.task = vdev->serving.task,
 		.helper = vdev->serving.helper,
 		.server = xchg(&vdev->serving.server,
-			       params->server ? find_get_pid(params->server) : NULL),
+			       params->server ? vfu_server_get(params->server) : NULL),
 		.keeper = vdev->recover.keeper,
 	};
 	WRITE_ONCE(vdev->serving.task, get_task_struct(current));
@@ -888,7 +913,7 @@ int vfu_recover_server(struct vfu_dev *vdev, pid_t server)
 	if (vfu_server_runs(vdev))
 		return -EBUSY;
 	old = kmalloc(sizeof(*old), GFP_NOIO);
-	pid = find_get_pid(server);
+	pid = vfu_server_get(server);
 	if (!old || !pid) {
 		put_pid(pid);
 		kfree(old);

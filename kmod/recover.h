@@ -101,6 +101,7 @@ void vfu_recover_stop(struct vfu_dev *vdev);
 void vfu_dev_fail(struct vfu_dev *vdev, const char *why);
 void vfu_dev_unserved(struct vfu_dev *vdev, const char *why);
 bool vfu_held(const struct vfu_dev *vdev);
+struct pid *vfu_server_get(pid_t nr);
 bool vfu_server_runs(struct vfu_dev *vdev);
 void vfu_held_wake(struct vfu_dev *vdev);
 int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *extack);

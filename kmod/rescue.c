@@ -197,6 +197,9 @@ static struct vfu_pull *vfu_rescue_task(struct vfu_rescue *rescue, struct task_s
 	bool bound = !cpumask_test_cpu(here, &task->cpus_mask), lend;
 	struct vfu_pull *pull;
 
+	/* set_cpus_allowed_ptr() does not ask, and such a task counts on being where it is */
+	if (READ_ONCE(task->flags) & PF_NO_SETAFFINITY)
+		return NULL;
 	lend = bound && vfu_rescue_lends(rescue, task);
 	if (!vfu_rescue_movable(task) || !(bound ? lend : task_is_running(task)))
 		return NULL;

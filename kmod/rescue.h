@@ -22,8 +22,8 @@ struct vfu_rescue;
  * @rescue: for each CPU the work that pulls @task and @server there
  *
  * Who looks at @server has rcu_read_lock(), and vfu_irq.lock or is inside of vfu_enter() and
- * vfu_leave(): with another helper it is replaced and put when nobody is, by vfu_recover_server()
- * at any time.
+ * vfu_leave(), or is one of @rescue, for which vfu_rescue_flush() waits: with another helper it is
+ * replaced and put when nobody is, by vfu_recover_server() at any time.
  */
 struct vfu_serving {
 	struct mm_struct *helper;

@@ -41,17 +41,19 @@
 #define THREADS		3
 #define PROCESSES	2
 #define EVENTFDS	16
+#define KTHREADD	2ul	/* its number */
 #define MEMORY		(8u << 20)
 
 enum {
 	OPENED, CREATED, REFUSED, TAKEN, RESUMED, SERVED, HOOKED, DOORBELLS, REMOVED, CLOSED,
-	KILLED, NR_COUNTS,
+	KILLED, MISTAKEN, NR_COUNTS,
 };
 
 static const char *const count_names[NR_COUNTS] = {
 	"channels opened", "devices created", "devices refused", "devices taken over",
 	"devices resumed", "requests answered", "interrupts hooked",
 	"doorbells made", "removals", "channels closed", "processes killed",
+	"threads of the kernel's taken for a server",
 };
 
 /* Shared by the processes. */
@@ -633,6 +635,8 @@ static void act(void)
 		ioctl(p.fd, VFIOUSER_IOC_REMOVE);
 	else if (what < 907)
 		ioctl(p.fd, VFIOUSER_IOC_SERVER, chance(2) ? (uint64_t)getpid() : any64());
+	else if (what < 908 && !ioctl(p.fd, VFIOUSER_IOC_SERVER, KTHREADD))
+		count(MISTAKEN);
 	else if (what < 910)
 		ioctl(p.fd, (unsigned long)any64(), any64());
 	else if (what < 915)

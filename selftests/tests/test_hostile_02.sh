@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/hostile.sh"
 
-ktap_plan 13
+ktap_plan 14
 load_module
 start_server --ram=16M
 attach "$SOCKET"
@@ -72,6 +72,7 @@ for _ in 1 2 3 4 5 6; do
 done
 ktap_ok $status "it runs"
 ktap_run "it got in" enough
+ktap_match "none of the kernel's threads was taken for a server" "$(cat "$WORK/out")" '^0 threads of the kernel'
 responsive "every CPU gets on"
 pulse_stop
 all_gone
