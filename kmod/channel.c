@@ -18,6 +18,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -346,7 +347,10 @@ struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *param
 {
 	struct vfu_channel *chan = file->private_data;
 	struct vfu_dev *vdev;
+	unsigned int noio;
 
+	/* Another device's recovery wants the lock, and memory may have to be written to that device. */
+	noio = memalloc_noio_save();
 	mutex_lock(&vfu_channel_lock);
 	if (chan->vdev) {
 		vdev = ERR_PTR(-EBUSY);
@@ -358,6 +362,7 @@ struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *param
 		}
 	}
 	mutex_unlock(&vfu_channel_lock);
+	memalloc_noio_restore(noio);
 	return vdev;
 }
 

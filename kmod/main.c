@@ -22,7 +22,7 @@ static const struct {
 } vfu_parts[] = {
 	{ vfu_ram_init, vfu_ram_exit },
 	{ vfu_device_init, vfu_device_exit },
-	{ vfu_mmio_init, vfu_mmio_exit },
+	{ NULL, vfu_mmio_exit },
 	{ vfu_trap_init, vfu_trap_exit },
 	{ vfu_bridge_init, vfu_bridge_exit },
 	{ vfu_channel_init, vfu_channel_exit },
@@ -41,7 +41,7 @@ static int __init vfu_init(void)
 	int i, err;
 
 	for (i = 0; i < ARRAY_SIZE(vfu_parts); i++) {
-		err = vfu_parts[i].init();
+		err = vfu_parts[i].init ? vfu_parts[i].init() : 0;
 		if (err) {
 			vfu_undo(i);
 			return err;

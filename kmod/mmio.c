@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -43,6 +44,14 @@
 #include "virtio.h"
 #include "window.h"
 
+/*
+ * Behind an area lies nothing of others for so long: reads there are all-ones, writes go nowhere. The
+ * kernel's fixups, which no driver has to be there for, believe that a device is as large as its IDs
+ * promise: of Intel's graphics they write at 0x4400c and read at 0xd0100, of an xHCI controller they
+ * follow a list that begins up to 256 KiB behind the start.
+ */
+#define VFU_AREA_TAIL	SZ_1M
+
 struct vfu_area {
 	struct kref ref;
 	struct rcu_head rcu;
@@ -50,6 +59,7 @@ struct vfu_area {
 	phys_addr_t phys;	/* page-aligned, of @virt */
 	unsigned long virt;
 	unsigned long size;
+	bool direct;		/* the server's pages are there, or have been; vfu_areas_lock */
 };
 
 static struct maple_tree vfu_areas = MTREE_INIT(vfu_areas, MT_FLAGS_USE_RCU);
@@ -112,6 +122,16 @@ static struct page *vfu_direct_page(struct vfu_dev *vdev, u32 region, u64 offset
 	return NULL;
 }
 
+static bool vfu_offers_pages(const struct vfu_dev *vdev)
+{
+	int i;
+
+	for (i = 0; i < VFU_NR_BARS; i++)
+		if (vdev->regions[i].nr_direct)
+			return true;
+	return false;
+}
+
 /* The same by CPU address; only whole pages of one BAR can be direct. */
 static struct page *vfu_phys_page(struct vfu_dev *vdev, phys_addr_t phys)
 {
@@ -130,9 +150,15 @@ static void vfu_area_direct(struct vfu_area *area)
 {
 	unsigned long at;
 
-	for (at = 0; at < area->size; at += PAGE_SIZE)
+	/* A large BAR has millions of pages, and most devices none to put there. */
+	if (!area->direct && !vfu_offers_pages(area->vdev))
+		return;
+	area->direct = true;
+	for (at = 0; at < area->size; at += PAGE_SIZE) {
+		cond_resched();
 		WARN_ON_ONCE(!vfu_arch_set_page(area->virt + at,
 						vfu_phys_page(area->vdev, area->phys + at)));
+	}
 }
 
 /**
@@ -158,12 +184,16 @@ void vfu_mmio_update(struct vfu_dev *vdev)
 
 /* ---- ioremap() and iounmap() ---- */
 
+/* It takes a 256th of its size in memory: vmap() refuses what is larger than all memory, but only then. */
 static void *vfu_area_space(unsigned long pages)
 {
-	struct page **dummy = kvmalloc_array(pages, sizeof(*dummy), GFP_KERNEL);
+	struct page **dummy;
 	unsigned long i;
 	void *virt;
 
+	if (pages > totalram_pages())
+		return NULL;
+	dummy = kvmalloc_array(pages, sizeof(*dummy), GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
 	if (!dummy)
 		return NULL;
 	for (i = 0; i < pages; i++)
@@ -190,6 +220,7 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 	unsigned long in_page = offset_in_page(phys);
 	struct vfu_area *area;
 	struct vfu_dev *vdev;
+	unsigned int noio;
 	int idx, err;
 
 	if (!size || size > SIZE_MAX / 2)
@@ -215,17 +246,20 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 	area->vdev = vdev;
 	area->phys = phys - in_page;
 	area->size = PAGE_ALIGN(size + in_page);
-	area->virt = (unsigned long)vfu_area_space(area->size >> PAGE_SHIFT);
+	area->virt = (unsigned long)vfu_area_space((area->size + VFU_AREA_TAIL) >> PAGE_SHIFT);
 	if (!area->virt)
 		goto err_area;
+	/* A recovery waits for both, and memory may have to be written to the device which it brings back. */
+	noio = memalloc_noio_save();
 	mutex_lock(&vfu_areas_lock);
 	/* Nothing was present: no other CPU can hold it in its TLB. */
 	idx = vfu_enter(vdev);
 	vfu_area_direct(area);
 	vfu_leave(vdev, idx);
-	err = mtree_store_range(&vfu_areas, area->virt, area->virt + area->size - 1, area,
-				GFP_KERNEL);
+	err = mtree_store_range(&vfu_areas, area->virt, area->virt + area->size + VFU_AREA_TAIL - 1,
+				area, GFP_KERNEL);
 	mutex_unlock(&vfu_areas_lock);
+	memalloc_noio_restore(noio);
 	if (err)
 		goto err_virt;
 	return (void __iomem *)(area->virt + in_page);
@@ -279,10 +313,13 @@ int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
 	struct vfu_dev *vdev = vfu_dev_of_pci(pdev);
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	unsigned long addr;
+	unsigned int noio;
 	int err = 0, idx;
 
 	if (bar >= VFU_NR_BARS || vfu_dev_offline(vdev))
 		return -EINVAL;
+	/* As in vfu_mmio_map(). */
+	noio = memalloc_noio_save();
 	idx = vfu_enter(vdev);
 	for (addr = vma->vm_start; addr < vma->vm_end; addr += PAGE_SIZE)
 		if (!vfu_direct_page(vdev, bar, offset + addr - vma->vm_start))
@@ -294,6 +331,7 @@ int vfu_mmio_user_map(struct pci_dev *pdev, int bar, struct vm_area_struct *vma)
 		err = page ? vm_insert_page(vma, addr, page) : -EINVAL;
 	}
 	vfu_leave(vdev, idx);
+	memalloc_noio_restore(noio);
 	return err;
 }
 
@@ -347,10 +385,20 @@ static void vfu_phys_write(struct vfu_dev *vdev, phys_addr_t phys, const void *d
 		vfu_region_write(vdev, region, offset, data, count, burst);
 }
 
-/* Bytes from @addr on that belong to this area, not more than @count. */
-static u32 vfu_area_left(const struct vfu_area *area, unsigned long addr, u32 count)
+/* Do all of these bytes belong to the area, and not to what lies behind it? */
+static bool vfu_area_has(const struct vfu_area *area, unsigned long addr, u32 count)
 {
-	return min_t(unsigned long, count, area->virt + area->size - addr);
+	unsigned long offset = addr - area->virt;
+
+	return offset < area->size && count <= area->size - offset;
+}
+
+static void vfu_area_beyond(const struct vfu_area *area, unsigned long addr, const void *ip)
+{
+	if (!in_nmi())
+		dev_warn_ratelimited(area->vdev->dev,
+				     "%pS goes beyond the end of a mapping, to %#lx of %#lx: nothing is there\n",
+				     ip, addr - area->virt, area->size);
 }
 
 static u32 vfu_page_left(unsigned long addr, u32 count)
@@ -485,8 +533,9 @@ static int vfu_mem_read(void *opaque, u64 addr, void *buf, unsigned int len)
 
 	if (!area)
 		return vfu_other_read(origin, addr, buf, len);
-	if (in_nmi() || vfu_area_left(area, addr, len) != len) {
+	if (in_nmi() || !vfu_area_has(area, addr, len)) {
 		memset(buf, 0xff, len);
+		vfu_area_beyond(area, addr, origin->ip);
 	} else {
 		idx = vfu_enter(area->vdev);
 		vfu_area_read(area, addr, buf, len);
@@ -507,10 +556,12 @@ static int vfu_mem_write(void *opaque, u64 addr, const void *buf, unsigned int l
 
 	if (!area)
 		return vfu_other_write(origin, addr, buf, len);
-	if (!in_nmi() && vfu_area_left(area, addr, len) == len) {
+	if (!in_nmi() && vfu_area_has(area, addr, len)) {
 		idx = vfu_enter(area->vdev);
 		vfu_area_write(area, addr, buf, len, origin->burst);
 		vfu_leave(area->vdev, idx);
+	} else {
+		vfu_area_beyond(area, addr, origin->ip);
 	}
 	if (unlikely(start) && !in_nmi())
 		vfu_area_trace(area, origin->ip, true, addr, buf, len, start);
@@ -589,16 +640,6 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 				   area->vdev->name, (int)insn.len, insn.bytes, (void *)ip, err);
 	vfu_area_put(area);
 	return !err || err == -EAGAIN;
-}
-
-/**
- * vfu_mmio_init() - module set-up
- *
- * Return: 0.
- */
-int vfu_mmio_init(void)
-{
-	return 0;
 }
 
 /**

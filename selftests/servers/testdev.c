@@ -336,6 +336,13 @@ static bool undecoded(const struct testdev *t, unsigned int region)
 	       !oddcfg_decodes(&t->cfg, region, sizes[region]);
 }
 
+/* Whatever was said of their number. */
+static bool no_such_port(unsigned int region, uint64_t offset, size_t count)
+{
+	return region == VFIO_PCI_BAR4_REGION_INDEX &&
+	       (offset >= TESTDEV_BAR4_SIZE || count > TESTDEV_BAR4_SIZE - offset);
+}
+
 static void log_config(const struct testdev *t, const void *buf, size_t count, uint64_t offset)
 {
 	uint32_t v = 0;
@@ -356,7 +363,7 @@ static int region_read(void *priv, unsigned int region, void *buf, size_t count,
 		pcicfg_read(&t->cfg, buf, count, offset);
 		return 0;
 	}
-	if (undecoded(t, region))
+	if (undecoded(t, region) || no_such_port(region, offset, count))
 		return -EIO;
 	if (region == VFIO_PCI_VGA_REGION_INDEX)
 		return -EIO;
@@ -392,7 +399,7 @@ static int region_write(void *priv, unsigned int region, const void *buf, size_t
 {
 	struct testdev *t = priv;
 
-	if (undecoded(t, region))
+	if (undecoded(t, region) || no_such_port(region, offset, count))
 		return -EIO;
 	if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
 		log_config(t, buf, count, offset);
@@ -494,6 +501,7 @@ enum {
 	SHAPE_OWN_MASKS	= 1 << 15,	/* vectors are masked until a message unmasks them */
 	SHAPE_TABLE_MASKS = 1 << 16,	/* ... or a write to the MSI-X table in the BAR */
 	SHAPE_RISING_INTX = 1 << 17,	/* INTx: signalled when it rises, no automask */
+	SHAPE_MANY_PORTS = 1 << 18,	/* BAR 4 is said to have 4 GiB */
 };
 
 /* What the options say of the device. */
@@ -602,6 +610,8 @@ static void build_device(struct testdev *t, struct vfus_device *dev, const struc
 	for (i = 0; shape & SHAPE_PORTS && i <= VFIO_PCI_ROM_REGION_INDEX; i++)
 		if (i != VFIO_PCI_BAR4_REGION_INDEX)
 			dev->regions[i].size = 0;
+	if (shape & SHAPE_MANY_PORTS)
+		dev->regions[VFIO_PCI_BAR4_REGION_INDEX].size = 1ull << 32;
 	if (shape & SHAPE_BAR1_R)
 		dev->regions[VFIO_PCI_BAR1_REGION_INDEX].flags = VFIO_REGION_INFO_FLAG_READ;
 	if (shape & SHAPE_BAR1_W)
@@ -689,7 +699,7 @@ static const char usage_text[] =
 "  --interrupts=LIST     of msix, msi, intx (all of them); may be empty\n"
 "  --shape=LIST          of small, loop, bridge, multi, no-reset, no-flr, af, bar1-r, bar1-w,\n"
 "                        edge-intx, vga, short-fd, decodes, ports, host-caps, own-masks,\n"
-"                        table-masks, rising-intx: see the source\n"
+"                        table-masks, rising-intx, many-ports: see the source\n"
 "  --ids=VVVV:DDDD       another vendor and device\n"
 "  --class=CCCCCC        another class\n"
 "  --config-log=FILE     write down each write to config space\n"
@@ -807,6 +817,7 @@ static const struct word shape_words[] = {
 	{ "own-masks", SHAPE_OWN_MASKS },
 	{ "table-masks", SHAPE_TABLE_MASKS },
 	{ "rising-intx", SHAPE_RISING_INTX },
+	{ "many-ports", SHAPE_MANY_PORTS },
 	{ NULL, 0 },
 };
 
