@@ -597,7 +597,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	INIT_WORK(&vdev->remove_work, vfu_dev_remove_work);
 	vdev->irq.mode = -1;
 	vfu_queues_init(vdev);
-	vfu_watch_init(vdev);
+	vfu_watch_add(vdev);
 	vdev->flags = params->flags;
 	vdev->timeout_ms = params->timeout_ms;
 	/* What passthrough gives a server must be taken back at once, not after a grace time. */

@@ -12,6 +12,7 @@
 #include "netlink.h"
 #include "ram.h"
 #include "trap.h"
+#include "watch.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -21,6 +22,7 @@ static const struct {
 	void (*exit)(void);
 } vfu_parts[] = {
 	{ vfu_ram_init, vfu_ram_exit },
+	{ vfu_watch_init, vfu_watch_exit },
 	{ vfu_device_init, vfu_device_exit },
 	{ NULL, vfu_mmio_exit },
 	{ vfu_trap_init, vfu_trap_exit },

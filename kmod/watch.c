@@ -20,9 +20,23 @@
 #include "device.h"
 #include "recover.h"
 
+/*
+ * One look may wait for a server, and where the device is held meanwhile for another helper or for the
+ * end of that wait, which is an alarm on another queue. It is for devices that lie under swap or dirty
+ * files, so without memory one thread has them all; nobody else's work is behind it.
+ */
+static struct workqueue_struct *vfu_watch_wq;
+
 /* How often to look: so that the server is missed within half its bound, and that. */
 #define VFU_WATCH_PARTS		4
 #define VFU_WATCH_MIN_MS	250
+
+static void vfu_watch_queue(struct vfu_dev *vdev, unsigned int ms)
+{
+	vfu_dev_get(vdev);
+	if (!queue_delayed_work(vfu_watch_wq, &vdev->watch.work, msecs_to_jiffies(ms)))
+		vfu_dev_put(vdev);
+}
 
 static u64 vfu_watch_activity(struct vfu_dev *vdev)
 {
@@ -64,8 +78,11 @@ static bool vfu_watch_look(struct vfu_dev *vdev)
 		if (idle)
 			watch->owed = false;
 	} else if (watch->owed || waiting) {
-		watch->owed = false;
-		vfu_watch_ask(vdev);
+		/* Without a helper it would only wait for one. */
+		if (!vfu_held(vdev)) {
+			watch->owed = false;
+			vfu_watch_ask(vdev);
+		}
 	} else {
 		return false;
 	}
@@ -80,7 +97,7 @@ static void vfu_watch_work(struct work_struct *work)
 	u32 ms = max_t(u32, vdev->timeout_ms / VFU_WATCH_PARTS, VFU_WATCH_MIN_MS);
 
 	if (!vfu_dev_offline(vdev) && vfu_watch_look(vdev)) {
-		vfu_dev_queue_delayed(vdev, &vdev->watch.work, ms);
+		vfu_watch_queue(vdev, ms);
 	} else {
 		clear_bit(0, &vdev->watch.running);
 		/* Full barrier: who gave it work and found us running is seen here. */
@@ -100,7 +117,7 @@ static void vfu_watch_work(struct work_struct *work)
 void vfu_watch_start(struct vfu_dev *vdev)
 {
 	if (!READ_ONCE(vdev->watch.stopped) && !test_and_set_bit(0, &vdev->watch.running))
-		vfu_dev_queue_delayed(vdev, &vdev->watch.work, VFU_WATCH_MIN_MS);
+		vfu_watch_queue(vdev, VFU_WATCH_MIN_MS);
 }
 
 /**
@@ -118,10 +135,29 @@ void vfu_watch_stop(struct vfu_dev *vdev)
 }
 
 /**
- * vfu_watch_init() - set-up
- * @vdev: device
+ * vfu_watch_add() - set-up of a device
+ * @vdev: it
  */
-void vfu_watch_init(struct vfu_dev *vdev)
+void vfu_watch_add(struct vfu_dev *vdev)
 {
 	INIT_DELAYED_WORK(&vdev->watch.work, vfu_watch_work);
+}
+
+/**
+ * vfu_watch_init() - module set-up
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfu_watch_init(void)
+{
+	vfu_watch_wq = alloc_workqueue("vfiouser_watch", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return vfu_watch_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * vfu_watch_exit() - undo vfu_watch_init(); no device exists any more
+ */
+void vfu_watch_exit(void)
+{
+	destroy_workqueue(vfu_watch_wq);
 }

@@ -30,6 +30,8 @@ struct vfu_watch {
 
 void vfu_watch_start(struct vfu_dev *vdev);
 void vfu_watch_stop(struct vfu_dev *vdev);
-void vfu_watch_init(struct vfu_dev *vdev);
+void vfu_watch_add(struct vfu_dev *vdev);
+int vfu_watch_init(void);
+void vfu_watch_exit(void);
 
 #endif /* _KMOD_WATCH_H */
