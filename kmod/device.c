@@ -459,11 +459,25 @@ static bool vfu_dev_end_probe(struct vfu_dev *vdev)
 	return true;
 }
 
+/* Of a lost device: its server may go on with what drivers are about to free. */
+static void vfu_dev_cut(struct vfu_dev *vdev)
+{
+	if (!vfu_dev_lost(vdev))
+		return;
+	vfu_ram_cut(vdev->ram);
+	/* Reads of the pages that the server had shown are all-ones from now on. */
+	vfu_mmio_update(vdev);
+}
+
 static void vfu_dev_remove_work(struct work_struct *work)
 {
 	struct vfu_dev *vdev = container_of(work, struct vfu_dev, remove_work);
-	bool asked = vfu_dev_end_probe(vdev);
+	bool asked;
 
+	/* A probe that is under way fails, and may be waiting for one of those pages to change. */
+	vfu_dev_cut(vdev);
+	asked = vfu_dev_end_probe(vdev);
+	vfu_dev_cut(vdev);
 	vfu_work_finish(&vdev->add_work);
 	vfu_recover_stop(vdev);
 	/* Or by itself: whoever keeps it served wants to know. */
@@ -471,13 +485,9 @@ static void vfu_dev_remove_work(struct work_struct *work)
 	/* Frozen, nobody will come any more. */
 	if (vfu_dev_offline(vdev))
 		vfu_dev_set_lost(vdev);
-	if (vfu_dev_lost(vdev)) {
-		/* Its server may go on with what drivers are about to free. */
-		vfu_ram_cut(vdev->ram);
-		/* Reads of the pages that the server had shown are all-ones from now on. */
-		vfu_mmio_update(vdev);
+	vfu_dev_cut(vdev);
+	if (vfu_dev_lost(vdev))
 		vfu_netlink_event(vdev, VFIOUSER_EVENT_LOST, asked ? 0 : ETIMEDOUT);
-	}
 	vfu_dev_set_state(vdev, VFIOUSER_STATE_REMOVING);
 	vfu_slot_leave(vdev);
 	vfu_bridge_remove(vdev);
