@@ -445,6 +445,8 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 		pci_unlock_rescan_remove();
 		return err;
 	}
+	slot->present++;
+	vdev->place.present = true;
 	rcu_assign_pointer(slot->functions[vdev->place.fn], vdev);
 	vfu_bars_tell(vdev);
 	vfu_bridge_scan(vdev);
@@ -474,10 +476,15 @@ void vfu_bridge_remove(struct vfu_dev *vdev)
 		if (pdev && vfu_dev_of_pci(pdev) == vdev)
 			pci_stop_and_remove_bus_device(pdev);
 		pci_dev_put(pdev);
-		/* Nobody joins any more: see vfu_slot_leave(). */
-		if (!READ_ONCE(slot->users))
-			vfu_bus_remove(slot);
 	}
+	/*
+	 * Nobody joins any more: see vfu_slot_leave(). One that has left, but not got here, has its
+	 * driver to unbind first, without this lock.
+	 */
+	slot->present -= vdev->place.present;
+	vdev->place.present = false;
+	if (slot->bus && !slot->present && !READ_ONCE(slot->users))
+		vfu_bus_remove(slot);
 	vfu_dev_set_lost(vdev);
 	pci_unlock_rescan_remove();
 }
