@@ -357,13 +357,19 @@ static void vfu_command_read(struct vfu_dev *vdev, unsigned int where, int size,
 	*val = (*val & ~(u32)off) | on;
 }
 
+/* A server may have more than there is, and 4096 bytes without it can be asked for. */
+static bool vfu_config_ends(const struct vfu_dev *vdev, unsigned int where, int size)
+{
+	return where + size > min_t(u64, vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size,
+				    PCI_CFG_SPACE_EXP_SIZE);
+}
+
 static void vfu_config_do_read(struct vfu_dev *vdev, unsigned int where, int size, u32 *val)
 {
 	u32 ones = GENMASK(8 * size - 1, 0);
 	int i = vfu_bar_at(where);
 
-	if (vfu_nobody_answers(vdev) ||
-	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size) {
+	if (vfu_nobody_answers(vdev) || vfu_config_ends(vdev, where, size)) {
 		*val = ones;
 		return;
 	}
@@ -452,8 +458,7 @@ static void vfu_config_do_write(struct vfu_dev *vdev, unsigned int where, int si
 	unsigned int reg;
 	u32 told;
 
-	if (vfu_nobody_answers(vdev) ||
-	    where + size > vdev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size)
+	if (vfu_nobody_answers(vdev) || vfu_config_ends(vdev, where, size))
 		return;
 	if (i >= 0) {
 		vfu_bar_write(vdev, i, where % 4, size, val);
