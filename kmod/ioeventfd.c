@@ -432,16 +432,29 @@ void vfu_ioeventfd_keep(struct vfu_dev *vdev)
 	mutex_unlock(&vdev->irq.lock);
 }
 
-/* One that has not been assigned again, or NULL. vfu_irq.lock held. */
-static const struct vfu_ioeventfd *vfu_ioeventfd_left(struct vfu_dev *vdev, u32 region)
+/*
+ * The entries that are to stay are a table of their own from now on. Returns the one before, or NULL
+ * if all stay, or there is no memory. vfu_irq.lock held.
+ */
+static struct vfu_ioeventfds *vfu_ioeventfds_unkeep(struct vfu_dev *vdev, u32 region)
 {
-	struct vfu_ioeventfds *table = vfu_ioeventfds_get(vdev, region);
-	u32 i;
+	struct vfu_ioeventfds *old = vfu_ioeventfds_get(vdev, region), *new = NULL;
+	u32 i, stay = 0;
 
-	for (i = 0; table && i < table->count; i++)
-		if (table->entries[i]->kept)
-			return table->entries[i];
-	return NULL;
+	for (i = 0; old && i < old->count; i++)
+		stay += !old->entries[i]->kept;
+	if (!old || stay == old->count)
+		return NULL;
+	if (stay) {
+		new = vfu_ioeventfds_alloc(stay);
+		if (!new)
+			return NULL;
+		for (i = 0, stay = 0; i < old->count; i++)
+			if (!old->entries[i]->kept)
+				new->entries[stay++] = old->entries[i];
+	}
+	rcu_assign_pointer(vdev->ioeventfds[region], new);
+	return old;
 }
 
 /**
@@ -455,14 +468,23 @@ static const struct vfu_ioeventfd *vfu_ioeventfd_left(struct vfu_dev *vdev, u32 
  */
 void vfu_ioeventfd_drop(struct vfu_dev *vdev)
 {
-	const struct vfu_ioeventfd *left;
-	u32 region;
+	struct vfu_ioeventfds *tables[VFU_NR_BARS];
+	bool any = false;
+	u32 region, i;
 
 	mutex_lock(&vdev->irq.lock);
 	for (region = 0; region < VFU_NR_BARS; region++) {
-		while ((left = vfu_ioeventfd_left(vdev, region)))
-			if (vfu_ioeventfd_remove(vdev, region, left))
-				break;
+		tables[region] = vfu_ioeventfds_unkeep(vdev, region);
+		any |= !!tables[region];
+	}
+	/* With the lock, which keeps the others of a table from being freed. */
+	if (any)
+		synchronize_rcu();
+	for (region = 0; region < VFU_NR_BARS; region++) {
+		for (i = 0; tables[region] && i < tables[region]->count; i++)
+			if (tables[region]->entries[i]->kept)
+				vfu_ioeventfd_free(tables[region]->entries[i]);
+		kvfree(tables[region]);
 	}
 	mutex_unlock(&vdev->irq.lock);
 }
