@@ -263,6 +263,9 @@ static enum vfu_freeze vfu_freeze_phase(struct vfu_dev *vdev, bool grace, bool h
 	WRITE_ONCE(r->connected, false);
 	if (r->phase == VFU_PHASE_RESUMING) {
 		r->again = true;
+		/* A driver that has been told nothing yet; see the top of this file. */
+		if (r->silent)
+			vfu_set_error_state(vdev, pci_channel_io_normal, pci_channel_io_frozen);
 		return VFU_FREEZE_FROZEN;
 	}
 	if (r->phase != VFU_PHASE_HELD && READ_ONCE(vdev->state) != VFIOUSER_STATE_LIVE)
@@ -437,29 +440,41 @@ static bool vfu_tell_error(struct vfu_dev *vdev, struct pci_dev *pdev, pci_chann
 
 	device_lock(&pdev->dev);
 	drv = pdev->driver;
-	if (vfu_is_told(drv))
+	/* Told twice, without a reset in between, a driver gives its device up. */
+	if (READ_ONCE(vdev->recover.knows) && drv && drv == vdev->recover.told)
+		vote = PCI_ERS_RESULT_NEED_RESET;
+	else if (vfu_is_told(drv))
 		vote = drv->err_handler->error_detected(pdev, state);
 	goes_on = !drv || vote == PCI_ERS_RESULT_NEED_RESET ||
 		  vote == PCI_ERS_RESULT_CAN_RECOVER || vote == PCI_ERS_RESULT_RECOVERED;
 	if (!goes_on)
 		dev_notice(vdev->dev, "driver %s cannot wait: unbound until the device is back\n",
 			   drv->name);
+	WRITE_ONCE(vdev->recover.knows, goes_on && state == pci_channel_io_frozen);
 	device_unlock(&pdev->dev);
 	vdev->recover.told = drv;
 	return goes_on;
 }
 
-/* The same for its being back; another driver than before finds out by itself. */
+/*
+ * The same for its being back; another driver than before finds out by itself. Of a device that is
+ * offline again this is not said: the driver would find nothing and give it up. It still knows then.
+ */
 static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
 	const struct pci_error_handlers *handlers = NULL;
 	pci_ers_result_t vote = PCI_ERS_RESULT_RECOVERED;
 
 	raw_spin_lock_irq(&vdev->cfg_lock);
+	if (vdev->offline) {
+		raw_spin_unlock_irq(&vdev->cfg_lock);
+		return true;
+	}
 	vfu_set_error_state(vdev, pci_channel_io_frozen, pci_channel_io_normal);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 
 	device_lock(&pdev->dev);
+	WRITE_ONCE(vdev->recover.knows, false);
 	if (pdev->driver && pdev->driver == vdev->recover.told)
 		handlers = pdev->driver->err_handler;
 	if (handlers && handlers->slot_reset)
@@ -563,6 +578,14 @@ static void vfu_served_put(struct vfu_dev *vdev)
 	memset(old, 0, sizeof(*old));
 }
 
+/* Who has waited is served by now, or finds the device offline. */
+static void vfu_recover_leave_old(struct vfu_dev *vdev)
+{
+	synchronize_srcu(&vdev->recover.users);
+	vfu_rescue_flush(vdev);
+	vfu_served_put(vdev);
+}
+
 /* The server has kept all but the connection. */
 static void vfu_recover_rejoin(struct vfu_dev *vdev)
 {
@@ -574,10 +597,7 @@ static void vfu_recover_rejoin(struct vfu_dev *vdev)
 		vfu_dev_fail(vdev, "the server does not take its interrupts again");
 	vfu_irqfd_drop(vdev);
 	vfu_recover_settle(vdev);
-	/* Who has waited is served by now, or finds the device offline. */
-	synchronize_srcu(&vdev->recover.users);
-	vfu_rescue_flush(vdev);
-	vfu_served_put(vdev);
+	vfu_recover_leave_old(vdev);
 }
 
 /* Tell the server, and then the driver, where they are. */
@@ -612,6 +632,7 @@ static void vfu_recover_restart(struct vfu_dev *vdev)
 		r->pulled = false;
 		vfu_bridge_plug(vdev);
 	}
+	vfu_recover_leave_old(vdev);
 }
 
 /* Returns false if the server was gone again meanwhile. */
@@ -953,6 +974,9 @@ static int vfu_resume_held(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		vfu_ring_get(ring);
 		WRITE_ONCE(vdev->ring, ring);
 		r->silent = true;
+		/* Before anybody can find that this one does not answer either. */
+		cancel_delayed_work(&r->grace);
+		vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 		/* Release: who sees it sees the ring too; pairs with vfu_held(). */
 		smp_store_release(&r->phase, VFU_PHASE_RESUMING);
 	}
@@ -960,12 +984,10 @@ static int vfu_resume_held(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	/* The next try tells why. */
 	if (!held)
 		return -EAGAIN;
-	cancel_delayed_work(&r->grace);
 	vfu_swap_server(vdev, params, old);
 	vfu_irqfd_keep(vdev);
 	vfu_ioeventfd_keep(vdev);
 	vfu_held_wake(vdev);
-	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 	vfu_dev_queue(vdev, &r->work);
 	return 0;
 }
@@ -1037,6 +1059,9 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 	going = vdev->lost || test_bit(0, &vdev->removing);
 	r->token = vfu_recover_token(params);
 	if (!going) {
+		/* Before anybody can find that this one does not answer either. */
+		cancel_delayed_work(&r->grace);
+		vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 		WRITE_ONCE(r->phase, VFU_PHASE_RESUMING);
 		/*
 		 * Release: who sees it sees the ring and the pages too; pairs with the acquire
@@ -1045,14 +1070,13 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		smp_store_release(&vdev->offline, false);
 	}
 	raw_spin_unlock_irq(&vdev->cfg_lock);
-	/* Who looked at the old ring's state only. */
-	synchronize_srcu(&r->users);
-	vfu_served_put(vdev);
-	if (going)
+	if (going) {
+		/* Who looks at the old ring's state only, and finds the device offline. */
+		vfu_recover_leave_old(vdev);
 		return -ENODEV;
-	cancel_delayed_work(&r->grace);
+	}
+	/* Who comes in now may wait for this very helper, and it is not told anything that would wait for him. */
 	vfu_mmio_update(vdev);
-	vfu_dev_set_state(vdev, VFIOUSER_STATE_RESUMING);
 	vfu_dev_queue(vdev, &r->work);
 	return 0;
 }
@@ -1070,6 +1094,7 @@ void vfu_recover_driver(struct vfu_dev *vdev, bool bound)
 	/* One that leaves a device that is offline does so because of that. */
 	if (bound || !vdev->offline)
 		WRITE_ONCE(vdev->recover.driven, bound);
+	WRITE_ONCE(vdev->recover.knows, false);
 	raw_spin_unlock_irq(&vdev->cfg_lock);
 }
 

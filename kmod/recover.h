@@ -60,6 +60,7 @@ struct vfu_served {
  * @connected: the server talks on a new connection
  * @pulled: its PCI device was taken out of the bus (the worker's)
  * @told: driver that knows (the worker's)
+ * @knows: @told has been told of an error, and not yet of the reset that it waits for
  * @driven: it has a driver, or had one that left it while it was offline (vfu_dev.cfg_lock)
  * @retried: that one was looked for anew (the worker's)
  * @work: tells the driver what has happened
@@ -83,6 +84,7 @@ struct vfu_recover {
 	bool connected;
 	bool pulled;
 	const struct pci_driver *told;
+	bool knows;
 	bool driven;
 	bool retried;
 	struct work_struct work;
