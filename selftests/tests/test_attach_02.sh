@@ -29,9 +29,10 @@ ktap_status '!0' "open: refused" vfiouserctl detach "$BDF"
 ktap_match "open: the reason" "$KTAP_OUT" 'open'
 exec 7<&-
 
-losetup /dev/loop7 "$disk" 2>/dev/null || mknod /dev/loop7 b 7 7 && losetup /dev/loop7 "$disk"
+modprobe -q loop
+loop=$(losetup -f) && losetup "$loop" "$disk" || ktap_bail "no loop device"
 ktap_status '!0' "under a loop device: refused" vfiouserctl detach "$SOCKET"
-losetup -d /dev/loop7
+losetup -d "$loop"
 
 mkdir -p /mnt
 mount -t ext4 "$disk" /mnt || ktap_bail "cannot mount"
