@@ -812,6 +812,19 @@ static bool vfu_same_caps(const struct vfu_config *cfg, const u8 *a, const u8 *b
 	return !pos || a[pos] == b[pos];
 }
 
+/* In what the kernel goes by; what it only passes on may be another. */
+static bool vfu_same_region(const struct vfu_region *a, const struct vfu_region *b)
+{
+	const u32 flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+
+	return a->size == b->size && !((a->flags ^ b->flags) & flags);
+}
+
+static bool vfu_same_irqs(const struct vfu_irqs *irqs, u32 count, u32 flags)
+{
+	return irqs->count == count && !((irqs->flags ^ flags) & VFIO_IRQ_INFO_AUTOMASKED);
+}
+
 static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *params,
 			   struct netlink_ext_ack *extack)
 {
@@ -826,14 +839,17 @@ static int vfu_same_device(struct vfu_dev *vdev, const struct vfu_dev_params *pa
 		return -EREMCHG;
 	}
 	for (i = 0; i < VFU_NR_REGIONS; i++) {
-		if (vdev->regions[i].size != params->regions[i].size) {
-			NL_SET_ERR_MSG(extack, "sizes of regions differ");
+		if (!vfu_same_region(&vdev->regions[i], &params->regions[i])) {
+			NL_SET_ERR_MSG(extack,
+				       "regions differ, in size or in what can be read and written");
 			return -EREMCHG;
 		}
 	}
 	for (i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
-		if (vdev->irq.index[i].count != params->irqs[i].count) {
-			NL_SET_ERR_MSG(extack, "numbers of interrupts differ");
+		if (!vfu_same_irqs(&vdev->irq.index[i], params->irqs[i].count,
+				   params->irqs[i].flags)) {
+			NL_SET_ERR_MSG(extack,
+				       "interrupts differ, in number or in who masks them");
 			return -EREMCHG;
 		}
 	}

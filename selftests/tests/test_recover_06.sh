@@ -3,13 +3,14 @@
 # TIMEOUT: 600
 #
 # What happens to a device just when it comes back, or is about to: a process that reads its config
-# space all the time, and a server that is gone before the reset has ended which its error led to.
+# space all the time, a server that is gone before the reset has ended which its error led to, and one
+# that is nearly the same.
 
 . "$(dirname "$0")/../lib/ktap.sh"
 . "$(dirname "$0")/../lib/vfiouser.sh"
 . "$(dirname "$0")/../lib/recover.sh"
 
-ktap_plan 19
+ktap_plan 22
 load_module
 
 # ---- whoever reads meanwhile is served by the new helper, which must not wait for him ----
@@ -62,6 +63,25 @@ restart_server --file="$WORK/disk"
 wait_for 120 state_is "$BDF" live
 ktap_ok $? "in its reset: another server"
 recover_end "in its reset"
+detach
+stop_server
+
+# ---- a BAR that could be written, and cannot be any more ----
+
+export SERVER=vfiouser-testdev
+start_server
+attach --wait=0 --reconnect=60 "$SOCKET"
+ktap_ok $? "nearly the same: attach"
+dmesg_mark
+kill -KILL "$SERVER_PID"
+wait_for 60 state_is "$BDF" frozen
+restart_server --shape=bar1-r
+wait_for 60 sh -c "dmesg | grep -q 'came back with another device'"
+dmesg_check "nearly the same: refused, and why" 'came back with another device.*regions differ'
+stop_server
+restart_server
+wait_for 60 state_is "$BDF" live
+ktap_ok $? "nearly the same: the same is taken"
 detach
 stop_server
 ktap_end
