@@ -373,7 +373,8 @@ int vfu_bars_init(struct vfu_dev *vdev)
 		val = vfu_image_get(vdev, PCI_BASE_ADDRESS_0 + 4 * i, 4);
 		if (val & PCI_BASE_ADDRESS_SPACE_IO) {
 			if (size > VFU_PORTS_END)
-				return vfu_dev_refuse(vdev, -EPROTO, "its BARs of I/O ports are too large");
+				return vfu_dev_refuse(vdev, -EPROTO,
+						      "its BARs of I/O ports are too large");
 			cfg->bars_io |= BIT(i);
 			continue;
 		}

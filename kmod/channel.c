@@ -349,7 +349,7 @@ struct vfu_dev *vfu_channel_bind(struct file *file, struct vfu_dev_params *param
 	struct vfu_dev *vdev;
 	unsigned int noio;
 
-	/* Another device's recovery wants the lock, and memory may have to be written to that device. */
+	/* Another device's recovery wants the lock, and memory may have to be written to it. */
 	noio = memalloc_noio_save();
 	mutex_lock(&vfu_channel_lock);
 	if (chan->vdev) {

@@ -433,8 +433,8 @@ void vfu_ioeventfd_keep(struct vfu_dev *vdev)
 }
 
 /*
- * The entries that are to stay are a table of their own from now on. Returns the one before, or NULL
- * if all stay, or there is no memory. vfu_irq.lock held.
+ * The entries that are to stay are a table of their own from now on. Returns the one before, or
+ * NULL if all stay, or there is no memory. vfu_irq.lock held.
  */
 static struct vfu_ioeventfds *vfu_ioeventfds_unkeep(struct vfu_dev *vdev, u32 region)
 {

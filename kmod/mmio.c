@@ -45,10 +45,10 @@
 #include "window.h"
 
 /*
- * Behind an area lies nothing of others for so long: reads there are all-ones, writes go nowhere. The
- * kernel's fixups, which no driver has to be there for, believe that a device is as large as its IDs
- * promise: of Intel's graphics they write at 0x4400c and read at 0xd0100, of an xHCI controller they
- * follow a list that begins up to 256 KiB behind the start.
+ * Behind an area lies nothing of others for so long: reads there are all-ones, writes go nowhere.
+ * The kernel's fixups, which no driver has to be there for, believe that a device is as large as its
+ * IDs promise: of Intel's graphics they write at 0x4400c and read at 0xd0100, of an xHCI controller
+ * they follow a list that begins up to 256 KiB behind the start.
  */
 #define VFU_AREA_TAIL	SZ_1M
 
@@ -184,7 +184,10 @@ void vfu_mmio_update(struct vfu_dev *vdev)
 
 /* ---- ioremap() and iounmap() ---- */
 
-/* It takes a 256th of its size in memory: vmap() refuses what is larger than all memory, but only then. */
+/*
+ * It takes a 256th of its size in memory, and of so much vmap() refuses what is larger than all
+ * memory only when half of it is there.
+ */
 static void *vfu_area_space(unsigned long pages)
 {
 	struct page **dummy;
@@ -193,7 +196,8 @@ static void *vfu_area_space(unsigned long pages)
 
 	if (pages > totalram_pages())
 		return NULL;
-	dummy = kvmalloc_array(pages, sizeof(*dummy), GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
+	dummy = kvmalloc_array(pages, sizeof(*dummy),
+			       GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
 	if (!dummy)
 		return NULL;
 	for (i = 0; i < pages; i++)
@@ -249,7 +253,7 @@ void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size)
 	area->virt = (unsigned long)vfu_area_space((area->size + VFU_AREA_TAIL) >> PAGE_SHIFT);
 	if (!area->virt)
 		goto err_area;
-	/* A recovery waits for both, and memory may have to be written to the device which it brings back. */
+	/* A recovery waits for both, and memory may have to be written to the device that it is for. */
 	noio = memalloc_noio_save();
 	mutex_lock(&vfu_areas_lock);
 	/* Nothing was present: no other CPU can hold it in its TLB. */

@@ -831,7 +831,7 @@ struct vfu_request {
 static void vfu_request_free(struct vfu_request *request)
 {
 	sock_put(request->sk);
-	/* It has been charged for nothing, and what may free it (netlink_skb_clone()) would give that back. */
+	/* It has not been charged, and what frees a large one (netlink_skb_clone()) gives that back. */
 	request->skb->sk = NULL;
 	kfree_skb(request->skb);
 	kfree(request);

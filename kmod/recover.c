@@ -168,7 +168,7 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
  * vfu_server_get() - the process that a helper names as its device's server
  * @nr: its number, as the caller sees it
  *
- * A thread of the kernel's is none, whoever says so: a server is given CPUs on which it is not to run.
+ * A thread of the kernel's is none, whoever says so: a server is given CPUs which are not its own.
  *
  * Context: any but NMI.
  * Return: it, for put_pid(); NULL if there is no such process.
@@ -458,7 +458,7 @@ static bool vfu_tell_error(struct vfu_dev *vdev, struct pci_dev *pdev, pci_chann
 
 /*
  * The same for its being back; another driver than before finds out by itself. Of a device that is
- * offline again this is not said: the driver would find nothing and give it up. It still knows then.
+ * offline again this is not said: the driver would find nothing and give it up. It still knows.
  */
 static bool vfu_tell_reset(struct vfu_dev *vdev, struct pci_dev *pdev)
 {
@@ -1091,7 +1091,7 @@ int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		vfu_recover_leave_old(vdev);
 		return -ENODEV;
 	}
-	/* Who comes in now may wait for this very helper, and it is not told anything that would wait for him. */
+	/* Who comes in now may wait for this very helper: it waits for nobody. */
 	vfu_mmio_update(vdev);
 	vfu_dev_queue(vdev, &r->work);
 	return 0;

@@ -272,7 +272,7 @@ static int vfu_ops_register(struct ftrace_ops *ops)
 	int err;
 
 	ops->func = vfu_trap;
-	/* RECURSION as well: preemption is off in the handlers, which call nothing that is hooked. */
+	/* RECURSION: and preemption is off in the handlers, which call nothing that is hooked. */
 	ops->flags = VFU_ARCH_HOOK_FLAGS | FTRACE_OPS_FL_RECURSION |
 		     FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
 	err = register_ftrace_function(ops);

@@ -21,9 +21,9 @@
 #include "recover.h"
 
 /*
- * One look may wait for a server, and where the device is held meanwhile for another helper or for the
- * end of that wait, which is an alarm on another queue. It is for devices that lie under swap or dirty
- * files, so without memory one thread has them all; nobody else's work is behind it.
+ * One look may wait for a server, and where the device is held meanwhile for another helper or for
+ * the end of that wait, which is an alarm on another queue. Devices may lie under swap or dirty
+ * files, so that without memory one thread has them all; nobody else's work is behind it.
  */
 static struct workqueue_struct *vfu_watch_wq;
 
