@@ -96,6 +96,9 @@ static void vfu_watch_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, watch.work);
 	u32 ms = max_t(u32, vdev->timeout_ms / VFU_WATCH_PARTS, VFU_WATCH_MIN_MS);
 
+	/* Its helper may go at any time, unnoticed if what was written last is known to be there. */
+	if (READ_ONCE(vdev->recover.token))
+		ms = VFU_WATCH_MIN_MS;
 	if (!vfu_dev_offline(vdev) && vfu_watch_look(vdev)) {
 		vfu_watch_queue(vdev, ms);
 	} else {
