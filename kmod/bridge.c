@@ -445,8 +445,7 @@ int vfu_bridge_add(struct vfu_dev *vdev)
 		pci_unlock_rescan_remove();
 		return err;
 	}
-	slot->present++;
-	vdev->place.present = true;
+	slot->present |= BIT(vdev->place.fn);
 	rcu_assign_pointer(slot->functions[vdev->place.fn], vdev);
 	vfu_bars_tell(vdev);
 	vfu_bridge_scan(vdev);
@@ -481,8 +480,7 @@ void vfu_bridge_remove(struct vfu_dev *vdev)
 	 * Nobody joins any more: see vfu_slot_leave(). One that has left, but not got here, has its
 	 * driver to unbind first, without this lock.
 	 */
-	slot->present -= vdev->place.present;
-	vdev->place.present = false;
+	slot->present &= ~BIT(vdev->place.fn);
 	if (slot->bus && !slot->present && !READ_ONCE(slot->users))
 		vfu_bus_remove(slot);
 	vfu_dev_set_lost(vdev);

@@ -31,7 +31,7 @@ struct vfu_dev;
  * @list: of those with functions in them (vfu_slots_lock)
  * @name: unique; "" for one that takes a single function
  * @users: functions in it that are not about to leave (vfu_slots_lock)
- * @present: functions that have been put on the bus, and not been taken off it (the rescan lock)
+ * @present: which functions have been put on the bus, and not been taken off it (the rescan lock)
  * @taken: which functions have a device, or one whose PCI device is still held (vfu_slots_lock)
  * @functions: what answers as which function (RCU; each written by its device)
  * @dev: parent of the host bridge where there may be several functions, else NULL
@@ -49,7 +49,7 @@ struct vfu_pci_slot {
 	struct list_head list;
 	char name[VFIOUSER_NAME_MAX];
 	unsigned int users;
-	unsigned int present;
+	unsigned long present;
 	unsigned long taken;
 	struct vfu_dev __rcu *functions[VFU_NR_FUNCTIONS];
 	struct device *dev;
@@ -73,7 +73,6 @@ static inline bool vfu_slot_multi(const struct vfu_pci_slot *slot)
  * @fn: as which function
  * @on_bus: the slot must know it: until its removal, and as long as it has a PCI device
  * @pdev: the PCI device while it is in the hierarchy (vfu_dev.cfg_lock)
- * @present: counted in the slot's (the rescan lock)
  * @scanning: its bus is being scanned for it (the rescan lock)
  * @budget: ends a scan, or what is before it, that takes too long
  */
@@ -82,7 +81,6 @@ struct vfu_place {
 	unsigned int fn;
 	atomic_t on_bus;
 	struct pci_dev *pdev;
-	bool present;
 	bool scanning;
 	struct delayed_work budget;
 };
