@@ -188,6 +188,23 @@ void vfu_dev_alarm(struct delayed_work *work, unsigned int ms)
 }
 
 /**
+ * vfu_dev_queue_on() - have some work of a device done later, on a queue, with a reference held
+ * @wq: queue
+ * @vdev: device
+ * @work: drops the reference with vfu_dev_put()
+ * @ms: how much later
+ *
+ * Context: any but NMI.
+ */
+void vfu_dev_queue_on(struct workqueue_struct *wq, struct vfu_dev *vdev, struct delayed_work *work,
+		      unsigned int ms)
+{
+	vfu_dev_get(vdev);
+	if (!queue_delayed_work(wq, work, msecs_to_jiffies(ms)))
+		vfu_dev_put(vdev);
+}
+
+/**
  * vfu_dev_queue_delayed() - have some work of a device done later, with a reference held
  * @vdev: device
  * @work: drops the reference with vfu_dev_put(); waits for no other work
@@ -197,13 +214,11 @@ void vfu_dev_alarm(struct delayed_work *work, unsigned int ms)
  */
 void vfu_dev_queue_delayed(struct vfu_dev *vdev, struct delayed_work *work, unsigned int ms)
 {
-	vfu_dev_get(vdev);
-	if (!queue_delayed_work(vfu_rescue_wq, work, msecs_to_jiffies(ms)))
-		vfu_dev_put(vdev);
+	vfu_dev_queue_on(vfu_rescue_wq, vdev, work, ms);
 }
 
 /**
- * vfu_dev_cancel_delayed() - undo vfu_dev_queue_delayed(), with the reference that it took
+ * vfu_dev_cancel_delayed() - undo either of them, with the reference that it took
  * @vdev: device
  * @work: what was queued, or not; it may be running
  *

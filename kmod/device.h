@@ -231,6 +231,8 @@ void vfu_dev_set_state(struct vfu_dev *vdev, u32 state);
 void vfu_dev_wake_all(struct vfu_dev *vdev);
 void vfu_dev_queue(struct vfu_dev *vdev, struct work_struct *work);
 void vfu_dev_alarm(struct delayed_work *work, unsigned int ms);
+void vfu_dev_queue_on(struct workqueue_struct *wq, struct vfu_dev *vdev, struct delayed_work *work,
+		      unsigned int ms);
 void vfu_dev_queue_delayed(struct vfu_dev *vdev, struct delayed_work *work, unsigned int ms);
 void vfu_dev_cancel_delayed(struct vfu_dev *vdev, struct delayed_work *work);
 u64 vfu_dev_stat(struct vfu_dev *vdev, enum vfu_stat stat);

@@ -31,13 +31,6 @@ static struct workqueue_struct *vfu_watch_wq;
 #define VFU_WATCH_PARTS		4
 #define VFU_WATCH_MIN_MS	250
 
-static void vfu_watch_queue(struct vfu_dev *vdev, unsigned int ms)
-{
-	vfu_dev_get(vdev);
-	if (!queue_delayed_work(vfu_watch_wq, &vdev->watch.work, msecs_to_jiffies(ms)))
-		vfu_dev_put(vdev);
-}
-
 static u64 vfu_watch_activity(struct vfu_dev *vdev)
 {
 	return vfu_dev_stat(vdev, VFU_STAT_WRITES) + vfu_dev_stat(vdev, VFU_STAT_IOEVENTFDS) +
@@ -96,11 +89,11 @@ static void vfu_watch_work(struct work_struct *work)
 	struct vfu_dev *vdev = container_of(to_delayed_work(work), struct vfu_dev, watch.work);
 	u32 ms = max_t(u32, vdev->timeout_ms / VFU_WATCH_PARTS, VFU_WATCH_MIN_MS);
 
-	/* Its helper may go at any time, unnoticed if what was written last is known to be there. */
+	/* Its helper may go at any time, unnoticed if what was written is known to be there. */
 	if (READ_ONCE(vdev->recover.token))
 		ms = VFU_WATCH_MIN_MS;
 	if (!vfu_dev_offline(vdev) && vfu_watch_look(vdev)) {
-		vfu_watch_queue(vdev, ms);
+		vfu_dev_queue_on(vfu_watch_wq, vdev, &vdev->watch.work, ms);
 	} else {
 		clear_bit(0, &vdev->watch.running);
 		/* Full barrier: who gave it work and found us running is seen here. */
@@ -120,7 +113,7 @@ static void vfu_watch_work(struct work_struct *work)
 void vfu_watch_start(struct vfu_dev *vdev)
 {
 	if (!READ_ONCE(vdev->watch.stopped) && !test_and_set_bit(0, &vdev->watch.running))
-		vfu_watch_queue(vdev, VFU_WATCH_MIN_MS);
+		vfu_dev_queue_on(vfu_watch_wq, vdev, &vdev->watch.work, VFU_WATCH_MIN_MS);
 }
 
 /**
