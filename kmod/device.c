@@ -674,8 +674,7 @@ struct vfu_dev *vfu_dev_create(struct vfu_dev_params *params, struct vfu_ring *r
 	mmgrab(current->mm);
 	vdev->serving.helper = current->mm;
 	vdev->serving.task = get_task_struct(current);
-	if (params->server)
-		vdev->serving.server = vfu_server_get(params->server);
+	vdev->serving.server = vfu_server_get(params->server);
 	if (params->keeper)
 		vdev->recover.keeper = find_get_pid(params->keeper);
 	vdev->recover.token = vfu_recover_token(params);

@@ -166,7 +166,7 @@ static bool vfu_old_server_runs(struct vfu_dev *vdev, pid_t server)
 
 /**
  * vfu_server_get() - the process that a helper names as its device's server
- * @nr: its number, as the caller sees it
+ * @nr: its number, as the caller sees it; 0 where that is not known
  *
  * A thread of the kernel's is none, whoever says so: a server is given CPUs which are not its own.
  *
@@ -907,8 +907,7 @@ static void vfu_swap_server(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		.ring = old,
 		.task = vdev->serving.task,
 		.helper = vdev->serving.helper,
-		.server = xchg(&vdev->serving.server,
-			       params->server ? vfu_server_get(params->server) : NULL),
+		.server = xchg(&vdev->serving.server, vfu_server_get(params->server)),
 		.keeper = vdev->recover.keeper,
 	};
 	WRITE_ONCE(vdev->serving.task, get_task_struct(current));

@@ -60,7 +60,8 @@ struct vfu_served {
  * @connected: the server talks on a new connection
  * @pulled: its PCI device was taken out of the bus (the worker's)
  * @told: driver that knows (the worker's)
- * @knows: @told has been told of an error, and not yet of the reset that it waits for
+ * @knows: @told has been told of an error, and not yet of the reset that it waits for (the device's
+ *	lock, as of whoever binds or unbinds)
  * @driven: it has a driver, or had one that left it while it was offline (vfu_dev.cfg_lock)
  * @retried: that one was looked for anew (the worker's)
  * @work: tells the driver what has happened

@@ -56,7 +56,7 @@ struct vfu_hook {
 	void *entry;
 	bool (*ours)(struct ftrace_regs *fregs);
 	void *replacement;
-	/* not every kernel has it; one that somebody else has is nobody's choice */
+	/* not every kernel has it; where somebody else has it loading fails all the same */
 	bool optional;
 	/* where it was found, 0 where it was not */
 	unsigned long at;
