@@ -25,7 +25,7 @@ stalled()
 }
 answered()
 {
-	grep -Eq 'stalled|error 14|userfaultfd' "$WORK/stall"
+	grep -Eq 'stalled|error 14|userfaultfd: Function not implemented' "$WORK/stall"
 }
 module_live()
 {
