@@ -137,12 +137,10 @@ check: deps
 	scripts/check $(if $(QUICK),--quick) $(if $(JOBS),--jobs $(JOBS)) $(if $(SMP),--smp $(SMP))
 
 check-vm: deps helper servers
-	$(MAKE) -C selftests programs
 	selftests/vm/run.sh $(if $(JOBS),--jobs $(JOBS)) $(if $(SMP),--smp $(SMP)) --tests "$(TESTS)" $(KERNEL)
 
 # the kernel is built here, once: that takes long
 check-debug: deps helper servers
-	$(MAKE) -C selftests programs
 	selftests/vm/debug-check.sh "$(TESTS)"
 
 fuzz: deps

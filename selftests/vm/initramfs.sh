@@ -232,7 +232,7 @@ mkdir -p "$root/selftests/doc"
 cp "$selftests/../scripts/doc-commands" "$selftests/../README.rst" \
 	"$selftests"/../Documentation/*.rst "$root/selftests/doc/"
 cp -r "$vm/selfcheck" "$vm/demo.sh" "$root/selftests/vm/"
-cp "$vm/init" "$vm/hotplug" "$root/"
+cp "$vm/init" "$root/"
 archive "$root" "$out/build$suffix.cpio"
 cat "$tools" "$out/build$suffix.cpio" >"$out/initrd$suffix.partial"
 mv "$out/initrd$suffix.partial" "$out/initrd$suffix"

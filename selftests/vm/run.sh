@@ -610,6 +610,10 @@ main()
 	local args path paths test list names name workers passed failed result p f i
 
 	if [ -n "$build" ]; then
+		make -s -C "$selftests" programs >"$out/build.log" 2>&1 || {
+			tail -n 30 "$out/build.log" >&2
+			die "the tests' programs do not build: see $out/build.log"
+		}
 		"$vm/kernels.sh" build "$series" "$(dirname "$selftests")" "$out/build" >"$out/build.log" 2>&1 || {
 			tail -n 30 "$out/build.log" >&2
 			die "the module does not build for $series: see $out/build.log"
