@@ -198,12 +198,12 @@ vu_gone()
 	esac
 }
 
-# attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status. The pool is a quarter of
+# attach [OPTION...] SOCKET: sets BDF and ATTACH_OUT; returns vfiouserctl's status. The pool is a sixteenth of
 # what it is by default, which it is where POOL=default: where each instruction is a program's, to clear and
 # to pin the rest is more than a third of what attach costs.
 attach()
 {
-	local status=0 pool=--pool-size=16M
+	local status=0 pool=--pool-size=4M
 
 	case "${POOL:-} $*" in
 	default*|*' --pool-size='*|*' --dma='*) pool= ;;
