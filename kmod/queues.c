@@ -71,6 +71,8 @@ static bool vfu_request_mark(struct request *rq, void *data)
 	if (vfu_request_waits(rq))
 		vfu_dma_poke(vdev, virt_to_phys(blk_mq_rq_to_pdu(rq)), rq->q->tag_set->cmd_size,
 			     VIRTIO_BLK_S_IOERR);
+	/* Each of a thousand requests looks through a pool of up to a million pages. */
+	cond_resched();
 	return true;
 }
 
