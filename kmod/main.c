@@ -8,9 +8,9 @@
 #include "bridge.h"
 #include "channel.h"
 #include "device.h"
-#include "mmio.h"
 #include "netlink.h"
 #include "ram.h"
+#include "recover.h"
 #include "trap.h"
 #include "watch.h"
 
@@ -24,7 +24,7 @@ static const struct {
 	{ vfu_ram_init, vfu_ram_exit },
 	{ vfu_watch_init, vfu_watch_exit },
 	{ vfu_device_init, vfu_device_exit },
-	{ NULL, vfu_mmio_exit },
+	{ NULL, vfu_recover_drain },
 	{ vfu_trap_init, vfu_trap_exit },
 	{ vfu_bridge_init, vfu_bridge_exit },
 	{ vfu_channel_init, vfu_channel_exit },

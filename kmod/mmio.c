@@ -645,11 +645,3 @@ bool vfu_mmio_fault(struct pt_regs *regs, unsigned long addr)
 	vfu_area_put(area);
 	return !err || err == -EAGAIN;
 }
-
-/**
- * vfu_mmio_exit() - no area exists any more; wait for what call_rcu() has still to free
- */
-void vfu_mmio_exit(void)
-{
-	rcu_barrier();
-}

@@ -12,7 +12,6 @@ struct pt_regs;
 struct vfu_dev;
 struct vm_area_struct;
 
-void vfu_mmio_exit(void);
 void __iomem *vfu_mmio_map(phys_addr_t phys, size_t size);
 bool vfu_mmio_unmap(void __iomem *addr);
 void vfu_mmio_update(struct vfu_dev *vdev);

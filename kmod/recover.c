@@ -961,6 +961,16 @@ int vfu_recover_server(struct vfu_dev *vdev, pid_t server)
 	return 0;
 }
 
+/**
+ * vfu_recover_drain() - wait for what vfu_recover_server() has still to free
+ *
+ * Context: the module's exit, no device exists any more. Sleeps.
+ */
+void vfu_recover_drain(void)
+{
+	rcu_barrier();
+}
+
 /* Nobody is inside. */
 static void vfu_swap_pages(struct vfu_dev *vdev, struct vfu_dev_params *params)
 {

@@ -111,6 +111,7 @@ int vfu_recover_set_grace(struct vfu_dev *vdev, u32 ms, struct netlink_ext_ack *
 u64 vfu_recover_token(const struct vfu_dev_params *params);
 bool vfu_recover_left_ms(struct vfu_dev *vdev, u32 *ms);
 int vfu_recover_server(struct vfu_dev *vdev, pid_t server);
+void vfu_recover_drain(void);
 int vfu_recover_take(struct vfu_dev *vdev, struct netlink_ext_ack *extack);
 int vfu_recover_resume(struct vfu_dev *vdev, struct vfu_dev_params *params,
 		       struct vfu_ring *ring, struct netlink_ext_ack *extack);
