@@ -130,7 +130,7 @@ trouble='WARNING|BUG|Oops|lockdep|hung task|blocked for more than|general protec
 trouble+='|KASAN|KCSAN|KFENCE|UBSAN|kmemleak|memory leak|Call Trace|Kernel panic|soft lockup|hard LOCKUP'
 trouble+='|rcu.*(stall|detected)|possible (recursive|circular|irq)|suspicious RCU|use-after-free'
 trouble+='|refcount_t|list_(add|del) corruption|[Bb]ad page|scheduling while atomic|sleeping function'
-trouble+='|nobody cared|DMA-API|Out of memory|page allocation failure'
+trouble+='|nobody cared|DMA-API|Out of memory|page allocation failure|non-responsive CSD lock'
 # What debug kernels say of themselves when they start.
 quiet='kmemleak: (Kernel memory leak detector initialized|Automatic memory scanning)'
 quiet+='|RCU (lockdep checking|callback .* debug) is enabled|DMA-API: (preallocated|debugging enabled)'
@@ -138,14 +138,20 @@ quiet+='|kcsan: non-strict mode configured'
 
 # Reports of the kernel's own, of which each line that any such report has is passed over, and whatever else is
 # said meanwhile counts: nvme shifts by what it reads of the controller memory buffer's size, of a device that has
-# just gone (all-ones); a kprobe that cannot be, since a function has been hooked, is a warning of 6.18.15.
+# just gone (all-ones); a kprobe that cannot be, since a function has been hooked, is a warning of 6.18.15; and a data
+# race between two functions of the kernel, unless they do something for whoever calls them, and we do.
 # shellcheck disable=SC2016
-kernels_own='/-\[ cut here \]-/ { flush(); held = 1 }
+kernels_own='/-\[ cut here \]-/ { flush(); held = "cut here" }
+	/====================/ && !held { held = "sanitizer"; line[n = 1] = $0; next }
 	held {
 		line[++n] = $0
 		known = known || /UBSAN: shift-out-of-bounds in .*\/drivers\/nvme\/host\/pci\.c:/ ||
-			/WARNING: .* at kernel\/kprobes\.c:[0-9]+ arm_kprobe\+/
-		if (/-\[ end trace /)
+			/WARNING: .* at kernel\/kprobes\.c:[0-9]+ arm_kprobe\+/ ||
+			held == "sanitizer" && n == 2 && /BUG: KCSAN: data-race in /
+		if (held == "sanitizer" && n == 2)
+			serves = / (_?_?(mem|str|list|llist|hlist|rb_|xa_|xas_|find_|bitmap|copy)|_copy|kfree|kmem|kref|refcount)/
+		ours = ours || held == "sanitizer" && (n == 2 || serves) && /\[(vfiouser_pci|vfu_[a-z]*)\]/
+		if (held == "sanitizer" ? /====================/ : /-\[ end trace /)
 			flush()
 		next
 	}
@@ -153,9 +159,9 @@ kernels_own='/-\[ cut here \]-/ { flush(); held = 1 }
 	END { flush() }
 	function flush(    i) {
 		for (i = 1; i <= n; i++)
-			if (!known || line[i] !~ /UBSAN: shift-out-of-bounds|WARNING: .* arm_kprobe\+|Call Trace:/)
+			if (!known || ours || line[i] !~ /UBSAN: shift-out-of-bounds|WARNING: .* arm_kprobe\+|Call Trace:|KCSAN/)
 				print line[i]
-		n = held = known = 0
+		n = held = known = ours = 0
 	}'
 
 # KVM where it really works: /dev/kvm may be there and yet not run a guest.
