@@ -181,6 +181,7 @@ bench:
 	scripts/bench $(BENCH)
 
 selfcheck: deps helper servers
+	$(MAKE) -C selftests programs
 	selftests/vm/selfcheck.sh $(KERNEL)
 
 demo: deps
